@@ -1,0 +1,61 @@
+# Everything a developer or CI runs. Each target sets itself up; `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WHEEL_VENV := build/wheel-venv
+UV_VERSION := 0.13.9
+UV := $(BIN)/uv
+SOURCES := src parsl_monitor globus_compute_hooks tests examples benchmarks docs
+
+.PHONY: help setup demo quick check test bench docs lock clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(VENV)/.ready  ## make the virtual environment (other targets do it by themselves)
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; install Python 3.10 or later, or say make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "make: $(PYTHON) is older than 3.10; say make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "Setting up $(VENV) …"
+	@$(PYTHON) -m venv $(VENV) || { echo "make: no venv module; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r constraints.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup  ## a real workflow that fails in several ways, recovers, and explains itself (OPTIONS=--keep leaves the broker up)
+	@$(BIN)/octopus demo $(OPTIONS)
+
+quick: setup  ## the fast tests, under 90 s
+	$(BIN)/pytest -q -m "not slow" tests/unit tests/contract tests/integration
+
+check: setup  ## lint, format, types, contracts, generated docs
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/python docs/generate.py --check
+	$(BIN)/pytest -q tests/contract
+
+test: setup  ## check, then every test against the built wheel
+	$(MAKE) --no-print-directory check
+	rm -rf build/dist $(WHEEL_VENV)
+	$(UV) build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir build/dist .
+	$(UV) venv --quiet --python $(PYTHON) $(WHEEL_VENV)
+	$(UV) pip install --quiet --python $(WHEEL_VENV)/bin/python --require-hashes -r constraints.txt
+	$(UV) pip install --quiet --python $(WHEEL_VENV)/bin/python --no-deps build/dist/*.whl
+	cd tests && OCTOPUS_TEST_WHEEL=1 PATH="$(abspath $(WHEEL_VENV))/bin:$$PATH" $(abspath $(WHEEL_VENV))/bin/pytest $(PYTEST_OPTIONS) -c ../pyproject.toml --rootdir .. .
+
+bench: setup  ## the figures of the README, as ratios within one run
+	$(BIN)/python benchmarks/run.py $(OPTIONS)
+
+docs: setup  ## regenerate docs/schema and docs/categories.md
+	$(BIN)/python docs/generate.py
+
+lock: setup  ## resolve the pinned versions anew
+	$(UV) pip compile pyproject.toml --quiet --upgrade --all-extras --universal --python-version 3.10 \
+	  --generate-hashes --no-emit-index-url --no-header -o constraints.txt
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache

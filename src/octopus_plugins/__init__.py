@@ -1,0 +1,1 @@
+"""octopus-plugins: stream and resolve the failures of Parsl and Globus Compute."""

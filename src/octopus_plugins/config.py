@@ -1,0 +1,254 @@
+"""Settings: keyword arguments over environment variables over the profile in a TOML file.
+
+The file is ``$OCTOPUS_CONFIG``, else ``octopus/config.toml`` in ``$XDG_CONFIG_HOME`` (``~/.config``)::
+
+    profile = "kafka"                 # which of the tables below is used when nothing else says so
+
+    [kafka]
+    bootstrap_servers = "kafka.example.org:9092"
+    namespace = "alice"
+    security_protocol = "SASL_SSL"
+    sasl_mechanism = "SCRAM-SHA-512"
+    sasl_username = "alice"
+
+Every setting has an environment variable, ``OCTOPUS_`` and its name in capitals. Secrets are never shown.
+"""
+
+from __future__ import annotations
+
+import difflib
+import getpass
+import os
+import re
+import socket
+import sys
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from octopus_plugins.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PROFILES = ("local", "kafka", "octopus")
+
+# Not settings of ours: the first two choose among settings, the others belong to the Diaspora SDK.
+_FOREIGN_VARIABLES = {"OCTOPUS_CONFIG", "OCTOPUS_AWS_ACCESS_KEY_ID", "OCTOPUS_AWS_SECRET_ACCESS_KEY"}
+
+_NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+
+
+def config_home() -> Path:
+    """Where settings live: ``$XDG_CONFIG_HOME/octopus``, else ``~/.config/octopus``."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "octopus"
+
+
+def state_home() -> Path:
+    """Where spool, logs and broker state live: ``$XDG_STATE_HOME/octopus``, else ``~/.local/state/octopus``."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "octopus"
+
+
+def _default_namespace() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "user"
+    return re.sub(r"[^A-Za-z0-9_-]", "-", user).strip("-_")[:32] or "user"
+
+
+class OctopusConfig(BaseModel):
+    """How to reach the topics, and what delivery may cost.
+
+    Attributes:
+        profile: ``local`` (the embedded broker that ``octopus broker up`` starts), ``kafka`` (any Kafka), or
+            ``octopus`` (the Diaspora service).
+        bootstrap_servers: ``host:port[,host:port…]``; for ``local`` read from the running broker's state.
+        namespace: Prefix of the topic names; on ``octopus`` it comes from the service.
+        security_protocol: ``PLAINTEXT``, ``SSL``, ``SASL_SSL`` or ``SASL_PLAINTEXT``.
+        allow_plaintext: Speak unencrypted to brokers that are not on this machine.
+        sasl_mechanism: ``PLAIN``, ``SCRAM-SHA-256`` or ``SCRAM-SHA-512``.
+        sasl_username: For SASL.
+        sasl_password: For SASL; never shown.
+        ssl_ca_location: File of CA certificates; default: the system's.
+        ssl_certificate_location: Client certificate for mTLS.
+        ssl_key_location: Client key for mTLS.
+        spool_dir: Directory of the on-disk spool.
+        spool_max_bytes: Most that the spool of one process may take on disk.
+        sample_queue_bytes: Most memory for samples that wait; the oldest are dropped.
+        in_flight_bytes: Most bytes handed to the Kafka client and not yet acknowledged.
+        max_event_bytes: Larger events are cut to this.
+        connect_timeout: Seconds until a query gives up on a silent broker.
+        close_timeout: Seconds that shutdown may wait for deliveries.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    profile: Literal["local", "kafka", "octopus"] = "local"
+    bootstrap_servers: str | None = None
+    namespace: str = Field(default_factory=_default_namespace)
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_SSL", "SASL_PLAINTEXT"] | None = None
+    allow_plaintext: bool = False
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    ssl_ca_location: str | None = None
+    ssl_certificate_location: str | None = None
+    ssl_key_location: str | None = None
+    spool_dir: Path = Field(default_factory=lambda: state_home() / "spool")
+    spool_max_bytes: int = Field(1024 * 1024 * 1024, ge=1024 * 1024)
+    sample_queue_bytes: int = Field(8 * 1024 * 1024, ge=64 * 1024)
+    in_flight_bytes: int = Field(8 * 1024 * 1024, ge=64 * 1024)
+    max_event_bytes: int = Field(900_000, ge=10_000, le=10_000_000)
+    connect_timeout: float = Field(10.0, gt=0)
+    close_timeout: float = Field(5.0, ge=0)
+
+    @field_validator("namespace")
+    @classmethod
+    def _check_namespace(cls, value: str) -> str:
+        if not _NAMESPACE.fullmatch(value):
+            raise ValueError("a namespace is 1–63 letters, digits, '-' or '_' and starts with a letter or digit")
+        return value
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _check_servers(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        for server in value.split(","):
+            host, _, port = server.strip().rpartition(":")
+            if not host or not port.isdigit() or not 0 < int(port) < 65536:
+                raise ValueError(f"{server.strip()!r} is not host:port")
+        return value
+
+    @classmethod
+    def load(cls, *, path: str | os.PathLike[str] | None = None, **settings: Any) -> OctopusConfig:
+        """Put the settings together.
+
+        Args:
+            path: The TOML file; default: see the module's docstring. A default file may be missing.
+            **settings: Settings by name; these win.
+
+        Returns:
+            The checked configuration.
+
+        Raises:
+            ConfigError: A setting is unknown or wrong; names it, where it stands, and what is allowed.
+        """
+        file, tables = _read_file(path)
+        environment = _from_environment()
+        profile = settings.get("profile") or environment.get("profile") or tables.get("profile") or "local"
+        if profile not in PROFILES:
+            raise ConfigError(f"profile {profile!r} is unknown; choose one of {', '.join(PROFILES)}")
+        merged: dict[str, Any] = {}
+        sources: dict[str, str] = {}
+        for source, values in (
+            (f"[{profile}] in {file}", tables.get(profile, {})),
+            ("the environment", environment),
+            ("the arguments", settings),
+        ):
+            for name, value in values.items():
+                if name not in cls.model_fields:
+                    raise ConfigError(f"unknown setting {name!r} in {source}{_did_you_mean(name, cls.model_fields)}")
+                if value is not None:
+                    merged[name] = value
+                    sources[name] = f"OCTOPUS_{name.upper()}" if source == "the environment" else source
+        merged["profile"] = profile
+        try:
+            return cls(**merged)
+        except ValidationError as error:
+            raise ConfigError(_explain(error, sources)) from None
+
+    @property
+    def servers(self) -> str:
+        """The bootstrap servers; for ``local`` those of the running embedded broker.
+
+        Raises:
+            ConfigError: None are known; says how to get them.
+        """
+        if self.bootstrap_servers:
+            return self.bootstrap_servers
+        if self.profile == "local":
+            running = read_local_broker()
+            if running is not None:
+                return running
+            raise ConfigError("no embedded broker is running; start one with `octopus broker up`")
+        raise ConfigError(
+            f"profile {self.profile!r} needs bootstrap_servers: set OCTOPUS_BOOTSTRAP_SERVERS, or put"
+            f' `bootstrap_servers = "host:port"` under [{self.profile}] in {config_home() / "config.toml"}'
+        )
+
+    def on_loopback(self) -> bool:
+        """Whether every bootstrap server is on this machine."""
+        return all(_is_loopback(server.strip().rpartition(":")[0]) for server in self.servers.split(","))
+
+
+def local_broker_file() -> Path:
+    """The file in which a running embedded broker leaves its address (first line) and process id (second)."""
+    return state_home() / "broker" / "address"
+
+
+def read_local_broker() -> str | None:
+    """The address of the embedded broker, if its process still runs."""
+    try:
+        address, pid, *_ = local_broker_file().read_text(encoding="utf-8").splitlines()
+        os.kill(int(pid), 0)
+    except (OSError, ValueError):
+        return None
+    return address
+
+
+def _is_loopback(host: str) -> bool:
+    host = host.strip("[]")
+    return host in {"localhost", "::1"} or host.startswith("127.") or host == socket.gethostname() == "localhost"
+
+
+def _read_file(path: str | os.PathLike[str] | None) -> tuple[Path, dict[str, Any]]:
+    named = path or os.environ.get("OCTOPUS_CONFIG")
+    file = Path(named) if named else config_home() / "config.toml"
+    try:
+        with file.open("rb") as stream:
+            tables = tomllib.load(stream)
+    except FileNotFoundError:
+        if named:
+            raise ConfigError(f"there is no configuration file {file}") from None
+        return file, {}
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read as TOML: {error}") from error
+    for name in tables:
+        if name != "profile" and name not in PROFILES:
+            raise ConfigError(f"unknown key {name!r} in {file}{_did_you_mean(name, ('profile', *PROFILES))}")
+    return file, tables
+
+
+def _from_environment() -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for variable, value in os.environ.items():
+        if not variable.startswith("OCTOPUS_") or variable in _FOREIGN_VARIABLES:
+            continue
+        name = variable.removeprefix("OCTOPUS_").lower()
+        if name in OctopusConfig.model_fields:
+            values[name] = value
+        elif close := difflib.get_close_matches(name, OctopusConfig.model_fields, n=1, cutoff=0.8):
+            # Other tools use the prefix too, so that only a likely misspelling is worth a word.
+            warnings.warn(f"{variable} is no setting; did you mean OCTOPUS_{close[0].upper()}?", stacklevel=3)
+    return values
+
+
+def _did_you_mean(name: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(known))}"
+
+
+def _explain(error: ValidationError, sources: Mapping[str, str]) -> str:
+    problems = []
+    for problem in error.errors(include_url=False, include_input=False):
+        name = str(problem["loc"][0]) if problem["loc"] else "?"
+        message = problem["msg"].removeprefix("Value error, ")
+        problems.append(f"{name} (from {sources.get(name, 'the defaults')}): {message}")
+    return "; ".join(problems)

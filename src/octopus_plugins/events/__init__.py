@@ -1,0 +1,37 @@
+"""What is said: the event classes and their JSON form."""
+
+from octopus_plugins.events.base import Event, Topic, TryEvent
+from octopus_plugins.events.codec import EVENT_CLASSES, Envelope, decode, encode, json_schemas, read_envelope
+from octopus_plugins.events.decision import Decision, Placement, Rung
+from octopus_plugins.events.failure import Categorization, ExceptionInfo, Failure
+from octopus_plugins.events.heartbeat import Heartbeat, WorkerState
+from octopus_plugins.events.resource import Limits, NodeState, ResourceSample, Usage
+from octopus_plugins.events.task import Block, Pool, Run, Task
+
+__all__ = [
+    "EVENT_CLASSES",
+    "Block",
+    "Categorization",
+    "Decision",
+    "Envelope",
+    "Event",
+    "ExceptionInfo",
+    "Failure",
+    "Heartbeat",
+    "Limits",
+    "NodeState",
+    "Placement",
+    "ResourceSample",
+    "Pool",
+    "Run",
+    "Rung",
+    "Task",
+    "Topic",
+    "TryEvent",
+    "Usage",
+    "WorkerState",
+    "decode",
+    "encode",
+    "json_schemas",
+    "read_envelope",
+]

@@ -1,0 +1,175 @@
+"""Events to bytes and back: CloudEvents 1.0, structured mode, JSON.
+
+Rules of evolution (see ``docs/events.md``): fields are only ever added, with a default; a change of
+meaning makes a new type (``…/v2``); readers skip unknown fields and unknown types.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+import msgspec
+
+from octopus_plugins.errors import SchemaError
+from octopus_plugins.events.base import Event
+from octopus_plugins.events.decision import Decision
+from octopus_plugins.events.failure import Failure
+from octopus_plugins.events.heartbeat import Heartbeat
+from octopus_plugins.events.resource import ResourceSample
+from octopus_plugins.events.task import Block, Run, Task
+
+EVENT_CLASSES: tuple[type[Event], ...] = (Task, Run, Block, ResourceSample, Heartbeat, Failure, Decision)
+
+MAX_EVENT_BYTES = 900_000
+"""Default bound of an encoded event; Kafka brokers take 1,048,588 bytes (``message.max.bytes``)."""
+
+MAX_INPUT_BYTES = 16 * 1024 * 1024
+"""A record larger than this is refused unread."""
+
+
+class _Outgoing(msgspec.Struct, frozen=True):
+    specversion: str
+    id: str
+    source: str
+    type: str
+    time: datetime
+    datacontenttype: str
+    data: Event
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """The CloudEvents attributes of a record, with its data not yet read.
+
+    Attributes:
+        id: Identifies the event; two records with the same id and source are one event.
+        source: The run that it came from.
+        type: Versioned type, such as ``octopus.failure/v1``.
+        specversion: Always ``1.0``.
+        time: When it happened.
+        datacontenttype: Always ``application/json``.
+        data: The event's data, as JSON bytes.
+    """
+
+    id: str
+    source: str
+    type: str
+    specversion: str
+    time: datetime | None = None
+    datacontenttype: str | None = None
+    data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_encoder = msgspec.json.Encoder()
+_envelope_decoder = msgspec.json.Decoder(Envelope)
+_data_decoders: dict[str, msgspec.json.Decoder[Any]] = {cls.TYPE: msgspec.json.Decoder(cls) for cls in EVENT_CLASSES}
+
+# msgspec reports deep nesting as RecursionError and bad text as UnicodeDecodeError.
+_UNREADABLE = (msgspec.MsgspecError, RecursionError, ValueError, OverflowError)
+
+
+def encode(event: Event, *, max_bytes: int = MAX_EVENT_BYTES) -> bytes:
+    """Encode an event as one CloudEvents JSON object.
+
+    Args:
+        event: What to say.
+        max_bytes: Bound of the result; longer text inside the event is cut, and ``truncated`` set.
+
+    Returns:
+        The JSON bytes, at most ``max_bytes`` long.
+
+    Raises:
+        SchemaError: A value in the event cannot be written as JSON, or it cannot be cut to the bound.
+    """
+    encoded = _encode(event)
+    if len(encoded) > max_bytes:
+        encoded = _shrink(event, max_bytes)
+    return encoded
+
+
+def _encode(event: Event) -> bytes:
+    try:
+        return _encoder.encode(
+            _Outgoing(
+                "1.0",
+                event.id,
+                event.source,
+                event.TYPE,
+                datetime.fromtimestamp(event.time, timezone.utc),
+                "application/json",
+                event,
+            )
+        )
+    except (TypeError, ValueError, OverflowError, OSError, RecursionError, msgspec.MsgspecError) as error:
+        raise SchemaError(f"{type(event).__name__} cannot be written as JSON: {error}") from error
+
+
+def _shrink(event: Event, max_bytes: int) -> bytes:
+    plain = msgspec.to_builtins(event)
+    plain["truncated"] = True
+    limit = max_bytes
+    while limit >= 16:
+        limit //= 2
+        try:
+            cut = msgspec.convert(_cut(plain, limit), type(event))
+        except msgspec.ValidationError as error:
+            raise SchemaError(f"{type(event).__name__} cannot be cut to {max_bytes} bytes: {error}") from error
+        encoded = _encode(cut)
+        if len(encoded) <= max_bytes:
+            return encoded
+    raise SchemaError(f"{type(event).__name__} cannot be cut to {max_bytes} bytes")
+
+
+def _cut(value: Any, limit: int) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= limit else value[: limit - 1] + "…"
+    if isinstance(value, dict):
+        return {key: _cut(item, limit) for key, item in list(value.items())[: max(limit, 16)]}
+    if isinstance(value, (list, tuple)):
+        return [_cut(item, limit) for item in value[: max(limit // 64, 1)]]
+    return value
+
+
+def read_envelope(value: bytes) -> Envelope:
+    """Read the CloudEvents attributes of a record.
+
+    Raises:
+        SchemaError: The bytes are no CloudEvents 1.0 JSON object.
+    """
+    if len(value) > MAX_INPUT_BYTES:
+        raise SchemaError(f"record of {len(value):,} bytes is larger than the {MAX_INPUT_BYTES:,} that are read")
+    try:
+        envelope = _envelope_decoder.decode(value)
+    except _UNREADABLE as error:
+        raise SchemaError(f"not a CloudEvents JSON object: {error}") from error
+    if envelope.specversion != "1.0":
+        raise SchemaError(f"CloudEvents specversion {envelope.specversion!r}; only '1.0' is read")
+    return envelope
+
+
+def decode(value: bytes) -> Event | None:
+    """Decode one record.
+
+    Args:
+        value: The record's value; untrusted input.
+
+    Returns:
+        The event, or None where its type is one that this version does not know.
+
+    Raises:
+        SchemaError: The bytes are no event. Nothing else is ever raised for ``bytes``.
+    """
+    envelope = read_envelope(value)
+    decoder = _data_decoders.get(envelope.type)
+    if decoder is None:
+        return None
+    try:
+        event: Event = decoder.decode(envelope.data)
+    except _UNREADABLE as error:
+        raise SchemaError(f"{envelope.type} with unexpected data: {error}") from error
+    return event
+
+
+def json_schemas() -> dict[str, dict[str, Any]]:
+    """The JSON Schema of every event type's ``data``, by type."""
+    return {cls.TYPE: msgspec.json.schema(cls) for cls in EVENT_CLASSES}

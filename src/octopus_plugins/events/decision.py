@@ -1,0 +1,85 @@
+"""What is done about a failure, and why."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from octopus_plugins.events.base import Topic, TryEvent
+
+
+class Rung(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One rung of the ladder as it was considered.
+
+    Attributes:
+        name: ``same_node``, ``other_node`` or ``other_executor``.
+        taken: Whether the retry goes there.
+        reason: Why it was taken or passed over.
+        executor: The executor meant, for ``other_executor``.
+    """
+
+    name: str
+    taken: bool = False
+    reason: str = ""
+    executor: str | None = None
+
+
+class Placement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a retry goes.
+
+    Attributes:
+        rung: ``same_node``, ``other_node`` or ``other_executor``.
+        executor: Label of the executor that gets the retry.
+        avoid_hosts: Nodes that must not get it while another one of the executor is there.
+    """
+
+    rung: str
+    executor: str | None = None
+    avoid_hosts: tuple[str, ...] = ()
+
+
+class Decision(TryEvent, frozen=True, kw_only=True, omit_defaults=True):
+    """Retry or terminate, for one failed try.
+
+    The place fields (``executor``, ``host``, …) are those of the try that failed; where the retry goes
+    stands in ``placement``.
+
+    Attributes:
+        action: ``retry`` or ``terminate``.
+        layer: The failure's layer.
+        category: The failure's category.
+        reason: One sentence for people.
+        rule: The rule of the policy that decided.
+        placement: Where the retry goes; None for ``terminate``.
+        delay: Seconds to wait before the retry.
+        resources: Changes to the task's resource specification.
+        charge: How much of the task's budget of retries this failure uses up.
+        considered: The rungs considered, in order.
+        deny_hosts: Nodes that get no new tasks from now on, with the Unix time until when.
+        mode: ``active`` (applied) or ``passive`` (recorded only).
+        decider: Who decided: ``workflow``, ``service`` or ``person``.
+        policy: Name of the policy.
+    """
+
+    TYPE: ClassVar[str] = "octopus.decision/v1"
+    TOPIC: ClassVar[Topic] = Topic.decisions
+
+    action: str
+    layer: str = "unknown"
+    category: str = "unknown"
+    reason: str = ""
+    rule: str = ""
+    placement: Placement | None = None
+    delay: float = 0.0
+    resources: dict[str, str | int | float | bool | None] = {}
+    charge: float = 1.0
+    considered: tuple[Rung, ...] = ()
+    deny_hosts: dict[str, float] = {}
+    mode: str = "active"
+    decider: str = "workflow"
+    policy: str = "default"
+
+    @property
+    def id(self) -> str:
+        return f"{self.run_id}/{self.task_id}/{self.try_id}/decision/{self.decider}"

@@ -1,0 +1,104 @@
+"""A failed try, with all that a person would look for first."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from octopus_plugins.events.base import Topic, TryEvent
+from octopus_plugins.events.resource import Limits, NodeState, Usage
+
+MAX_MESSAGE = 4_096
+MAX_TRACEBACK = 16_384
+MAX_STDERR = 8_192
+MAX_CAUSES = 8
+
+
+class ExceptionInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An exception as data.
+
+    Attributes:
+        type: Full name, ``module.QualName``; builtins without their module.
+        message: ``str(exception)``, at most MAX_MESSAGE characters.
+        mro: Full names of the class and its bases, most derived first, without ``object``.
+        attributes: Public attributes with plain values, such as ``errno`` or ``exitcode``.
+        location: ``file:line in function`` of the innermost frame that is not the framework's.
+    """
+
+    type: str
+    message: str = ""
+    mro: tuple[str, ...] = ()
+    attributes: dict[str, str | int | float | bool | None] = {}
+    location: str | None = None
+
+
+class Categorization(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What broke, and on what evidence we say so.
+
+    Attributes:
+        layer: ``application``, ``framework``, ``runtime``, ``environment``, or ``unknown``.
+        category: What broke, such as ``memory_exhausted``; ``unknown`` when nothing matched.
+        scope: Who is affected: ``task``, ``worker``, ``node``, ``pool``, ``run``.
+        resolvable: Whether a retry can help: ``yes``, ``no``, ``unknown``.
+        confidence: 0–1.
+        rule: Name of the rule that matched.
+        reason: One sentence for people.
+        evidence: The observed facts that it rests on, by name.
+    """
+
+    layer: str
+    category: str
+    scope: str = "task"
+    resolvable: str = "unknown"
+    confidence: float = 0.0
+    rule: str = ""
+    reason: str = ""
+    evidence: dict[str, str | int | float | bool | None] = {}
+
+
+class Failure(TryEvent, frozen=True, kw_only=True, omit_defaults=True):
+    """One try of one task failed.
+
+    Attributes:
+        exception: What was raised, or what the framework reports in its place.
+        causes: Its chain of causes (``__cause__``, else ``__context__``), nearest first, at most MAX_CAUSES.
+        traceback: At most the last MAX_TRACEBACK characters.
+        exit_code: Exit code, where there was one.
+        signal: Number of the signal that ended it, where known.
+        stderr_tail: At most the last MAX_STDERR characters of the task's standard error.
+        usage: Last resource sample of the try.
+        limits: Limits that were in force on the worker.
+        node: What the node had left.
+        submitted: When the task was first submitted, Unix seconds.
+        launched: When this try went to the executor, Unix seconds.
+        started: When its worker began, Unix seconds, worker's clock.
+        ended: When its worker ended, Unix seconds, worker's clock.
+        dependencies: Ids of the failed tasks that this one depended on.
+        versions: Versions of Python, the framework and octopus-plugins where it ran.
+        categorization: What broke, and on what evidence.
+    """
+
+    TYPE: ClassVar[str] = "octopus.failure/v1"
+    TOPIC: ClassVar[Topic] = Topic.failures
+
+    exception: ExceptionInfo
+    causes: tuple[ExceptionInfo, ...] = ()
+    traceback: str | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    stderr_tail: str | None = None
+    usage: Usage | None = None
+    limits: Limits | None = None
+    node: NodeState | None = None
+    submitted: float | None = None
+    launched: float | None = None
+    started: float | None = None
+    ended: float | None = None
+    dependencies: tuple[str, ...] = ()
+    versions: dict[str, str] = {}
+    categorization: Categorization | None = None
+
+    @property
+    def id(self) -> str:
+        return f"{self.run_id}/{self.task_id}/{self.try_id}/failure"

@@ -1,0 +1,137 @@
+"""What happens to tasks, runs and blocks."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from octopus_plugins.events.base import Event, Topic, TryEvent
+from octopus_plugins.events.resource import Usage
+
+
+class Task(TryEvent, frozen=True, kw_only=True, omit_defaults=True):
+    """A task changed its state.
+
+    Attributes:
+        state: Parsl's name of the state: ``pending``, ``launched``, ``running`` (its worker began),
+            ``running_ended`` (its worker ended), ``exec_done``, ``memo_done``, ``joining``,
+            ``fail_retryable``, ``failed``, ``dep_fail``.
+        depends: Ids of the tasks this one waits for.
+        joins: Ids of the tasks that a join app waits for.
+        fail_count: Failed tries so far.
+        fail_cost: What those failures were charged.
+        from_memo: Whether the result came from a memo or checkpoint.
+        stdout: Where standard output goes, if redirected.
+        stderr: Where standard error goes, if redirected.
+        usage: On ``running_ended``, what the try used in all.
+    """
+
+    TYPE: ClassVar[str] = "octopus.task/v1"
+    TOPIC: ClassVar[Topic] = Topic.task_metrics
+
+    state: str
+    depends: tuple[str, ...] = ()
+    joins: tuple[str, ...] = ()
+    fail_count: int = 0
+    fail_cost: float = 0.0
+    from_memo: bool = False
+    stdout: str | None = None
+    stderr: str | None = None
+    usage: Usage | None = None
+
+    @property
+    def id(self) -> str:
+        return f"{self.run_id}/{self.task_id}/{self.try_id}/task/{self.state}"
+
+
+class Pool(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An executor as the run's configuration describes it.
+
+    Attributes:
+        label: Label of the executor, or id of the endpoint.
+        kind: Class name of the executor.
+        observed: Whether its workers report to us.
+        steerable: Whether a retry can be delayed and kept off a node there.
+        workers_per_node: Workers of each node.
+        memory_per_worker: Bytes that a worker may use, where the configuration says so.
+        walltime: Seconds that a block lives, where the configuration says so.
+        maximum_nodes: Nodes that the pool can grow to, where known.
+    """
+
+    label: str
+    kind: str = ""
+    observed: bool = False
+    steerable: bool = False
+    workers_per_node: int | None = None
+    memory_per_worker: int | None = None
+    walltime: float | None = None
+    maximum_nodes: int | None = None
+
+
+class Run(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A run began or ended.
+
+    Attributes:
+        state: ``started`` or ``ended``.
+        name: Name of the workflow.
+        version: Version of the workflow.
+        host: Host name of the submit side.
+        user: Login name.
+        run_dir: Run directory on the submit side.
+        versions: Versions of Python, the framework and octopus-plugins.
+        retries: The run's own number of retries per task (Parsl's ``Config.retries``).
+        pools: The executors of the run.
+        tasks_done: Tasks that ended well (on ``ended``).
+        tasks_failed: Tasks that failed (on ``ended``).
+    """
+
+    TYPE: ClassVar[str] = "octopus.run/v1"
+    TOPIC: ClassVar[Topic] = Topic.task_metrics
+
+    state: str
+    name: str | None = None
+    version: str | None = None
+    host: str | None = None
+    user: str | None = None
+    run_dir: str | None = None
+    versions: dict[str, str] = {}
+    retries: int | None = None
+    pools: tuple[Pool, ...] = ()
+    tasks_done: int | None = None
+    tasks_failed: int | None = None
+
+    @property
+    def id(self) -> str:
+        return f"{self.run_id}/run/{self.state}"
+
+    @property
+    def key(self) -> str:
+        return f"{self.run_id}/run"
+
+
+class Block(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A scheduler job changed its state.
+
+    Attributes:
+        executor: Label of the executor.
+        block: The block's id within the executor.
+        job_id: The scheduler's id of the job.
+        state: Parsl's name of the state, such as ``PENDING``, ``RUNNING``, ``FAILED``.
+    """
+
+    TYPE: ClassVar[str] = "octopus.block/v1"
+    TOPIC: ClassVar[Topic] = Topic.task_metrics
+
+    executor: str
+    block: str
+    job_id: str | None = None
+    state: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.run_id}/block/{self.executor}/{self.block}/{self.state}"
+
+    @property
+    def key(self) -> str:
+        return f"{self.run_id}/block/{self.executor}/{self.block}"
