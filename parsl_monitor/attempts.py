@@ -1,0 +1,95 @@
+"""Which task is it? Ties what an executor sees of a submission to Parsl's task and try.
+
+``executor.submit`` is not told the task's id. Parsl calls it and then, in the same thread, reports the
+task's state ``launched``: so the submission a thread made last is the one that its next ``launched`` names.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """One submission of a task to an executor; filled in as it is learnt.
+
+    Attributes:
+        executor: Label of the executor.
+        number: The executor's own number of the submission; None while it waits to be sent.
+        task_id: Parsl's task, once ``launched`` was reported.
+        try_id: Parsl's try.
+        place: Where it ran: host, block, manager, worker_id, pid.
+        started: When its worker began, Unix seconds.
+        ended: When its worker ended, Unix seconds.
+        usage: What it used in all, or the last sample of it.
+        post_mortem: Limits, node state, versions at the time of a failure.
+        exception: What it failed with.
+        announced: Whether the event ``running`` was emitted.
+        settled: Whether all that its worker reported was emitted.
+    """
+
+    executor: str
+    number: int | None = None
+    task_id: str | None = None
+    try_id: int = 0
+    place: dict[str, Any] = field(default_factory=dict)
+    started: float | None = None
+    ended: float | None = None
+    usage: dict[str, Any] | None = None
+    post_mortem: dict[str, Any] | None = None
+    exception: BaseException | None = None
+    announced: bool = False
+    settled: bool = False
+
+
+class Attempts:
+    """The submissions that are under way. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._thread = threading.local()
+        self._by_task: dict[str, Attempt] = {}
+        self._by_number: dict[tuple[str, int], Attempt] = {}
+
+    def open(self, executor: str) -> Attempt:
+        """A new attempt, made by the thread that submits a task."""
+        attempt = Attempt(executor)
+        self._thread.latest = attempt
+        return attempt
+
+    def sent(self, attempt: Attempt, number: int) -> None:
+        """The attempt went to its executor under this number."""
+        with self._lock:
+            attempt.number = number
+            self._by_number[attempt.executor, number] = attempt
+
+    def claim(self, task_id: str, try_id: int) -> Attempt | None:
+        """The attempt that this thread just made is the one of this task and try."""
+        attempt: Attempt | None = getattr(self._thread, "latest", None)
+        if attempt is None:
+            return None
+        self._thread.latest = None
+        with self._lock:
+            attempt.task_id, attempt.try_id = task_id, try_id
+            self._by_task[task_id] = attempt
+        return attempt
+
+    def of_task(self, task_id: str) -> Attempt | None:
+        """The current attempt of a task."""
+        return self._by_task.get(task_id)
+
+    def of_number(self, executor: str, number: int) -> Attempt | None:
+        """The attempt that an executor knows by this number, while it is under way."""
+        return self._by_number.get((executor, number))
+
+    def close(self, task_id: str) -> None:
+        """The task's try is over."""
+        with self._lock:
+            attempt = self._by_task.pop(task_id, None)
+            if attempt is not None and attempt.number is not None:
+                self._by_number.pop((attempt.executor, attempt.number), None)
+
+    def __len__(self) -> int:
+        return len(self._by_task)

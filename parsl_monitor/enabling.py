@@ -1,0 +1,107 @@
+"""Octopus for an existing Parsl configuration, in one line; and its undo."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from parsl.config import Config
+from parsl.executors import HighThroughputExecutor
+from parsl.monitoring.radios.htex import HTEXRadio
+
+from octopus_plugins.config import OctopusConfig
+from octopus_plugins.errors import ConfigError
+from octopus_plugins.wrath import Policy
+from parsl_monitor.executor import ObservedExecutor
+from parsl_monitor.hub import OctopusMonitoringHub
+from parsl_monitor.radio import OctopusRadio
+from parsl_monitor.retry import WrathRetryHandler
+from parsl_monitor.versions import check_parsl
+
+_ADDED = "_octopus_added"
+
+
+def enable(
+    config: Config,
+    *,
+    octopus: OctopusConfig | Mapping[str, Any] | None = None,
+    policy: str | os.PathLike[str] | Mapping[str, Any] | Policy | None = None,
+    ladder: Sequence[str] | None = None,
+    mode: str | None = None,
+    sample_period: float = 1.0,
+    heartbeat_period: float = 10.0,
+) -> Config:
+    """Turn Octopus on for a configuration, before it is loaded.
+
+    Executors that build on HighThroughputExecutor become observed; others are watched from the submit side.
+    A retry handler that is set keeps the last word. ``Config.retries`` is left as it is: with 0, nothing is
+    retried. Doing it twice changes nothing.
+
+    Args:
+        config: The configuration; it is changed in place.
+        octopus: How to reach the topics; see OctopusMonitoringHub.
+        policy: See WrathRetryHandler.
+        ladder: See WrathRetryHandler.
+        mode: See WrathRetryHandler.
+        sample_period: Seconds between resource samples of a running task; 0 takes none.
+        heartbeat_period: Seconds between heartbeats of a node; 0 sends none.
+
+    Returns:
+        The same configuration.
+
+    Raises:
+        ConfigError: A setting is wrong, or the configuration has a monitoring hub that cannot be replaced.
+        UnsupportedHostError: This version of Parsl lacks something that we build on.
+    """
+    check_parsl()
+    if hasattr(config, _ADDED):
+        return config
+    before: dict[str, Any] = {"monitoring": config.monitoring, "retry_handler": config.retry_handler, "executors": []}
+    if config.monitoring is None:
+        config.monitoring = OctopusMonitoringHub(octopus=octopus)
+    elif not isinstance(config.monitoring, OctopusMonitoringHub):
+        raise ConfigError(
+            "the configuration has a MonitoringHub already; put OctopusMonitoringHub in its place, with"
+            " logging_endpoint= to keep Parsl's own database as well"
+        )
+    if not isinstance(config.retry_handler, WrathRetryHandler):
+        config.retry_handler = WrathRetryHandler(
+            policy, ladder=ladder, mode=mode, retry_handler=config.retry_handler
+        )
+    for executor in config.executors:
+        if isinstance(executor, HighThroughputExecutor) and not isinstance(executor, ObservedExecutor):
+            before["executors"].append((executor, type(executor), executor.remote_monitoring_radio))
+            # The instance stays the user's own, with all it was given: only its class learns to observe.
+            executor.__class__ = _observed(type(executor))
+            if type(executor.remote_monitoring_radio) is HTEXRadio:
+                executor.remote_monitoring_radio = OctopusRadio(
+                    sample_period=sample_period, heartbeat_period=heartbeat_period
+                )
+    setattr(config, _ADDED, before)
+    return config
+
+
+def disable(config: Config) -> Config:
+    """Undo ``enable`` on a configuration that is not loaded: it is as it was before.
+
+    Args:
+        config: The configuration; it is changed in place.
+
+    Returns:
+        The same configuration.
+    """
+    before = getattr(config, _ADDED, None)
+    if before is None:
+        return config
+    config.monitoring = before["monitoring"]
+    config.retry_handler = before["retry_handler"]
+    for executor, cls, radio in before["executors"]:
+        executor.__class__ = cls
+        executor.remote_monitoring_radio = radio
+    delattr(config, _ADDED)
+    return config
+
+
+def _observed(cls: type) -> type:
+    return type(f"Octopus{cls.__name__}", (ObservedExecutor, cls), {"__module__": __name__})

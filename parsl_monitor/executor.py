@@ -1,0 +1,280 @@
+"""An executor whose tasks are observed, and whose retries can wait and choose their node."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from parsl import curvezmq
+from parsl.app.errors import RemoteExceptionWrapper
+from parsl.executors import HighThroughputExecutor
+from parsl.executors.high_throughput.executor import DEFAULT_INTERCHANGE_LAUNCH_CMD
+from parsl.monitoring.radios.multiprocessing import MultiprocessingQueueRadioSender
+from parsl.serialize import deserialize
+from parsl.serialize.errors import DeserializationError
+
+from parsl_monitor import interchange as octopus_interchange
+from parsl_monitor.attempts import Attempt
+from parsl_monitor.delays import Delays
+from parsl_monitor.radio import OctopusRadio
+from parsl_monitor.receiver import Receiver
+from parsl_monitor.selector import OctopusManagerSelector, deny
+from parsl_monitor.worker import Observation, Settings
+
+if TYPE_CHECKING:
+    from parsl_monitor.hub import OctopusMonitoringHub
+
+logger = logging.getLogger("octopus_plugins")
+
+STEERING = "octopus_steering"
+"""Key of a resource specification under which the retry handler tells the executor how to place a retry."""
+
+FRONT_OF_THE_QUEUE = 0
+
+_EXECUTE = "parsl_monitor.worker.execute"
+
+
+@dataclass(frozen=True, slots=True)
+class Steering:
+    """How a retry goes back to an executor.
+
+    Attributes:
+        delay: Seconds to wait first.
+        avoid_hosts: Nodes that must not get it while there is another one.
+    """
+
+    delay: float = 0.0
+    avoid_hosts: tuple[str, ...] = ()
+
+
+class ObservedExecutor:
+    """Mixin over HighThroughputExecutor and its children: everything that Octopus adds to one.
+
+    With no OctopusMonitoringHub in the run it only steers retries. It overrides ``submit``,
+    ``submit_payload``, ``start`` and ``shutdown``, all of which Parsl documents.
+    """
+
+    # What the host class provides.
+    label: str
+    run_id: str | None
+    logdir: str
+    monitoring_messages: Any
+    remote_monitoring_radio: Any
+    manager_selector: Any
+    interchange_launch_cmd: Any
+    encrypted: bool
+    cert_dir: str | None
+    loopback_address: str
+    interchange_port_range: tuple[int, int]
+
+    def start(self) -> None:
+        """Start the executor, with a denylist for its nodes and a quieter interchange."""
+        self._octopus_hub: OctopusMonitoringHub | None = getattr(self.monitoring_messages, "hub", None)
+        self._octopus_lock = threading.Lock()
+        self._octopus_steering = threading.local()
+        self._octopus_delays = Delays(f"octopus-delays-{self.label}")
+        self._octopus_missing = 0
+        self._octopus_seen = 0
+        self._octopus_observe = self._octopus_hub is not None
+        self._octopus_denylist = Path(self.logdir).absolute() / "octopus-denylist.json"
+        if isinstance(self.manager_selector, OctopusManagerSelector):
+            self.manager_selector.path = os.fspath(self._octopus_denylist)
+        else:
+            self.manager_selector = OctopusManagerSelector(self._octopus_denylist, self.manager_selector)
+        radio = self.remote_monitoring_radio
+        if not isinstance(radio, OctopusRadio):
+            radio = OctopusRadio()
+        self._octopus_settings = tuple(
+            Settings(self.run_id or "", self.label, radio.sample_period, radio.heartbeat_period)
+        )
+        if self.interchange_launch_cmd == DEFAULT_INTERCHANGE_LAUNCH_CMD:
+            # By path: the interchange must start wherever this process could import us.
+            self.interchange_launch_cmd = [
+                sys.executable,
+                octopus_interchange.__file__,
+                f"--label={self.label}",
+                f"--period={radio.heartbeat_period}",
+            ]
+        if self._octopus_hub is None:
+            cast(Any, super()).start()
+        else:
+            self._octopus_hub.register(self)
+            self._start_observed(self._octopus_hub)
+
+    def _start_observed(self, hub: OctopusMonitoringHub) -> None:
+        """Start with our receiver of reports in the place of Parsl's router process."""
+        if self.encrypted and self.cert_dir is None:
+            self.cert_dir = curvezmq.create_certificates(self.logdir)
+        receiver = Receiver(self.loopback_address, self.interchange_port_range, self.cert_dir, hub.receive)
+        # Parsl starts its router where it finds a queue, and tells the interchange of a port where it finds one.
+        messages, self.monitoring_messages = self.monitoring_messages, None
+        self.hub_zmq_port = receiver.port
+        self.zmq_monitoring = receiver  # closed by HighThroughputExecutor.shutdown
+        try:
+            cast(Any, super()).start()
+        finally:
+            self.monitoring_messages = messages
+        self.submit_monitoring_radio = MultiprocessingQueueRadioSender(messages)
+
+    def submit(
+        self, func: Callable[..., Any], resource_specification: Mapping[str, Any], *args: Any, **kwargs: Any
+    ) -> Future[Any]:
+        """Submit a task; see HighThroughputExecutor.submit."""
+        steering = None
+        if resource_specification and STEERING in resource_specification:
+            specification = dict(resource_specification)
+            steering = specification.pop(STEERING)
+            resource_specification = specification
+        self._octopus_steering.value = steering
+        try:
+            return cast("Future[Any]", cast(Any, super()).submit(func, resource_specification, *args, **kwargs))
+        finally:
+            self._octopus_steering.value = None
+
+    def submit_payload(self, context: dict[str, Any], buffer: bytes) -> Future[Any]:
+        """Submit a serialized task; see HighThroughputExecutor.submit_payload."""
+        steering: Steering | None = getattr(self._octopus_steering, "value", None)
+        hub = self._octopus_hub
+        outer: Future[Any] = Future()
+        attempt = hub.attempts.open(self.label) if hub is not None else Attempt(self.label)
+        if steering is not None and steering.avoid_hosts:
+            context = {**context, octopus_interchange.AVOID: steering.avoid_hosts}
+        if steering is not None and steering.delay > 0:
+            self._octopus_delays.call(steering.delay, lambda: self._send_later(attempt, context, buffer, outer))
+        else:
+            self._send(attempt, context, buffer, outer)
+            outer.parsl_executor_task_id = attempt.number  # type: ignore[attr-defined]
+        return outer
+
+    def deny_hosts(self, hosts: Mapping[str, float]) -> None:
+        """Give these nodes no new tasks until the given Unix times.
+
+        Raises:
+            OSError: The denylist cannot be written.
+        """
+        deny(self._octopus_denylist, hosts)
+
+    def shutdown(self, *args: Any, **kwargs: Any) -> None:
+        """Shut down the executor; tasks that still wait for their delay are not sent any more."""
+        if hasattr(self, "_octopus_delays"):
+            self._octopus_delays.close()
+        cast(Any, super()).shutdown(*args, **kwargs)
+
+    def _send_later(self, attempt: Attempt, context: dict[str, Any], buffer: bytes, outer: Future[Any]) -> None:
+        try:
+            self._send(attempt, context, buffer, outer)
+        except Exception as error:  # noqa: BLE001 - nobody is left to raise to: it belongs to the task's future
+            outer.set_exception(error)
+
+    def _send(self, attempt: Attempt, context: dict[str, Any], buffer: bytes, outer: Future[Any]) -> None:
+        observed = self._octopus_observe and "task_executor" not in context
+        with self._octopus_lock:
+            # The number that submit_payload is about to give; the lock makes that so.
+            number: int = self._task_counter + 1  # type: ignore[attr-defined]
+            if observed:
+                arguments = (number, self._octopus_settings)
+                context = {**context, "task_executor": {"f": _EXECUTE, "a": arguments, "k": {}}}
+            if self._octopus_hub is not None:
+                self._octopus_hub.attempts.sent(attempt, number)
+            inner = cast(Any, super()).submit_payload(context, buffer)
+        if observed:
+            inner.add_done_callback(lambda done: self._settle(done, attempt, context, buffer, outer))
+        else:
+            inner.add_done_callback(lambda done: _copy(done, attempt, outer))
+
+    def _settle(
+        self, inner: Future[Any], attempt: Attempt, context: dict[str, Any], buffer: bytes, outer: Future[Any]
+    ) -> None:
+        """Pass an observed task's outcome on to the future that Parsl holds. Runs in Parsl's result thread."""
+        error = inner.exception()
+        if error is None:
+            observation = inner.result()
+            if isinstance(observation, Observation):
+                self._octopus_seen += 1
+                _learn(attempt, observation)
+                _deliver(observation.payload, attempt, outer)
+                return
+        elif _worker_lacks_us(error):
+            self._send_unobserved(attempt, context, buffer, outer)
+            return
+        _copy(inner, attempt, outer)
+
+    def _send_unobserved(
+        self, attempt: Attempt, context: dict[str, Any], buffer: bytes, outer: Future[Any]
+    ) -> None:
+        self._octopus_missing += 1
+        if self._octopus_missing == 1 and self._octopus_hub is not None:
+            self._octopus_hub.warn_unobserved(self.label)
+        if self._octopus_seen == 0:
+            self._octopus_observe = False
+        context = {key: value for key, value in context.items() if key != "task_executor"}
+        with self._octopus_lock:
+            inner = cast(Any, super()).submit_payload(context, buffer)
+        inner.add_done_callback(lambda done: _copy(done, attempt, outer))
+
+
+class OctopusHighThroughputExecutor(ObservedExecutor, HighThroughputExecutor):  # type: ignore[misc]
+    """Parsl's HighThroughputExecutor, observed and steerable. Takes every option of it.
+
+    Args:
+        sample_period: Seconds between resource samples of a running task; 0 takes none.
+        heartbeat_period_node: Seconds between heartbeats of a node; 0 sends none.
+        **options: As HighThroughputExecutor takes them.
+    """
+
+    def __init__(self, *args: Any, sample_period: float = 1.0, node_heartbeat_period: float = 10.0, **options: Any):
+        options.setdefault(
+            "remote_monitoring_radio",
+            OctopusRadio(sample_period=sample_period, heartbeat_period=node_heartbeat_period),
+        )
+        super().__init__(*args, **options)
+        # Parsl prints its configuration from attributes named like the arguments.
+        self.sample_period = sample_period
+        self.node_heartbeat_period = node_heartbeat_period
+
+
+def _learn(attempt: Attempt, observation: Observation) -> None:
+    attempt.place = observation.place
+    attempt.started = observation.started
+    attempt.ended = observation.ended
+    attempt.usage = {**(attempt.usage or {}), **observation.usage}
+    attempt.post_mortem = observation.post_mortem
+
+
+def _deliver(payload: bytes, attempt: Attempt, outer: Future[Any]) -> None:
+    try:
+        result = deserialize(payload)
+    except Exception as error:  # noqa: BLE001 - whatever a foreign pickle raises is this task's failure alone
+        attempt.exception = DeserializationError(f"the task's result cannot be read on the submit side: {error}")
+        attempt.exception.__cause__ = error
+        outer.set_exception(attempt.exception)
+        return
+    if isinstance(result, RemoteExceptionWrapper):
+        attempt.exception = result.get_exception()
+    outer.set_result(result)
+
+
+def _copy(inner: Future[Any], attempt: Attempt, outer: Future[Any]) -> None:
+    error = inner.exception()
+    if error is not None:
+        attempt.exception = error
+        outer.set_exception(error)
+    else:
+        result = inner.result()
+        if isinstance(result, RemoteExceptionWrapper):
+            attempt.exception = result.get_exception()
+        outer.set_result(result)
+
+
+def _worker_lacks_us(error: BaseException) -> bool:
+    """Whether the worker failed to import our function, and so never touched the task."""
+    return isinstance(error, ModuleNotFoundError) and error.name is not None and error.name.split(".")[0] in (
+        "parsl_monitor",
+    )

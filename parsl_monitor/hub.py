@@ -1,0 +1,207 @@
+"""Parsl's monitoring hub, with Octopus topics in the place of its database."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from parsl.monitoring import MonitoringHub
+
+from octopus_plugins.config import OctopusConfig
+from octopus_plugins.errors import MissingDependencyError
+from octopus_plugins.fabric import Emitter
+from octopus_plugins.plugins import Plugins, load_plugins
+from parsl_monitor.attempts import Attempts
+from parsl_monitor.messages import HubQueue, Message
+from parsl_monitor.story import Story
+from parsl_monitor.versions import check_parsl
+
+if TYPE_CHECKING:
+    from parsl_monitor.executor import ObservedExecutor
+
+logger = logging.getLogger("octopus_plugins")
+
+POLL_PERIOD = 0.2
+"""Seconds between looks for the end of the run, in the thread that reads messages of other processes."""
+
+
+class OctopusMonitoringHub(MonitoringHub):  # type: ignore[misc]  # Parsl is untyped to us
+    """Streams a Parsl run to Octopus: task states, worker starts and ends, resources, heartbeats, failures.
+
+    Give it to Parsl as ``Config(monitoring=OctopusMonitoringHub())``. It takes every option of Parsl's
+    MonitoringHub. With ``logging_endpoint`` Parsl's own database is kept as well, and
+    ``resource_monitoring_enabled`` then has Parsl's meaning: each task runs in Parsl's own wrapper, at its
+    cost. Without, that wrapper is never used: resources are sampled by one thread per worker.
+
+    Args:
+        workflow_name: Name of the workflow; default: the script's name.
+        workflow_version: Version of the workflow; default: the time of its start.
+        logging_endpoint: SQLAlchemy URL of Parsl's own monitoring database; None keeps none.
+        monitoring_debug: As in Parsl.
+        resource_monitoring_enabled: As in Parsl; has an effect only with ``logging_endpoint``.
+        resource_monitoring_interval: As in Parsl, seconds.
+        octopus: How to reach the topics: an OctopusConfig, or settings by name (``{"profile": "kafka"}``).
+            Default: environment and configuration file.
+        plugins: Default: those installed.
+
+    Raises:
+        ConfigError: A setting of ``octopus`` is unknown or wrong.
+        UnsupportedHostError: This version of Parsl lacks something that we build on.
+    """
+
+    def __init__(
+        self,
+        workflow_name: str | None = None,
+        workflow_version: str | None = None,
+        logging_endpoint: str | None = None,
+        monitoring_debug: bool = False,
+        resource_monitoring_enabled: bool = True,
+        resource_monitoring_interval: float = 30,
+        octopus: OctopusConfig | Mapping[str, Any] | None = None,
+        plugins: Plugins | None = None,
+        **deprecated: Any,
+    ) -> None:
+        check_parsl()
+        self._octopus_wanted = resource_monitoring_enabled
+        try:
+            super().__init__(
+                workflow_name=workflow_name,
+                workflow_version=workflow_version,
+                logging_endpoint=logging_endpoint,
+                monitoring_debug=monitoring_debug,
+                resource_monitoring_enabled=resource_monitoring_enabled,
+                resource_monitoring_interval=resource_monitoring_interval,
+                **deprecated,
+            )
+        except ImportError as error:
+            raise MissingDependencyError(
+                "Parsl's monitoring needs SQLAlchemy: pip install 'octopus-plugins[parsl]'"
+            ) from error
+        self.octopus = octopus if isinstance(octopus, OctopusConfig) else OctopusConfig.load(**dict(octopus or {}))
+        self.attempts = Attempts()
+        self.monitoring_hub_active = False
+        self._plugins = plugins if plugins is not None else load_plugins()
+        self._executors: list[ObservedExecutor] = []
+        self._unobserved_hosts: dict[str, set[str]] = {}
+        self._story: Story | None = None
+        self._database_queue: Any = None
+        self._reader: threading.Thread | None = None
+        self._ending = threading.Event()
+        self._complained = False
+
+    @property
+    def resource_monitoring_enabled(self) -> bool:
+        """Whether Parsl is to wrap each task in its own resource monitor; see the class."""
+        return self._octopus_wanted and self.logging_endpoint is not None
+
+    @resource_monitoring_enabled.setter
+    def resource_monitoring_enabled(self, value: bool) -> None:
+        self._octopus_wanted = value
+
+    @property
+    def story(self) -> Story:
+        """What happens in the run; the run must have started."""
+        if self._story is None:
+            raise RuntimeError("the OctopusMonitoringHub is not started; give it to Config(monitoring=…) and load that")
+        return self._story
+
+    @property
+    def plugins(self) -> Plugins:
+        """The plugins in force."""
+        return self._plugins
+
+    def start(self, dfk_run_dir: str, config_run_dir: str | os.PathLike[str], log_config: Any) -> None:
+        """Begin to stream; called by Parsl."""
+        if self.logging_endpoint is not None:
+            super().start(dfk_run_dir, config_run_dir, log_config)
+            self._database_queue = self.resource_msgs
+        else:
+            os.makedirs(dfk_run_dir, exist_ok=True)  # noqa: PTH103 - as Parsl's own hub promises its callers
+        transform = self._plugins.transform if self._plugins.has_transforms else None
+        self._emitter = Emitter(self.octopus, transform=transform)
+        self._story = Story(self._emitter, self._plugins, self.attempts)
+        self.resource_msgs = HubQueue(self._deliver, self)
+        self._reader = threading.Thread(target=self._read, name="octopus-hub", daemon=True)
+        self._reader.start()
+        self.monitoring_hub_active = True
+
+    def close(self) -> None:
+        """Deliver what is left, within the configured time, and stop; called by Parsl at the end of the run."""
+        if not self.monitoring_hub_active:
+            return
+        self._ending.set()
+        if self._reader is not None:
+            self._reader.join(timeout=5.0)
+        messages, self.resource_msgs = self.resource_msgs, self._database_queue
+        messages.close()
+        messages.join_thread()
+        try:
+            self._emitter.close(self.octopus.close_timeout)
+        finally:
+            if self._database_queue is not None:
+                super().close()
+            self.monitoring_hub_active = False
+
+    def register(self, executor: ObservedExecutor) -> None:
+        """An observed executor of this run has started."""
+        self._executors.append(executor)
+
+    def deny_hosts(self, hosts: Mapping[str, float]) -> None:
+        """Give nodes no new tasks, on every observed executor, until the given Unix times."""
+        for executor in self._executors:
+            try:
+                executor.deny_hosts(hosts)
+            except OSError as error:
+                logger.warning("The denylist of executor %r cannot be written: %s", executor.label, error)
+
+    def warn_unobserved(self, executor: str) -> None:
+        """A worker of this executor lacks our package: its tasks run unobserved."""
+        hosts = sorted(self._unobserved_hosts.get(executor, ()))
+        logger.warning(
+            "Tasks run unobserved on %s of executor %r: octopus-plugins is not installed in the workers' environment. "
+            "Install it there (pip install 'octopus-plugins[parsl]', for example in the provider's worker_init).",
+            f"host {', '.join(hosts)}" if hosts else "a host",
+            executor,
+        )
+
+    def receive(self, message: Message) -> None:
+        """Take a message that came from another process."""
+        self._note_packages(message)
+        self._deliver(message)
+
+    def _deliver(self, message: Message) -> None:
+        """Take a message put in this process: the border to the DataFlowKernel's threads, which must not be hurt."""
+        try:
+            self.story.hear(message)
+        except Exception:
+            if not self._complained:
+                self._complained = True
+                logger.exception("A monitoring message could not be told; the run goes on (said once)")
+        if self._database_queue is not None and message[0] != "octopus":
+            self._database_queue.put(message)
+
+    def _read(self) -> None:
+        while True:
+            try:
+                message = self.resource_msgs.get(timeout=POLL_PERIOD)
+            except queue.Empty:
+                if self._ending.is_set():
+                    return
+            except (OSError, EOFError, ValueError):
+                return
+            except Exception:
+                # A message from another process that cannot be unpickled here.
+                logger.warning("A monitoring message of another process cannot be read", exc_info=True)
+            else:
+                self.receive(message)
+
+    def _note_packages(self, message: Message) -> None:
+        content = message[1]
+        if isinstance(content, dict) and isinstance(content.get("packages"), dict) and "executor_label" in content:
+            names = {name.lower().replace("_", "-") for name in content["packages"]}
+            if "octopus-plugins" not in names:
+                self._unobserved_hosts.setdefault(content["executor_label"], set()).add(content["hostname"])

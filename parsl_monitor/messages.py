@@ -1,0 +1,42 @@
+"""The queue on which everything in Parsl reports to its monitoring hub, and ours behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from multiprocessing.queues import Queue
+from typing import Any
+
+from parsl.multiprocessing import SpawnContext
+
+Message = tuple[Any, Any]
+
+
+class HubQueue(Queue):  # type: ignore[type-arg]  # generic at type-checking time only
+    """Parsl's monitoring queue: in this process a ``put`` is a call, from other processes it is a message.
+
+    The DataFlowKernel puts about four messages per task. Handled in place they cost no pickling, no pipe and
+    no thread switch. The receivers of messages from workers run in processes of their own, to which Parsl
+    pickles this queue: there it is the plain queue, whose messages ``get`` returns here.
+
+    Args:
+        deliver: Called with each message put in this process; must not raise.
+        hub: Who owns the queue; executors find their hub here.
+    """
+
+    def __init__(self, deliver: Callable[[Message], None], hub: Any) -> None:
+        super().__init__(ctx=SpawnContext)
+        self._deliver = deliver
+        self.hub = hub
+
+    def put(self, obj: Message, block: bool = True, timeout: float | None = None) -> None:
+        """Deliver a message of this process."""
+        self._deliver(obj)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _plain_queue, (self.__getstate__(),)  # type: ignore[no-untyped-call, unused-ignore]
+
+
+def _plain_queue(state: Any) -> Queue[Any]:
+    queue: Queue[Any] = Queue.__new__(Queue)
+    queue.__setstate__(state)  # type: ignore[attr-defined]
+    return queue

@@ -1,0 +1,23 @@
+"""How worker events travel to the submit side."""
+
+from __future__ import annotations
+
+from parsl.monitoring.radios.htex import HTEXRadio
+
+
+class OctopusRadio(HTEXRadio):  # type: ignore[misc]  # Parsl is untyped to us
+    """Worker events over the executor's own encrypted channel, with the periods of what is sent.
+
+    Compute nodes need neither credentials nor a route to the broker: the submit side produces.
+
+    Args:
+        sample_period: Seconds between resource samples of a running task; 0 takes none.
+        heartbeat_period: Seconds between heartbeats of a node; 0 sends none.
+    """
+
+    def __init__(self, *, sample_period: float = 1.0, heartbeat_period: float = 10.0) -> None:
+        for name, value in (("sample_period", sample_period), ("heartbeat_period", heartbeat_period)):
+            if value < 0:
+                raise ValueError(f"OctopusRadio({name}={value}): must be 0 (off) or a number of seconds")
+        self.sample_period = sample_period
+        self.heartbeat_period = heartbeat_period

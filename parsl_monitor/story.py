@@ -1,0 +1,255 @@
+"""The story of one run: what Parsl and its workers report, told as events in order, task by task."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from parsl.monitoring.message_type import MessageType
+
+from octopus_plugins.events import Categorization, Event, Failure, Heartbeat, Task
+from octopus_plugins.fabric import Emitter
+from octopus_plugins.plugins import Plugins
+from octopus_plugins.wrath import DEFAULT_RULES, History, Rule, categorize
+from parsl_monitor import translate
+from parsl_monitor.attempts import Attempt, Attempts
+from parsl_monitor.translate import Try
+from parsl_monitor.worker import TAG
+
+logger = logging.getLogger("octopus_plugins")
+
+_FAILED = frozenset({"failed", "fail_retryable", "dep_fail"})
+_WORK_ENDED = _FAILED | {"exec_done", "memo_done", "joining"}
+
+MAX_REMEMBERED_WORKERS = 200_000
+
+
+class Story:
+    """Turns messages into events, keeps the history they make, and hands them to the emitter.
+
+    Thread-safe: Parsl reports from several threads. One lock keeps what is said of a task in order.
+
+    Args:
+        emitter: Where the events go.
+        plugins: May add rules and learn of failures.
+        attempts: The submissions that the executors make.
+    """
+
+    def __init__(self, emitter: Emitter, plugins: Plugins, attempts: Attempts) -> None:
+        self.history = History()
+        self.lock = threading.RLock()
+        self.attempts = attempts
+        self.run_id = ""
+        self._emitter = emitter
+        self._plugins = plugins
+        self._rules: tuple[Rule, ...] | None = None
+        self._reported: dict[str, int] = {}
+        self._workers: dict[tuple[str, str, int], dict[str, Any]] = {}
+        self._deaths: dict[tuple[str, int], Mapping[str, Any]] = {}
+
+    def tell(self, *events: Event) -> None:
+        """Remember events and emit them, in this order."""
+        with self.lock:
+            for event in events:
+                self.history.observe(event)
+            self._emitter.emit(*events)
+
+    def hear(self, message: tuple[Any, Any]) -> None:
+        """Take in one of Parsl's monitoring messages, or one of our workers'."""
+        tag, content = message
+        now = time.time()
+        if tag is MessageType.TASK_INFO:
+            self._hear_of_task(content, now)
+        elif tag == TAG:
+            self._hear_worker(content)
+        elif tag is MessageType.NODE_INFO:
+            self.tell(translate.manager_heartbeat(content, now))
+        elif tag is MessageType.BLOCK_INFO:
+            self.tell(*(translate.block_event(entry, now) for entry in content))
+        elif tag is MessageType.WORKFLOW_INFO:
+            self.run_id = content["run_id"]
+            self.tell(translate.run_event(content, now))
+        elif tag is MessageType.WORKER_TASK_INFO:
+            self._hear_parsl_wrapper(content)
+
+    def failure(self, subject: Try, error: BaseException) -> Failure:
+        """The failure of a try, categorised, told with what its worker reported before it.
+
+        Args:
+            subject: The try.
+            error: What it failed with.
+
+        Returns:
+            The failure, which the caller tells once it is decided.
+        """
+        with self.lock:
+            attempt = self.attempts.of_task(subject.task_id)
+            subject = self._placed(subject, attempt, error)
+            self._reported[subject.task_id] = subject.try_id
+            self._settle(subject, attempt)
+            return self._categorized(self._with_death(translate.failure_event(subject, error, attempt, time.time())))
+
+    def rules(self) -> tuple[Rule, ...]:
+        """Every rule that categorises: the plugins' before the built-in ones."""
+        if self._rules is None:
+            self._rules = (*self._plugins.rules(), *DEFAULT_RULES)
+        return self._rules
+
+    def _categorized(self, failure: Failure) -> Failure:
+        categorization: Categorization = categorize(failure, self.history, self.rules(), on_error=_report_rule)
+        return msgspec.structs.replace(failure, categorization=categorization)
+
+    def _hear_of_task(self, message: Mapping[str, Any], now: float) -> None:
+        task_id = str(message["task_id"])
+        state = message["task_status_name"]
+        with self.lock:
+            if state == "launched":
+                attempt = self.attempts.claim(task_id, message["try_id"])
+                place: Mapping[str, Any] = {}
+            else:
+                attempt = self.attempts.of_task(task_id)
+                place = attempt.place if attempt is not None else {}
+            if state in _WORK_ENDED:
+                subject = self._subject(message, place)
+                self._settle(subject, attempt)
+                if state in _FAILED and self._reported.pop(task_id, None) != subject.try_id:
+                    self.tell(self._unhandled_failure(subject, attempt, message, now))
+                self.attempts.close(task_id)
+            self.tell(translate.task_event(message, now, place))
+
+    def _unhandled_failure(
+        self, subject: Try, attempt: Attempt | None, message: Mapping[str, Any], now: float
+    ) -> Failure:
+        """A failure that no retry handler of ours has seen: no handler is set, or it is a join's."""
+        error = attempt.exception if attempt is not None else None
+        if error is not None:
+            failure = translate.failure_event(self._placed(subject, attempt, error), error, attempt, now)
+        else:
+            failure = translate.reported_failure(subject, message["task_fail_history"], attempt, now)
+        return self._categorized(self._with_death(failure))
+
+    def _settle(self, subject: Try, attempt: Attempt | None) -> None:
+        """Tell what the worker reported of a try, once."""
+        if attempt is None or attempt.settled or attempt.ended is None:
+            return
+        attempt.settled = True
+        self.tell(*translate.worker_events(subject, attempt))
+
+    def _subject(self, message: Mapping[str, Any], place: Mapping[str, Any]) -> Try:
+        launched = message["task_try_time_launched"]
+        return Try(
+            run_id=message["run_id"],
+            task_id=str(message["task_id"]),
+            try_id=message["try_id"],
+            app=message["task_func_name"],
+            executor=message["task_executor"],
+            submitted=message["task_time_invoked"].timestamp(),
+            launched=launched.timestamp() if launched is not None else None,
+            stderr=message["task_stderr"],
+            place=place,
+        )
+
+    def _hear_worker(self, message: Mapping[str, Any]) -> None:
+        kind, executor, place = message["kind"], message["executor"], message["place"]
+        with self.lock:
+            if kind == "worker":
+                if len(self._workers) < MAX_REMEMBERED_WORKERS:
+                    self._workers[executor, place["host"], place["worker_id"]] = place
+            elif kind == "sample":
+                self._hear_sample(message, place)
+            elif kind == "heartbeat":
+                beat = translate.node_heartbeat(self.run_id, message)
+                self._note_deaths(beat)
+                self.tell(beat)
+
+    def _hear_sample(self, message: Mapping[str, Any], place: dict[str, Any]) -> None:
+        attempt = self.attempts.of_number(message["executor"], message["number"])
+        if attempt is None or attempt.task_id is None:
+            return  # its task ended meanwhile
+        attempt.place = place
+        attempt.usage = dict(message["usage"])
+        subject = Try(self.run_id, attempt.task_id, attempt.try_id)
+        if not attempt.announced:
+            attempt.announced = True
+            self.tell(
+                Task(
+                    run_id=self.run_id,
+                    time=message["started"],
+                    task_id=attempt.task_id,
+                    try_id=attempt.try_id,
+                    state="running",
+                    executor=attempt.executor,
+                    **place,
+                )
+            )
+        self.tell(translate.sample_event(subject, attempt, message))
+
+    def _hear_parsl_wrapper(self, message: Mapping[str, Any]) -> None:
+        """Parsl's own resource monitoring, where a user turned it on, says when a try begins and ends."""
+        attempt = self.attempts.of_task(str(message["task_id"]))
+        if attempt is not None and attempt.started is not None:
+            return  # seen by ourselves
+        self.tell(
+            Task(
+                run_id=message["run_id"],
+                time=message["timestamp"].timestamp(),
+                task_id=str(message["task_id"]),
+                try_id=message["try_id"],
+                state="running" if message["first_msg"] else "running_ended",
+                block=message["block_id"],
+                host=message["hostname"],
+            )
+        )
+
+    def _placed(self, subject: Try, attempt: Attempt | None, error: BaseException) -> Try:
+        """The try with its place: from its worker, else from what a lost worker or manager names."""
+        place = dict(attempt.place) if attempt is not None else {}
+        host = getattr(error, "hostname", None)
+        if not place and isinstance(host, str):
+            worker_id = getattr(error, "worker_id", None)
+            known = self._workers.get((subject.executor or "", host, worker_id)) if worker_id is not None else None
+            place = dict(known or {"host": host})
+            if isinstance(worker_id, int):
+                place["worker_id"] = worker_id
+            manager = getattr(error, "manager_id", None)
+            if isinstance(manager, bytes):
+                place["manager"] = manager.decode("utf-8", errors="replace")
+            if attempt is not None:
+                attempt.place = place
+        return Try(
+            subject.run_id,
+            subject.task_id,
+            subject.try_id,
+            subject.app,
+            subject.executor,
+            subject.submitted,
+            subject.launched,
+            subject.stderr,
+            place or subject.place,
+        )
+
+    def _note_deaths(self, beat: Heartbeat) -> None:
+        for worker in beat.workers:
+            if not worker.alive and len(self._deaths) < MAX_REMEMBERED_WORKERS:
+                status = {"exit_code": worker.exit_code, "signal": worker.signal}
+                self._deaths[beat.host, worker.pid] = {key: value for key, value in status.items() if value is not None}
+
+    def _with_death(self, failure: Failure) -> Failure:
+        """The failure with how its worker died, where a sibling saw it."""
+        if failure.host is None or failure.pid is None:
+            return failure
+        status = self._deaths.get((failure.host, failure.pid))
+        return msgspec.structs.replace(failure, **status) if status else failure
+
+
+def _report_rule(rule: Rule, error: Exception) -> None:
+    if rule.name not in _reported_rules:
+        _reported_rules.add(rule.name)
+        logger.warning("Rule %r raised %r and is skipped; mend it or unregister its plugin", rule.name, error)
+
+
+_reported_rules: set[str] = set()

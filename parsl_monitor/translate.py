@@ -1,0 +1,305 @@
+"""Parsl's words into ours: its monitoring messages and exceptions become events. Pure, but for stderr's tail."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from octopus_plugins.events import (
+    Block,
+    ExceptionInfo,
+    Failure,
+    Heartbeat,
+    Limits,
+    NodeState,
+    Pool,
+    ResourceSample,
+    Run,
+    Task,
+    Usage,
+    WorkerState,
+)
+from octopus_plugins.events.exceptions import failed_dependencies, failure_details
+from octopus_plugins.events.failure import MAX_STDERR
+from parsl_monitor.attempts import Attempt
+
+_GIGABYTE = 1 << 30
+
+# Parsl reports some failures in words only; the classes behind those words.
+_REPORTED_TYPES = {
+    "JoinError": ("parsl.dataflow.errors.JoinError", "parsl.dataflow.errors.PropagatedException"),
+    "DependencyError": ("parsl.dataflow.errors.DependencyError", "parsl.dataflow.errors.PropagatedException"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """What the submit side knows of one try.
+
+    Attributes:
+        run_id: The run.
+        task_id: Parsl's task.
+        try_id: Parsl's try.
+        app: Name of the app.
+        executor: Label of the executor.
+        submitted: When the app was called, Unix seconds.
+        launched: When the try went to its executor, Unix seconds.
+        stderr: Where the app's standard error goes, as Parsl takes it.
+        place: Where it ran, as far as it is known.
+    """
+
+    run_id: str
+    task_id: str
+    try_id: int
+    app: str | None = None
+    executor: str | None = None
+    submitted: float | None = None
+    launched: float | None = None
+    stderr: Any = None
+    place: Mapping[str, Any] = field(default_factory=dict)
+
+
+def task_event(message: Mapping[str, Any], now: float, place: Mapping[str, Any]) -> Task:
+    """A task's change of state, from the DataFlowKernel's TASK_INFO."""
+    return Task(
+        run_id=message["run_id"],
+        time=now,
+        task_id=str(message["task_id"]),
+        try_id=message["try_id"],
+        state=message["task_status_name"],
+        app=message["task_func_name"],
+        executor=message["task_executor"],
+        depends=_ids(message["task_depends"]),
+        joins=_ids(message["task_joins"]),
+        fail_count=message["task_fail_count"],
+        fail_cost=message["task_fail_cost"],
+        from_memo=bool(message["from_memo"]),
+        stdout=_path(message["task_stdout"]),
+        stderr=_path(message["task_stderr"]),
+        **place,
+    )
+
+
+def worker_events(subject: Try, attempt: Attempt) -> list[Task]:
+    """``running`` (unless it was said before) and ``running_ended`` of a try that its worker reported."""
+    common: dict[str, Any] = {
+        "run_id": subject.run_id,
+        "task_id": subject.task_id,
+        "try_id": subject.try_id,
+        "app": subject.app,
+        "executor": attempt.executor,
+        **attempt.place,
+    }
+    events = []
+    if attempt.started is not None and not attempt.announced:
+        events.append(Task(state="running", time=attempt.started, **common))
+    if attempt.ended is not None:
+        events.append(Task(state="running_ended", time=attempt.ended, usage=usage(attempt.usage), **common))
+    return events
+
+
+def run_event(message: Mapping[str, Any], now: float) -> Run:
+    """A run's begin or end, from WORKFLOW_INFO."""
+    if "time_completed" in message:
+        return Run(
+            run_id=message["run_id"],
+            time=now,
+            state="ended",
+            host=platform.node(),
+            run_dir=message.get("rundir"),
+            tasks_done=message.get("tasks_completed_count"),
+            tasks_failed=message.get("tasks_failed_count"),
+        )
+    return Run(
+        run_id=message["run_id"],
+        time=now,
+        state="started",
+        name=message.get("workflow_name"),
+        version=message.get("workflow_version"),
+        host=message.get("host"),
+        user=message.get("user"),
+        run_dir=message.get("rundir"),
+        versions={"python": message["python_version"], "parsl": message["parsl_version"]},
+    )
+
+
+def block_event(message: Mapping[str, Any], now: float) -> Block:
+    """A block's change of state, from one entry of BLOCK_INFO."""
+    job = message.get("job_id")
+    return Block(
+        run_id=message["run_id"],
+        time=now,
+        executor=message["executor_label"],
+        block=str(message["block_id"]),
+        job_id=None if job is None else str(job),
+        state=message["status"],
+    )
+
+
+def manager_heartbeat(message: Mapping[str, Any], now: float) -> Heartbeat:
+    """A manager as the interchange sees it, from NODE_INFO."""
+    state = "draining" if message.get("draining") else "up"
+    if not message["active"]:
+        state = "lost" if message.get("overdue") else "held"
+    beat = message["last_heartbeat"]
+    return Heartbeat(
+        run_id=message["run_id"],
+        time=now if state != "up" or not isinstance(beat, datetime) else beat.timestamp(),
+        host=message["hostname"],
+        component="manager",
+        state=state,
+        executor=message.get("executor_label"),
+        block=_text(message["block_id"]),
+        manager=message["uid"],
+        worker_count=message["worker_count"],
+        node=NodeState(time=now, cpus=message.get("cpu_count"), memory_total=message.get("total_memory")),
+    )
+
+
+def node_heartbeat(run_id: str, message: Mapping[str, Any]) -> Heartbeat:
+    """A node as one of its workers sees it."""
+    place = message["place"]
+    return Heartbeat(
+        run_id=run_id,
+        time=message["time"],
+        host=place["host"],
+        component="node",
+        period=message["period"],
+        executor=message["executor"],
+        block=place["block"],
+        manager=place["manager"],
+        pid=place["pid"],
+        workers=tuple(msgspec.convert(message["workers"], list[WorkerState])),
+        worker_count=len(message["workers"]),
+        node=msgspec.convert(message["node"], NodeState),
+    )
+
+
+def sample_event(subject: Try, attempt: Attempt, message: Mapping[str, Any]) -> ResourceSample:
+    """A resource sample that a worker sent while the try ran."""
+    return ResourceSample(
+        run_id=subject.run_id,
+        time=message["usage"]["time"],
+        task_id=subject.task_id,
+        try_id=subject.try_id,
+        app=subject.app,
+        executor=attempt.executor,
+        sequence=message["sequence"],
+        usage=msgspec.convert(message["usage"], Usage),
+        **attempt.place,
+    )
+
+
+def failure_event(subject: Try, error: BaseException, attempt: Attempt | None, now: float) -> Failure:
+    """A failed try, with all that is known of it.
+
+    Args:
+        subject: The try.
+        error: What it failed with.
+        attempt: What was seen of it on its worker, if anything.
+        now: Unix seconds.
+    """
+    return _failure(subject, attempt, now, {**failure_details(error), "dependencies": failed_dependencies(error)})
+
+
+def reported_failure(subject: Try, report: str, attempt: Attempt | None, now: float) -> Failure:
+    """A failed try of which Parsl keeps only ``repr(exception)``."""
+    name, bracket, rest = report.partition("(")
+    known = _REPORTED_TYPES.get(name.strip())
+    info = ExceptionInfo(
+        type=known[0] if known else name.strip() or "unknown",
+        mro=known or (),
+        message=rest.removesuffix(")") if bracket else report,
+    )
+    return _failure(subject, attempt, now, {"exception": info})
+
+
+def _failure(subject: Try, attempt: Attempt | None, now: float, details: dict[str, Any]) -> Failure:
+    seen = (attempt.post_mortem if attempt is not None else None) or {}
+    last_usage = {**((attempt.usage if attempt is not None else None) or {}), **seen.get("usage", {})}
+    return Failure(
+        run_id=subject.run_id,
+        time=now,
+        task_id=subject.task_id,
+        try_id=subject.try_id,
+        app=subject.app,
+        executor=subject.executor,
+        submitted=subject.submitted,
+        launched=subject.launched,
+        started=attempt.started if attempt is not None else None,
+        ended=attempt.ended if attempt is not None else None,
+        usage=usage(last_usage),
+        limits=msgspec.convert(seen["limits"], Limits) if "limits" in seen else None,
+        node=msgspec.convert(seen["node"], NodeState) if "node" in seen else None,
+        versions=seen.get("versions", {}),
+        stderr_tail=stderr_tail(subject.stderr),
+        **{**subject.place, **details},
+    )
+
+
+def pool_of(executor: Any, *, steerable: bool) -> Pool:
+    """An executor as the events describe it."""
+    memory = getattr(executor, "mem_per_worker", None)
+    workers = getattr(executor, "max_workers_per_node", None)
+    provider = getattr(executor, "provider", None)
+    blocks = getattr(provider, "max_blocks", None)
+    nodes = getattr(provider, "nodes_per_block", None)
+    return Pool(
+        label=executor.label,
+        kind=type(executor).__name__,
+        observed=steerable,
+        steerable=steerable,
+        workers_per_node=int(workers) if isinstance(workers, (int, float)) and workers < float("inf") else None,
+        memory_per_worker=int(memory * _GIGABYTE) if isinstance(memory, (int, float)) else None,
+        walltime=_walltime(getattr(provider, "walltime", None)),
+        maximum_nodes=blocks * nodes if isinstance(blocks, int) and isinstance(nodes, int) else None,
+    )
+
+
+def stderr_tail(target: Any) -> str | None:
+    """The end of a task's standard error, where it goes to a file that can be read here."""
+    if isinstance(target, tuple) and target:
+        target = target[0]
+    if not isinstance(target, (str, os.PathLike)) or not os.fspath(target):
+        return None
+    try:
+        with Path(target).open("rb") as stream:
+            stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, stream.tell() - MAX_STDERR))
+            return stream.read(MAX_STDERR).decode("utf-8", errors="replace")
+    except (OSError, ValueError):
+        return None
+
+
+def usage(measured: Mapping[str, Any] | None) -> Usage | None:
+    """A worker's measurements as the events have them."""
+    return msgspec.convert(measured, Usage) if measured else None
+
+
+def _walltime(text: Any) -> float | None:
+    try:
+        hours, minutes, seconds = (int(part) for part in str(text).split(":"))
+    except ValueError:
+        return None
+    return hours * 3600.0 + minutes * 60 + seconds
+
+
+def _ids(text: str | None) -> tuple[str, ...]:
+    return tuple(text.split(",")) if text else ()
+
+
+def _path(value: Any) -> str | None:
+    if isinstance(value, tuple):
+        value = value[0]
+    return os.fspath(value) if isinstance(value, (str, os.PathLike)) and os.fspath(value) else None  # type: ignore[return-value]
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)

@@ -1,0 +1,5 @@
+"""``python -m octopus_plugins.cli`` is ``octopus``."""
+
+from octopus_plugins.cli import main
+
+main()

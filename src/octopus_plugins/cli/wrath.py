@@ -1,0 +1,23 @@
+"""``octopus wrath``: the retry policies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.group(epilog="Example: octopus wrath check policy.toml")
+def wrath() -> None:
+    """Work with retry policies."""
+
+
+@wrath.command(epilog="Example: octopus wrath check policy.toml")
+@click.argument("policy", type=click.Path(path_type=Path))
+def check(policy: Path) -> None:
+    """Check a retry POLICY, a TOML file; exit status 1 if it is wrong."""
+    from octopus_plugins.wrath import load_policy
+
+    loaded = load_policy(policy)
+    ladder = " → ".join(loaded.ladder) or "none"
+    click.echo(f"{policy} is valid: policy {loaded.name!r}, mode {loaded.mode}, ladder {ladder}.")

@@ -1,0 +1,58 @@
+"""How it travels: configuration to client, events to topics and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from octopus_plugins.fabric.consumer import Reader
+    from octopus_plugins.fabric.counts import Counts, TopicCounts
+    from octopus_plugins.fabric.credentials import kafka_options
+    from octopus_plugins.fabric.emitter import Emitter
+    from octopus_plugins.fabric.producer import Producer
+    from octopus_plugins.fabric.spool import Orphan, ReplayReport, orphans, replay
+    from octopus_plugins.fabric.topics import ensure_topics, existing_topics, topic_name
+
+_HOMES = {
+    "Reader": "consumer",
+    "Counts": "counts",
+    "TopicCounts": "counts",
+    "kafka_options": "credentials",
+    "Emitter": "emitter",
+    "Producer": "producer",
+    "Orphan": "spool",
+    "ReplayReport": "spool",
+    "orphans": "spool",
+    "replay": "spool",
+    "ensure_topics": "topics",
+    "existing_topics": "topics",
+    "topic_name": "topics",
+}
+
+__all__ = [
+    "Counts",
+    "Emitter",
+    "Orphan",
+    "Producer",
+    "Reader",
+    "ReplayReport",
+    "TopicCounts",
+    "ensure_topics",
+    "existing_topics",
+    "kafka_options",
+    "orphans",
+    "replay",
+    "topic_name",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        import importlib
+
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,255 @@
+"""The reader: from a topic back to events."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from octopus_plugins.config import OctopusConfig
+from octopus_plugins.errors import BrokerUnreachableError, SchemaError, TopicMissingError
+from octopus_plugins.events import Event, Topic, decode
+from octopus_plugins.fabric.credentials import kafka_options
+from octopus_plugins.fabric.topics import QuietLogger, ensure_topics, topic_name, unreachable
+
+log = logging.getLogger("octopus_plugins")
+
+_BATCH = 1000
+_POLL_SECONDS = 0.1
+_CLOCK_SLACK = 300.0  # seconds that the clocks of producers may be wrong by
+_REMEMBERED = 500_000  # events in each of two generations
+_UNTIL_EOF = sys.maxsize
+
+
+class Reader:
+    """Reads one topic, each event once, in the order of its partitions.
+
+    A bounded reader ends at what was there when it began; with ``follow`` it goes on until ``close`` is called
+    (from any thread), or a KeyboardInterrupt, which passes through after the connection is closed. Each iteration reads anew.
+
+    Attributes:
+        skipped: Records that were no events, in the last iteration.
+    """
+
+    def __init__(
+        self,
+        config: OctopusConfig,
+        topic: Topic,
+        *,
+        since: float | None = None,
+        until: float | None = None,
+        follow: bool = False,
+        keep: Callable[[bytes], bool] | None = None,
+    ) -> None:
+        """Prepare; opens nothing yet.
+
+        Args:
+            config: Which brokers.
+            topic: What to read.
+            since: Only events at or after this time, Unix seconds.
+            until: Only events at or before this time, Unix seconds.
+            follow: Go on at the end and wait for more.
+            keep: Called with a record's key; False passes over the record before it is decoded.
+        """
+        self.skipped = 0
+        self._config = config
+        self._topic = topic
+        self._name = topic_name(config, topic)
+        self._since = since
+        self._until = until
+        self._follow = follow
+        self._keep = keep
+        self._closed = threading.Event()
+        self._first_skipped: str | None = None
+        self._seen = _Seen(bounded=follow)
+
+    def __iter__(self) -> Iterator[Event]:
+        for batch in self.read_batches():
+            yield from batch
+
+    def close(self) -> None:
+        """End the iteration; returns at once."""
+        self._closed.set()
+
+    def read_batches(self) -> Iterator[list[Event]]:
+        """The same events in lists, none of them empty.
+
+        Raises:
+            BrokerUnreachableError: No broker answered within ``config.connect_timeout``.
+            TopicMissingError: The topic does not exist.
+            CredentialsError: The brokers cannot be spoken to with this configuration.
+            ConfigError: No address is known.
+        """
+        self.skipped = 0
+        self._first_skipped = None
+        self._seen = _Seen(bounded=self._follow)
+        consumer = Consumer(self._options(), logger=QuietLogger())
+        try:
+            ends = self._assign(consumer)
+            while not self._closed.is_set() and (self._follow or ends):
+                messages = consumer.consume(_BATCH, _POLL_SECONDS)
+                events = self._events(messages, ends)
+                if events:
+                    yield events
+        finally:
+            consumer.close()
+            self._report_skipped()
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            **kafka_options(self._config),
+            # Partitions are assigned by hand: nothing ever joins or commits to this group.
+            "group.id": f"octopus-plugins-{uuid.uuid4().hex}",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 10,  # the embedded broker holds every fetch for that long
+            "fetch.error.backoff.ms": 100,
+            "reconnect.backoff.ms": 50,
+            "reconnect.backoff.max.ms": 1000,
+            "queued.max.messages.kbytes": 32 * 1024,
+            "error_cb": self._on_error,
+            "log_level": 3,
+        }
+
+    def _on_error(self, error: KafkaError) -> None:
+        log.debug("librdkafka: %s", error.str())
+
+    def _assign(self, consumer: Any) -> dict[int, int]:
+        """Begin on all partitions; return where each of those with anything to read ends."""
+        partitions = [TopicPartition(self._name, number) for number in self._partitions(consumer)]
+        timeout = self._config.connect_timeout
+        try:
+            ends: dict[int, int] = {}
+            for each in partitions:
+                low, high = consumer.get_watermark_offsets(each, timeout=timeout)
+                each.offset = low
+                ends[each.partition] = high
+            if self._config.profile == "local":
+                # The embedded broker forgets all but the first record of the last batch when asked for the end,
+                # and answers 0 to every search by time. What it says when a fetch reaches the end is right.
+                ends = dict.fromkeys(ends, _UNTIL_EOF)
+            elif self._since is not None and partitions:
+                self._seek_by_time(consumer, partitions, self._since, timeout)
+        except KafkaException as error:
+            raise BrokerUnreachableError(unreachable(self._config, error.args[0].str())) from error
+        consumer.assign(partitions)
+        return {each.partition: ends[each.partition] for each in partitions if each.offset < ends[each.partition]}
+
+    def _seek_by_time(self, consumer: Any, partitions: list[Any], since: float, timeout: float) -> None:
+        # A record is produced after it happened, so that nothing after `since` was produced before it, but for
+        # wrong clocks. For `until` there is no such bound: a spooled record may arrive days later.
+        millis = max(int((since - _CLOCK_SLACK) * 1000), 0)
+        wanted = [TopicPartition(each.topic, each.partition, millis) for each in partitions]
+        for each, found in zip(partitions, consumer.offsets_for_times(wanted, timeout=timeout), strict=True):
+            # -1: nothing that new is there.
+            each.offset = (
+                found.offset if found.offset >= 0 else consumer.get_watermark_offsets(each, timeout=timeout)[1]
+            )
+
+    def _partitions(self, consumer: Any) -> list[int]:
+        deadline = time.monotonic() + self._config.connect_timeout
+        while True:
+            try:
+                found = consumer.list_topics(self._name, timeout=min(1.0, self._config.connect_timeout))
+            except KafkaException as error:
+                if self._closed.is_set():
+                    return []
+                if time.monotonic() >= deadline:
+                    raise BrokerUnreachableError(unreachable(self._config, error.args[0].str())) from error
+                continue
+            metadata = found.topics[self._name]
+            if metadata.error is None and metadata.partitions:
+                return sorted(metadata.partitions)
+            return self._missing_topic(metadata.error)
+
+    def _missing_topic(self, error: KafkaError | None) -> list[int]:
+        if self._config.profile == "local":
+            if not self._follow:
+                return []  # it comes into being with its first record
+            ensure_topics(self._config)
+            return [0]
+        reason = error.str() if error is not None else "it has no partitions"
+        raise TopicMissingError(
+            f"topic {self._name} cannot be read at {self._config.servers}: {reason}; `octopus topics ensure` creates it,"
+            " and `octopus topics list` shows what is there under this namespace"
+        )
+
+    def _events(self, messages: list[Any], ends: dict[int, int]) -> list[Event]:
+        events = []
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                if error.code() == KafkaError._PARTITION_EOF:
+                    # Without this, offsets that hold no record (ends of transactions) could keep us waiting.
+                    ends.pop(message.partition(), None)
+                else:
+                    log.debug("reading %s: %s", self._name, error.str())
+                continue
+            offset, partition = message.offset(), message.partition()
+            end = ends.get(partition)
+            if not self._follow:
+                if end is None:
+                    continue  # came after we began
+                if offset + 1 >= end:
+                    del ends[partition]
+                if offset >= end:
+                    continue
+            event = self._event(message)
+            if event is not None:
+                events.append(event)
+        return events
+
+    def _event(self, message: Any) -> Event | None:
+        if self._keep is not None and not self._keep(message.key() or b""):
+            return None
+        try:
+            event = decode(message.value() or b"")
+        except SchemaError as error:
+            self._skip(message, error)
+            return None
+        if event is None:
+            return None  # of a newer version
+        if self._since is not None and event.time < self._since:
+            return None
+        if self._until is not None and event.time > self._until:
+            return None
+        return event if self._seen.add(event) else None
+
+    def _skip(self, message: Any, error: SchemaError) -> None:
+        self.skipped += 1
+        if self._first_skipped is None:
+            place = f"{message.topic()}, partition {message.partition()}, offset {message.offset()}"
+            self._first_skipped = f"{place}: {error}"
+
+    def _report_skipped(self) -> None:
+        if self.skipped:
+            log.warning(
+                "%d records were skipped, which are no events; the first is %s", self.skipped, self._first_skipped
+            )
+
+
+class _Seen:
+    """Which events there were already: a second copy is the same event."""
+
+    def __init__(self, *, bounded: bool) -> None:
+        self._bounded = bounded
+        self._recent: set[int] = set()
+        self._older: set[int] = set()
+
+    def add(self, event: Event) -> bool:
+        """Remember an event; False where it was there before."""
+        # 64 bits, keyed anew in each process: a collision among a million has a chance of 3e-8.
+        key = hash((event.source, event.id))
+        if key in self._recent or key in self._older:
+            return False
+        if self._bounded and len(self._recent) >= _REMEMBERED:
+            self._older, self._recent = self._recent, set()
+        self._recent.add(key)
+        return True

@@ -1,0 +1,80 @@
+"""Who we are and how we reach the brokers, as librdkafka settings. The only place that unwraps a secret."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from octopus_plugins.config import OctopusConfig
+from octopus_plugins.errors import CredentialsError
+
+
+def kafka_options(config: OctopusConfig) -> dict[str, Any]:
+    """The settings of a librdkafka client that say where the brokers are and how to speak to them.
+
+    Args:
+        config: The configuration.
+
+    Returns:
+        ``bootstrap.servers``, ``security.protocol``, and what that protocol needs.
+
+    Raises:
+        ConfigError: No address is known.
+        CredentialsError: Credentials are missing or contradictory, the connection would be in clear text
+            over a network, or the profile is one that this version cannot log in to.
+    """
+    if config.profile == "octopus":
+        # The seam for MSK's IAM tokens: SASL_SSL, OAUTHBEARER, and an oauth_cb that signs with the user's key.
+        raise CredentialsError(
+            "this version reaches the profiles 'local' and 'kafka'; logging in to the Octopus service (profile"
+            " 'octopus') is not part of it yet. Use profile = \"kafka\" with the address of a Kafka that you can reach"
+        )
+    protocol = config.security_protocol or _guess_protocol(config)
+    options: dict[str, Any] = {"bootstrap.servers": config.servers, "security.protocol": protocol}
+    encrypted = protocol in {"SSL", "SASL_SSL"}
+    if not encrypted and not config.allow_plaintext and not config.on_loopback():
+        raise CredentialsError(
+            f"{protocol} would send everything in clear text to {config.servers}, which is not on this machine; set"
+            " security_protocol to SSL or SASL_SSL, or allow_plaintext = true if the network is trusted"
+        )
+    if encrypted:
+        options |= _tls(config)
+    if protocol.startswith("SASL"):
+        options |= _sasl(config)
+    return options
+
+
+def _guess_protocol(config: OctopusConfig) -> str:
+    encrypted = bool(config.ssl_ca_location or config.ssl_certificate_location)
+    if config.sasl_mechanism or config.sasl_username:
+        return "SASL_SSL" if encrypted or not config.on_loopback() else "SASL_PLAINTEXT"
+    return "SSL" if encrypted else "PLAINTEXT"
+
+
+def _tls(config: OctopusConfig) -> dict[str, Any]:
+    # "probe" looks where the distributions keep their certificates; the wheel's OpenSSL knows none of those places.
+    options: dict[str, Any] = {"ssl.ca.location": config.ssl_ca_location or "probe"}
+    if bool(config.ssl_certificate_location) != bool(config.ssl_key_location):
+        raise CredentialsError(
+            "mTLS needs both ssl_certificate_location and ssl_key_location; only one of them is set in profile"
+            f" {config.profile!r}"
+        )
+    if config.ssl_certificate_location:
+        options["ssl.certificate.location"] = config.ssl_certificate_location
+        options["ssl.key.location"] = config.ssl_key_location
+    return options
+
+
+def _sasl(config: OctopusConfig) -> dict[str, Any]:
+    wanted = ("sasl_mechanism", "sasl_username", "sasl_password")
+    missing = [name for name in wanted if getattr(config, name) is None]
+    if missing:
+        variables = ", ".join(f"OCTOPUS_{name.upper()}" for name in missing)
+        raise CredentialsError(
+            f"SASL needs {' and '.join(missing)} in profile {config.profile!r}; set {variables} or the keys in the file"
+        )
+    assert config.sasl_password is not None
+    return {
+        "sasl.mechanisms": config.sasl_mechanism,
+        "sasl.username": config.sasl_username,
+        "sasl.password": config.sasl_password.get_secret_value(),
+    }

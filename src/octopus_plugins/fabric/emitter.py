@@ -1,0 +1,101 @@
+"""The emitter: events in, records and samples out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from octopus_plugins.config import OctopusConfig
+from octopus_plugins.errors import SchemaError
+from octopus_plugins.events import Event, Topic, encode
+from octopus_plugins.fabric.counts import Counts
+from octopus_plugins.fabric.producer import Producer
+
+log = logging.getLogger("octopus_plugins")
+
+
+class Emitter:
+    """Sends events. No method raises on account of what is sent, or of the network; ``emit`` never waits for it.
+
+    Emitters with equal configurations share one producer, and its counts.
+    """
+
+    def __init__(self, config: OctopusConfig, *, transform: Callable[[Event], Event | None] | None = None) -> None:
+        """Prepare; opens nothing yet.
+
+        Args:
+            config: Where to, and within which bounds.
+            transform: Called with each event before it leaves; returns the event to send, or None to withhold it.
+        """
+        self._config = config
+        self._transform = transform
+        self._producer = Producer.shared(config)
+        self._closed = False
+        self._reported: set[tuple[str, str]] = set()
+
+    def emit(self, *events: Event) -> None:
+        """Send events; those that come together are written together."""
+        items = [item for event in events if (item := self._prepare(event)) is not None]
+        if items:
+            self._producer.put_many(items)
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until everything emitted so far has arrived.
+
+        Args:
+            timeout: Seconds to wait at most; default: ``config.close_timeout``.
+
+        Returns:
+            Whether it has.
+        """
+        return self._producer.flush(self._config.close_timeout if timeout is None else timeout)
+
+    def close(self, timeout: float | None = None) -> None:
+        """Flush, and stop when no other emitter uses the producer. Reports the counts once, in one log line.
+
+        Args:
+            timeout: Seconds to wait at most; default: ``config.close_timeout``.
+        """
+        if not self._closed:
+            self._closed = True
+            self._producer.release(timeout)
+
+    @property
+    def counts(self) -> Counts:
+        """What became of the events so far."""
+        return self._producer.counts
+
+    def _prepare(self, event: Event) -> tuple[Topic, str, bytes, bool] | None:
+        try:
+            outgoing = event if self._transform is None else self._transformed(event)
+            if outgoing is None:
+                self._producer.tally.add("withheld", [event.TOPIC.value])
+                return None
+            value = encode(outgoing, max_bytes=self._config.max_event_bytes)
+            return outgoing.TOPIC, outgoing.key, value, outgoing.RECORD
+        except SchemaError as error:
+            self._producer.tally.add("invalid", [event.TOPIC.value])
+            self._report_once("encode", event, f"is not sent: {error}")
+        except Exception as error:  # noqa: BLE001  whatever was given for an event, its sender must not be hurt
+            self._producer.tally.add("invalid", [""])
+            self._report_once("encode", event, f"is not sent: {type(error).__name__}: {error}")
+        return None
+
+    def _transformed(self, event: Event) -> Event | None:
+        assert self._transform is not None
+        try:
+            outgoing = self._transform(event)
+        except Exception as error:  # noqa: BLE001  the border to other people's code
+            self._report_once("transform", event, f"goes out as it is: the transform raised {error!r}")
+            return event
+        if outgoing is None or isinstance(outgoing, Event):
+            return outgoing
+        kind = type(outgoing).__name__
+        self._report_once("transform", event, f"goes out as it is: the transform returned a {kind}, not an event")
+        return event
+
+    def _report_once(self, where: str, event: object, what: str) -> None:
+        kind = type(event).__name__
+        if (where, kind) not in self._reported:
+            self._reported.add((where, kind))
+            log.warning("%s %s. Further ones like it are not reported", kind, what)

@@ -1,0 +1,329 @@
+"""The journal of one session: a directory of append-only files that is the queue of its records.
+
+    {spool_dir}/{session}/
+        session.json     profile, namespace, host, pid, created; no secrets
+        lock             held by the process that owns the session, for as long as it lives
+        00000001.log …   segments of frames; a segment whose records have all arrived is deleted
+        acked            up to where everything has arrived
+
+A record is written with one ``write`` before anything else is done with it and never synced: it survives
+the death of the process by whatever signal, not the loss of power of the machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import logging
+import os
+import shutil
+import struct
+import threading
+import time
+import uuid
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+from octopus_plugins.fabric.frames import HEADER_BYTES, MAX_BODY_BYTES, Record, frame_bytes, scan
+
+log = logging.getLogger("octopus_plugins")
+
+SEGMENT_BYTES = 4 * 1024 * 1024
+_ACKED = struct.Struct("<QQ")
+_CHECKSUM = struct.Struct("<I")
+_ACKED_EVERY = 0.1  # seconds between two writes of the acknowledged position
+
+# POSIX locks do not lock out their own process, so that the sessions of this one are known by name.
+_owned: set[Path] = set()
+os.register_at_fork(after_in_child=_owned.clear)
+
+
+class Position(NamedTuple):
+    """A place in a journal: number of the segment and offset in it, in bytes."""
+
+    segment: int
+    offset: int
+
+
+class Journal:
+    """The records of one session that have not all arrived yet, in order.
+
+    ``append`` may be called from any thread; the reading side (``take``, ``acknowledge``, ``rewind``) belongs
+    to one thread at a time.
+
+    Attributes:
+        directory: The session's directory.
+        damaged: Segments of which a part could not be read.
+    """
+
+    def __init__(self, directory: Path, lock: int, *, max_bytes: int) -> None:
+        """Take over a session's directory; see ``create`` and ``claim``.
+
+        Args:
+            directory: The session's directory.
+            lock: Descriptor of the lock file, which this process has locked.
+            max_bytes: Most that the segments may take on disk.
+
+        Raises:
+            OSError: The directory cannot be read.
+        """
+        self.directory = directory
+        self.damaged = 0
+        self._lock_file = lock
+        self._max_bytes = max_bytes
+        self._segment_bytes = min(SEGMENT_BYTES, max_bytes // 8)
+        self._mutex = threading.Lock()
+        self._sizes = {int(file.stem): file.stat().st_size for file in sorted(directory.glob("*.log"))}
+        self._total = sum(self._sizes.values())
+        self._acked = self._cursor = self._read_acked()
+        self._acked_written = 0.0
+        self._appended = self._acknowledged = 0
+        self._write_file = self._read_file = self._acked_file = -1
+        self._read_segment = 0
+        _owned.add(directory)
+
+    @classmethod
+    def create(cls, spool_dir: Path, description: dict[str, str | int | float], *, max_bytes: int) -> Journal:
+        """Begin a session.
+
+        Args:
+            spool_dir: Where sessions live; made if it is missing.
+            description: What ``session.json`` says.
+            max_bytes: Most that the segments may take on disk.
+
+        Raises:
+            OSError: The directory cannot be written, or its file system has no locks.
+        """
+        spool_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        # Locked before it gets its name, so that nobody takes it for the leavings of a dead process.
+        draft = spool_dir / f".{name}"
+        draft.mkdir(mode=0o700)
+        try:
+            lock = os.open(draft / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with os.fdopen(os.open(draft / "session.json", os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+                json.dump(description, file)
+            _owned.add(spool_dir / name)
+            draft.rename(spool_dir / name)
+        except OSError:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+        return cls(spool_dir / name, lock, max_bytes=max_bytes)
+
+    @classmethod
+    def claim(cls, directory: Path) -> Journal | None:
+        """Take over the session of a dead process; None where its owner lives or somebody else was quicker.
+
+        Raises:
+            OSError: The directory cannot be read.
+        """
+        if directory in _owned:
+            return None
+        try:
+            lock = os.open(directory / "lock", os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever had the lock before may have delivered all of it and deleted the directory.
+            if os.fstat(lock).st_ino != (directory / "lock").stat().st_ino:
+                raise FileNotFoundError(errno.ENOENT, "the session is gone", str(directory))
+            return cls(directory, lock, max_bytes=0)
+        except OSError as error:
+            os.close(lock)
+            if error.errno in {errno.EACCES, errno.EAGAIN, errno.ENOENT}:
+                return None
+            raise
+
+    @property
+    def unread_bytes(self) -> int:
+        """Bytes of the records that have not arrived."""
+        return self._total - (self._acked.offset if self._acked.segment in self._sizes else 0)
+
+    @property
+    def waiting(self) -> int:
+        """How many of the records that were appended here have not arrived."""
+        return self._appended - self._acknowledged
+
+    def append(self, data: bytes, count: int) -> bool:
+        """Write whole frames.
+
+        Args:
+            data: The frames.
+            count: How many they are.
+
+        Returns:
+            False where the journal is as large as it may be; nothing is written then.
+
+        Raises:
+            OSError: The disk does not take them; nothing is written then.
+        """
+        with self._mutex:
+            if self._total + len(data) > self._max_bytes:
+                return False
+            segment = next(reversed(self._sizes), 0)
+            if self._write_file < 0 or self._sizes[segment] >= self._segment_bytes:
+                segment = self._new_segment(segment + 1)
+            written = -1
+            try:
+                written = os.write(self._write_file, data)
+                if written != len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path(segment)))
+            except OSError:
+                if written > 0:
+                    os.ftruncate(self._write_file, self._sizes[segment])
+                raise
+            self._sizes[segment] += written
+            self._total += written
+            self._appended += count
+            return True
+
+    def take(self, max_bytes: int) -> tuple[list[Record], Position]:
+        """Read on.
+
+        Args:
+            max_bytes: How many bytes to read at most; one record is read whatever its size.
+
+        Returns:
+            The next records, none at the end, and the position behind them for ``acknowledge``.
+
+        Raises:
+            OSError: The files cannot be read.
+        """
+        while True:
+            segment, offset = self._cursor
+            with self._mutex:
+                size = self._sizes.get(segment, 0)
+                later = [number for number in self._sizes if number > segment]
+            if offset < size:
+                records = self._read(size, max_bytes, last=not later)
+                if records:
+                    return records, self._cursor
+            elif later:
+                self._cursor = Position(min(later), 0)
+            else:
+                return [], self._cursor
+
+    def acknowledge(self, position: Position, count: int) -> None:
+        """Everything up to ``position`` has arrived: ``count`` records more than at the last call.
+
+        Raises:
+            OSError: The position cannot be written.
+        """
+        with self._mutex:
+            self._acked = position
+            self._acknowledged += count
+            done = [number for number in self._sizes if number < position.segment]
+            for number in done:
+                self._total -= self._sizes.pop(number)
+        now = time.monotonic()
+        if done or now - self._acked_written >= _ACKED_EVERY:
+            self._write_acked()
+            self._acked_written = now
+        for number in done:
+            self._path(number).unlink(missing_ok=True)
+
+    def rewind(self) -> list[Record]:
+        """Read again from the acknowledged position. Nothing is ever lost by that: an empty list."""
+        self._cursor = self._acked
+        return []
+
+    def close(self) -> bool:
+        """Give the session up: delete it if everything has arrived, else leave it to the next process.
+
+        Returns:
+            Whether it was deleted.
+        """
+        with self._mutex:
+            last = next(reversed(self._sizes), 0)
+            empty = self._acked >= Position(last, self._sizes.get(last, 0)) or not self._total
+        try:
+            if empty:
+                shutil.rmtree(self.directory, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):  # then some records are delivered twice
+                    self._write_acked()
+        finally:
+            self.abandon()
+        return empty
+
+    def abandon(self) -> None:
+        """Let go of the files without a word, as a forked child must with its parent's.
+
+        Closing a descriptor that was inherited does not release the parent's lock.
+        """
+        for descriptor in (self._write_file, self._read_file, self._acked_file, self._lock_file):
+            if descriptor >= 0:
+                with contextlib.suppress(OSError):
+                    os.close(descriptor)
+        self._write_file = self._read_file = self._acked_file = self._lock_file = -1
+        _owned.discard(self.directory)
+
+    def _path(self, segment: int) -> Path:
+        return self.directory / f"{segment:08}.log"
+
+    def _new_segment(self, number: int) -> int:
+        descriptor = os.open(
+            self._path(number), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600
+        )
+        if self._write_file >= 0:
+            os.close(self._write_file)
+        self._write_file = descriptor
+        self._sizes[number] = 0
+        return number
+
+    def _read(self, size: int, max_bytes: int, *, last: bool) -> list[Record]:
+        segment, offset = self._cursor
+        if self._read_segment != segment:
+            if self._read_file >= 0:
+                os.close(self._read_file)
+            self._read_file = os.open(self._path(segment), os.O_RDONLY | os.O_CLOEXEC)
+            self._read_segment = segment
+        data = os.pread(self._read_file, min(max_bytes, size - offset), offset)
+        found = scan(data)
+        if not found.records and not found.corrupt and len(data) >= HEADER_BYTES:
+            needed = frame_bytes(data[:HEADER_BYTES])
+            if max_bytes < needed <= size - offset:
+                found = scan(os.pread(self._read_file, needed, offset))
+        end = offset + found.end
+        if found.records:
+            self._cursor = Position(segment, end)
+        else:
+            # The beginning of a record at the very end is what a crash leaves; anywhere else it is damage.
+            if found.corrupt or not last or size - offset > MAX_BODY_BYTES + HEADER_BYTES:
+                self._report_damage(segment, end, size)
+            self._cursor = Position(segment, size)
+        return found.records
+
+    def _report_damage(self, segment: int, offset: int, size: int) -> None:
+        self.damaged += 1
+        copy = self.directory.with_name(f"{self.directory.name}-{segment:08}.damaged")
+        with contextlib.suppress(OSError):
+            copy.unlink(missing_ok=True)
+            copy.hardlink_to(self._path(segment))
+        log.warning(
+            "%s is damaged at byte %d: the %d bytes from there on are skipped and kept in %s; what follows is delivered",
+            self._path(segment),
+            offset,
+            size - offset,
+            copy,
+        )
+
+    def _read_acked(self) -> Position:
+        try:
+            data = (self.directory / "acked").read_bytes()
+            body, checksum = data[: _ACKED.size], _CHECKSUM.unpack_from(data, _ACKED.size)[0]
+        except (OSError, struct.error):
+            return Position(0, 0)
+        # Half-written: begin at the start. Readers take a second copy for the same event.
+        return Position(*_ACKED.unpack(body)) if zlib.crc32(body) == checksum else Position(0, 0)
+
+    def _write_acked(self) -> None:
+        if self._acked_file < 0:
+            self._acked_file = os.open(self.directory / "acked", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        body = _ACKED.pack(*self._acked)
+        os.pwrite(self._acked_file, body + _CHECKSUM.pack(zlib.crc32(body)), 0)

@@ -1,0 +1,364 @@
+"""From the queues to the broker: one librdkafka client, rebuilt after trouble, never giving up.
+
+A *lane* is a queue that is sent in order: the journal, what overflowed from it, the samples, the journal of
+a dead process. What is taken from a lane makes a *batch*; when all of a batch has arrived, and all before it,
+the lane may forget it. After trouble the client is thrown away and every lane begins again behind what it
+may forget: some records are sent twice then, which readers take for one, and their order stays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Producer as KafkaProducer
+
+from octopus_plugins.config import OctopusConfig
+from octopus_plugins.errors import BrokerUnreachableError, OctopusError
+from octopus_plugins.events import Topic
+from octopus_plugins.fabric.counts import Tally
+from octopus_plugins.fabric.credentials import kafka_options
+from octopus_plugins.fabric.frames import Record
+from octopus_plugins.fabric.queues import total_bytes
+from octopus_plugins.fabric.rejected import RejectedFile
+from octopus_plugins.fabric.topics import QuietLogger, ensure_topics, topic_name, unreachable
+
+log = logging.getLogger("octopus_plugins")
+
+_CHUNK_BYTES = 64 * 1024  # taken from a lane at once; small, since it is handled with the GIL held
+_LINGER_SECONDS = 0.005
+_SILENCE_SECONDS = 3.0  # without an answer, until a person is told
+_TROUBLE_SECONDS = 10.0  # without an answer, until the client is thought to be beyond help
+_BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0)
+
+_REFUSED = {
+    KafkaError.MSG_SIZE_TOO_LARGE,
+    KafkaError.INVALID_MSG,
+    KafkaError.INVALID_MSG_SIZE,
+    KafkaError.INVALID_RECORD,
+    KafkaError.INVALID_TIMESTAMP,
+    KafkaError.RECORD_LIST_TOO_LARGE,
+    KafkaError.POLICY_VIOLATION,
+}
+_PURGED = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}  # by us, with the client
+
+
+class Queue(Protocol):
+    """What a lane needs of its queue; ``Journal`` and ``BoundedQueue`` have it."""
+
+    def take(self, max_bytes: int) -> tuple[list[Record], Any]:
+        """Return the next records, and a token for ``acknowledge``."""
+
+    def acknowledge(self, token: Any, count: int) -> None:
+        """Forget what was taken up to this token: ``count`` records more."""
+
+    def rewind(self) -> list[Record]:
+        """Offer again what was taken and not acknowledged; return what had to be given up."""
+
+
+class _Trouble(Exception):
+    """The client must be thrown away; the message says why, for people."""
+
+
+class _Batch:
+    __slots__ = ("bytes", "count", "left", "lane", "rejected", "sender", "token", "topics")
+
+    def __init__(self, sender: Sender, lane: Lane, records: list[Record], token: Any) -> None:
+        self.sender = sender
+        self.lane = lane
+        self.token = token
+        self.count = self.left = len(records)
+        self.bytes = total_bytes(records)
+        self.topics = Counter(record.topic for record in records)
+
+    def reject(self, record: Record) -> None:
+        """Count a record that is refused for good."""
+        self.left -= 1
+        self.topics[record.topic] -= 1
+        self.sender.tally.add("rejected", [record.topic])
+
+    def report(self, error: KafkaError | None, message: Any) -> None:
+        """librdkafka's delivery report of one record."""
+        if error is None:
+            self.left -= 1
+        else:
+            self.sender.delivery_failed(self, error, message)
+
+
+class Lane:
+    """A queue on its way out."""
+
+    def __init__(self, queue: Queue, *, counted_as: str = "delivered", share: float = 1.0) -> None:
+        """Make a lane.
+
+        Args:
+            queue: Where the records come from.
+            counted_as: The count that its deliveries add to.
+            share: The part of the bytes in flight up to which it may send.
+        """
+        self.queue = queue
+        self.counted_as = counted_as
+        self.share = share
+        self.batches: deque[_Batch] = deque()
+        self.exhausted = False
+
+
+class Sender:
+    """Sends lanes until it is stopped. ``run`` is one thread's work; the rest may be called from any.
+
+    Attributes:
+        trouble: What is wrong with the connection at the moment, for people; None when all is well.
+        lanes: What is sent, the most urgent first.
+        progress: Notified whenever something arrived.
+    """
+
+    def __init__(self, config: OctopusConfig, tally: Tally, lanes: list[Lane]) -> None:
+        self.trouble: str | None = None
+        self.lanes = lanes
+        self.tally = tally
+        self.progress = threading.Condition()
+        self._config = config
+        self._rejected = RejectedFile(config.spool_dir)
+        self._client: Any = None
+        self._names: dict[str, str] = {}
+        self._wake = threading.Event()
+        self._stopped = threading.Event()
+        self._in_flight = 0  # bytes
+        self._waiting_since = 0.0
+        self._progressed = False
+        self._hint: str | None = None  # what librdkafka last complained of; it repairs most of it by itself
+        self._fatal: str | None = None
+        self._refused: deque[tuple[_Batch, Record]] = deque()
+
+    def wake(self) -> None:
+        """Say that a lane has something new."""
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def stop(self) -> None:
+        """Ask ``run`` to return soon (within about 0.2 s, a few seconds when the broker is silent)."""
+        self._stopped.set()
+        self._wake.set()
+
+    def delivery_failed(self, batch: _Batch, error: Any, message: Any) -> None:
+        """Note a delivery report that is not good; called by librdkafka within ``poll``."""
+        if error.code() in _PURGED:
+            return
+        if error.code() in _REFUSED:
+            topic = message.topic()[len(self._config.namespace) + 1 :]
+            self._refused.append((batch, Record(topic, message.key() or b"", message.value() or b"")))
+        else:
+            self._fatal = f"{self._config.servers} does not take records for {message.topic()}: {error.str()}"
+
+    def run(self, housekeeping: Callable[[Sender], bool], *, once: bool = False) -> None:
+        """Send until stopped.
+
+        Args:
+            housekeeping: Called about once a second while the broker answers; may change ``lanes``, and
+                returns False to end.
+            once: Return on trouble too, instead of trying again.
+        """
+        failures = 0
+        while not self._stopped.is_set():
+            try:
+                self._connect()
+                self._pump(housekeeping)
+                self._stopped.set()
+            except (_Trouble, OctopusError) as trouble:
+                self._begin_trouble(str(trouble))
+            except Exception as error:  # noqa: BLE001  the host must not be hurt; records stay in the journal
+                log.debug("the sender failed", exc_info=True)
+                self._begin_trouble(f"sending failed: {type(error).__name__}: {error}")
+            self._disconnect()
+            if once:
+                return
+            failures = 0 if self._progressed else failures + 1
+            self._stopped.wait(_BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)])
+
+    def _connect(self) -> None:
+        options = {
+            **kafka_options(self._config),
+            "enable.idempotence": True,
+            "message.timeout.ms": 0,  # the journal gives up nothing, so neither may the client
+            "linger.ms": 5,
+            "compression.type": "lz4",  # as quick as zstd here, and easier on the broker
+            "queue.buffering.max.messages": 0,  # bounded in bytes, by ourselves
+            "queue.buffering.max.kbytes": max(2 * self._config.in_flight_bytes // 1024, 1024),
+            "message.max.bytes": 2 * self._config.max_event_bytes,  # the broker's limit is what counts
+            "reconnect.backoff.ms": 50,
+            "reconnect.backoff.max.ms": 1000,
+            "topic.metadata.propagation.max.ms": 5000,
+            "error_cb": self._on_error,
+            "log_level": 3,
+        }
+        self._hint = self._fatal = None
+        self._progressed = False
+        self._client = KafkaProducer(options, logger=QuietLogger())
+        found = self._answer()
+        self._names = {str(topic): topic_name(self._config, topic) for topic in Topic}
+        if not found.issuperset(self._names.values()):
+            ensure_topics(self._config)
+
+    def _answer(self) -> set[str]:
+        """Wait until a broker answers, and return the names of its topics."""
+        deadline = time.monotonic() + self._config.connect_timeout
+        while not self._stopped.is_set():
+            try:
+                return set(self._client.list_topics(timeout=0.5).topics)
+            except KafkaException as error:
+                self._client.poll(0)
+                reason = self._fatal or self._hint
+                if reason or time.monotonic() > deadline:
+                    reason = reason or error.args[0].str()
+                    raise BrokerUnreachableError(unreachable(self._config, reason)) from error
+        raise _Trouble("stopped while waiting for the broker")
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal() or error.code() == KafkaError._FATAL:
+            self._fatal = f"the Kafka client gave up: {error.str()}"
+        elif error.code() != KafkaError._ALL_BROKERS_DOWN or self._hint is None:  # the one before says why
+            self._hint = error.str()
+
+    def _disconnect(self) -> None:
+        client, self._client = self._client, None
+        for lane in self.lanes:
+            lane.batches.clear()
+            lane.exhausted = False
+            self.tally.add("dropped", [record.topic for record in lane.queue.rewind()])
+        self._refused.clear()
+        self._in_flight = 0
+        if client is not None:
+            with contextlib.suppress(KafkaException):
+                client.purge()  # else the client would wait for what can no longer be delivered
+
+    def _pump(self, housekeeping: Callable[[Sender], bool]) -> None:
+        waited = 0.0
+        next_look = 0.0
+        while not self._stopped.is_set():
+            sent = False
+            if self._refused:
+                self._send_alone()
+            for lane in self.lanes:
+                sent |= self._send_from(lane)
+            self._client.poll(0 if sent else min(0.005 + waited / 10, 0.1) if self._in_flight else 0)
+            arrived = self._collect()
+            self._look_for_trouble()
+            now = time.monotonic()
+            if now >= next_look:
+                next_look = now + 1.0
+                if not housekeeping(self):
+                    return
+            if sent or arrived:
+                waited = 0.0
+                if not self._in_flight:
+                    next_look = now  # a lane may have come to its end
+            elif self._in_flight:
+                waited += 0.005
+            else:
+                self._wake.wait(max(next_look - now, 0.001))
+                if self._wake.is_set():
+                    self._wake.clear()
+                    # Let a few more gather: the host's thread is not disturbed for each single one.
+                    time.sleep(_LINGER_SECONDS)
+
+    def _send_from(self, lane: Lane) -> bool:
+        if self._in_flight >= self._config.in_flight_bytes * lane.share:
+            return False
+        records, token = lane.queue.take(_CHUNK_BYTES)
+        lane.exhausted = not records
+        if not records:
+            return False
+        batch = _Batch(self, lane, records, token)
+        lane.batches.append(batch)
+        if not self._in_flight:
+            self._waiting_since = time.monotonic()
+        self._in_flight += batch.bytes
+        for record in records:
+            if not self._produce(record, batch.report):
+                batch.reject(record)
+        return True
+
+    def _produce(self, record: Record, report: Callable[[Any, Any], None]) -> bool:
+        """Hand a record to the client; False where the client itself refuses it."""
+        name = self._names.get(record.topic) or topic_name(self._config, record.topic)
+        while True:
+            try:
+                self._client.produce(name, record.value, record.key, -1, report)
+                return True
+            except BufferError:
+                self._client.poll(0.05)
+                self._look_for_trouble()
+            except KafkaException as error:
+                if error.args[0].code() not in _REFUSED:
+                    raise _Trouble(f"the Kafka client takes no records: {error.args[0].str()}") from error
+                self._rejected.add(record, error.args[0].str())
+                return False
+
+    def _send_alone(self) -> None:
+        """Send what was refused once more, each alone: the refusal may have been meant for another one beside it."""
+        while len(self._client):
+            self._client.poll(0.1)
+            self._look_for_trouble()
+        while self._refused:
+            batch, record = self._refused[0]
+            answers: list[KafkaError | None] = []
+            if self._produce(record, lambda error, message, answers=answers: answers.append(error)):
+                while not answers:
+                    self._client.poll(0.1)
+                    self._look_for_trouble()
+                if answers[0] is None:
+                    batch.left -= 1
+                    self._refused.popleft()
+                    continue
+                if answers[0].code() not in _REFUSED:
+                    raise _Trouble(f"{self._config.servers} does not take records: {answers[0].str()}")
+                self._rejected.add(record, answers[0].str())
+            batch.reject(record)
+            self._refused.popleft()
+
+    def _collect(self) -> bool:
+        """Let the lanes forget what has arrived."""
+        arrived = False
+        for lane in self.lanes:
+            batches = lane.batches
+            while batches and batches[0].left == 0:
+                batch = batches.popleft()
+                self._in_flight -= batch.bytes
+                lane.queue.acknowledge(batch.token, batch.count)
+                self.tally.add(lane.counted_as, batch.topics.elements())
+                arrived = True
+        if arrived:
+            self._waiting_since = time.monotonic()
+            self._progressed = True
+            self._hint = None
+            if self.trouble is not None:
+                log.warning("events are delivered again to %s", self._config.servers)
+                self.trouble = None
+            with self.progress:
+                self.progress.notify_all()
+        return arrived
+
+    def _look_for_trouble(self) -> None:
+        if self._fatal:
+            raise _Trouble(self._fatal)
+        if self._stopped.is_set():
+            raise _Trouble("stopped")
+        silent = time.monotonic() - self._waiting_since
+        if self._in_flight and silent > _SILENCE_SECONDS:
+            reason = unreachable(self._config, self._hint or f"silent for {silent:.0f} s")
+            if silent > _TROUBLE_SECONDS:
+                raise _Trouble(reason)
+            self._begin_trouble(reason)
+
+    def _begin_trouble(self, reason: str) -> None:
+        if self._stopped.is_set():
+            return
+        if self.trouble is None:
+            log.warning("%s. Until then events wait in %s; nothing is held up by it", reason, self._config.spool_dir)
+        self.trouble = reason

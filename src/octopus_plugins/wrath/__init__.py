@@ -1,0 +1,69 @@
+"""What to do about a failure: categorise it, then decide. Pure: no I/O, no clock, no random number."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from octopus_plugins.wrath.categorizer import categorize
+    from octopus_plugins.wrath.category_docs import category_table
+    from octopus_plugins.wrath.category_policy import CategoryPolicy
+    from octopus_plugins.wrath.decider import decide
+    from octopus_plugins.wrath.default_rules import DEFAULT_RULES
+    from octopus_plugins.wrath.history import History
+    from octopus_plugins.wrath.policy import DenyPolicy, Policy
+    from octopus_plugins.wrath.policy_file import load_policy, policy_from
+    from octopus_plugins.wrath.rules import Match, Rule, Trust
+    from octopus_plugins.wrath.signatures import signature
+    from octopus_plugins.wrath.taxonomy import Category, Layer
+
+_HOME = {
+    "Category": "taxonomy",
+    "CategoryPolicy": "category_policy",
+    "DEFAULT_RULES": "default_rules",
+    "DenyPolicy": "policy",
+    "History": "history",
+    "Layer": "taxonomy",
+    "Match": "rules",
+    "Policy": "policy",
+    "Rule": "rules",
+    "Trust": "rules",
+    "categorize": "categorizer",
+    "category_table": "category_docs",
+    "decide": "decider",
+    "load_policy": "policy_file",
+    "policy_from": "policy_file",
+    "signature": "signatures",
+}
+
+__all__ = [
+    "DEFAULT_RULES",
+    "Category",
+    "CategoryPolicy",
+    "DenyPolicy",
+    "History",
+    "Layer",
+    "Match",
+    "Policy",
+    "Rule",
+    "Trust",
+    "categorize",
+    "category_table",
+    "decide",
+    "load_policy",
+    "policy_from",
+    "signature",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

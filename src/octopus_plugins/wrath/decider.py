@@ -1,0 +1,131 @@
+"""Decides what to do about a failure."""
+
+from __future__ import annotations
+
+import zlib
+
+from octopus_plugins.events import Decision, Failure, Placement, Rung
+from octopus_plugins.wrath.case import Case
+from octopus_plugins.wrath.categorizer import categorize
+from octopus_plugins.wrath.category_policy import OTHER_EXECUTOR, OTHER_NODE, CategoryPolicy
+from octopus_plugins.wrath.denylist import hosts_to_deny
+from octopus_plugins.wrath.history import History
+from octopus_plugins.wrath.ladder import climb, passed_over
+from octopus_plugins.wrath.policy import Policy
+from octopus_plugins.wrath.stops import Stop, find_stop
+
+JITTER = 0.1
+"""Share by which a delay is varied up or down, so that tasks that failed together do not come back together."""
+
+
+def decide(failure: Failure, history: History, policy: Policy) -> Decision:
+    """Retry or terminate, and why. The same input gives the same decision, byte for byte.
+
+    Args:
+        failure: The failed try; categorised here with the built-in rules unless it has a categorization.
+        history: Everything before this failure. It is not changed: the caller lets it observe the failure, then the
+            decision.
+        policy: What to do about which category.
+
+    Returns:
+        The decision. With a passive policy it is the same, marked so, and the caller applies nothing.
+    """
+    categorization = failure.categorization or categorize(failure, history)
+    case = Case.of(failure, categorization, history, policy)
+    stop = find_stop(case)
+    if stop is not None:
+        return _terminate(case, stop, passed_over(case, stop.reason))
+    placement, rungs = climb(case)
+    if placement is None:
+        tried = "; ".join(f"{rung.name}: {rung.reason}" for rung in rungs if rung.name in case.entry.rungs)
+        return _terminate(case, Stop(f"{case.category}.rungs", f"no place can help ({tried})"), rungs)
+    return _retry(case, placement, rungs)
+
+
+def delay(entry: CategoryPolicy, attempts: int, key: str) -> float:
+    """Seconds to wait before a retry.
+
+    Args:
+        entry: The category's policy.
+        attempts: Tries of the task that ended in this category before.
+        key: What the jitter is derived from, in place of a random number.
+
+    Returns:
+        The interval grown by the coefficient with each attempt, give or take JITTER, at most the maximum interval.
+    """
+    try:
+        interval = entry.initial_interval * entry.backoff_coefficient**attempts
+    except OverflowError:
+        interval = entry.maximum_interval
+    unit = zlib.crc32(key.encode("utf-8", "replace")) / 0xFFFFFFFF
+    interval = min(interval, entry.maximum_interval) * (1 + JITTER * (2 * unit - 1))
+    return round(min(interval, entry.maximum_interval), 3)
+
+
+def _retry(case: Case, placement: Placement, rungs: tuple[Rung, ...]) -> Decision:
+    wait = delay(case.entry, case.attempts, case.failure.id)
+    if placement.rung == OTHER_EXECUTOR:
+        where = f"on executor {placement.executor!r}"
+    elif placement.rung == OTHER_NODE:
+        where = f"on another node of {case.executor_name}"
+    else:
+        where = f"in the same place, {case.failure.host}" if case.failure.host else "in the same place"
+    after = f" after {wait:.1f} s" if wait else ""
+    return _decision(
+        case,
+        "retry",
+        rule=f"{case.category}.{placement.rung}",
+        reason=f"{_what(case)}; retried {where}{after}",
+        rungs=rungs,
+        placement=placement,
+        wait=wait,
+    )
+
+
+def _terminate(case: Case, stop: Stop, rungs: tuple[Rung, ...]) -> Decision:
+    return _decision(
+        case, "terminate", rule=stop.rule, reason=f"{_what(case)}; not retried: {stop.reason}", rungs=rungs
+    )
+
+
+def _what(case: Case) -> str:
+    return case.categorization.reason.rstrip(". ") or f"failed with {case.failure.exception.type}"
+
+
+def _decision(
+    case: Case,
+    action: str,
+    *,
+    rule: str,
+    reason: str,
+    rungs: tuple[Rung, ...],
+    placement: Placement | None = None,
+    wait: float = 0.0,
+) -> Decision:
+    failure = case.failure
+    return Decision(
+        run_id=failure.run_id,
+        time=failure.time,
+        framework=failure.framework,
+        task_id=failure.task_id,
+        try_id=failure.try_id,
+        app=failure.app,
+        executor=failure.executor,
+        block=failure.block,
+        manager=failure.manager,
+        host=failure.host,
+        worker_id=failure.worker_id,
+        pid=failure.pid,
+        action=action,
+        layer=case.categorization.layer,
+        category=case.categorization.category,
+        reason=reason,
+        rule=rule,
+        placement=placement,
+        delay=wait,
+        charge=float(case.entry.charge),
+        considered=rungs,
+        deny_hosts=hosts_to_deny(case),
+        mode=case.policy.mode,
+        policy=case.policy.name,
+    )

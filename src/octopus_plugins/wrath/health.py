@@ -1,0 +1,93 @@
+"""How well things go in one place: counts of an app on a node, of a node, of an app, of an executor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from octopus_plugins.events import NodeState
+
+MAX_FAULTY_TASKS = 64
+"""Tasks remembered per node; more of them would prove nothing more."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Successes and failures in one place.
+
+    Attributes:
+        successes: Tries that ended well.
+        failures: Tries that failed.
+        streak: Failures since the last success.
+        last_success: Unix time of the last success; 0 for none.
+        last_failure: Unix time of the last failure; 0 for none.
+    """
+
+    successes: int = 0
+    failures: int = 0
+    streak: int = 0
+    last_success: float = 0.0
+    last_failure: float = 0.0
+
+    def succeed(self, time: float) -> None:
+        """Count a success."""
+        self.successes += 1
+        self.streak = 0
+        self.last_success = max(self.last_success, time)
+
+    def fail(self, time: float) -> None:
+        """Count a failure."""
+        self.failures += 1
+        self.streak += 1
+        self.last_failure = max(self.last_failure, time)
+
+
+@dataclass(slots=True)
+class Host:
+    """What is known of a node.
+
+    Attributes:
+        tally: How tasks fare on it.
+        state: What its last heartbeat said.
+        heartbeat: Unix time of its last heartbeat; 0 for none.
+        period: Seconds between its heartbeats, where it said so.
+        node: What it had left, last time it said so.
+        oom_kills: Its count of out-of-memory kills, last time it said so.
+        oom_time: When that count was last seen to rise; 0 for never.
+        faulty_tasks: Tasks that failed on it for the node's sake, with no success on it since.
+    """
+
+    tally: Tally = field(default_factory=Tally)
+    state: str = "up"
+    heartbeat: float = 0.0
+    period: float | None = None
+    node: NodeState | None = None
+    oom_kills: int | None = None
+    oom_time: float = 0.0
+    faulty_tasks: set[tuple[str, str]] = field(default_factory=set)
+
+    def observe_node(self, node: NodeState) -> None:
+        """Take in what the node has left."""
+        if self.node is not None and node.time < self.node.time:
+            return
+        self.node = node
+        if node.oom_kills is not None:
+            if self.oom_kills is not None and node.oom_kills > self.oom_kills:
+                self.oom_time = node.time
+            self.oom_kills = node.oom_kills
+
+    def observe_success(self, time: float) -> None:
+        """Take in that a task ended well here."""
+        self.tally.succeed(time)
+        self.faulty_tasks.clear()
+
+    def observe_failure(self, task: tuple[str, str], time: float, *, node_at_fault: bool) -> None:
+        """Take in that a task failed here."""
+        self.tally.fail(time)
+        if node_at_fault and len(self.faulty_tasks) < MAX_FAULTY_TASKS:
+            self.faulty_tasks.add(task)
+
+    def is_up(self, time: float) -> bool:
+        """Whether the node can be counted on: it said so, or was never heard; three missed heartbeats mean no."""
+        if self.heartbeat == 0.0:
+            return True
+        return self.state == "up" and time - self.heartbeat <= 3 * max(self.period or 0.0, 20.0)

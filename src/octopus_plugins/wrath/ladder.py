@@ -1,0 +1,196 @@
+"""Where a retry goes: the rungs of a category in their order, each taken or passed over with a reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from octopus_plugins.events import Placement, Pool, Rung
+from octopus_plugins.wrath.case import Case
+from octopus_plugins.wrath.category_policy import OTHER_EXECUTOR, OTHER_NODE, RUNGS, SAME_NODE
+from octopus_plugins.wrath.rules import size
+from octopus_plugins.wrath.taxonomy import Category
+
+MAX_AVOIDED = 16
+"""Hosts named in a placement; the ones tried last matter most, and events are bounded."""
+
+FIXED_BY_NODE = frozenset(
+    {
+        Category.executable_missing,
+        Category.gpu_error,
+        Category.library_missing,
+        Category.module_missing,
+        Category.node_unhealthy,
+        Category.permission_denied,
+        Category.version_mismatch,
+    }
+)
+"""What a node lacks now it lacks at the next try as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A rung that can be taken, or not.
+
+    Attributes:
+        possible: Whether a retry may go there.
+        reason: Why, or why not.
+        executor: The executor meant.
+    """
+
+    possible: bool
+    reason: str
+    executor: str | None = None
+
+
+def climb(case: Case) -> tuple[Placement | None, tuple[Rung, ...]]:
+    """Find the first rung that can help.
+
+    Returns:
+        Where the retry goes, or None where no rung can help; and every rung with the reason why it was taken or not.
+    """
+    placement: Placement | None = None
+    rungs: list[Rung] = []
+    for name in case.entry.rungs:
+        if placement is not None:
+            rungs.append(Rung(name=name, reason="not needed"))
+            continue
+        step = _CONSIDER[name](case)
+        rungs.append(Rung(name=name, taken=step.possible, reason=step.reason, executor=step.executor))
+        if step.possible:
+            placement = _placement(case, name, step.executor)
+    for name in RUNGS:
+        if name not in case.entry.rungs:
+            rungs.append(Rung(name=name, reason=f"the policy has no such rung for {case.categorization.category}"))
+    if placement is None and (step := _anywhere(case)).possible:
+        placement = Placement(rung=SAME_NODE, executor=case.failure.executor)
+        rungs = [rung for rung in rungs if rung.name != SAME_NODE]
+        rungs.append(Rung(name=SAME_NODE, taken=True, reason=step.reason, executor=case.failure.executor))
+    return placement, tuple(rungs)
+
+
+def passed_over(case: Case, reason: str) -> tuple[Rung, ...]:
+    """All rungs of a task that is not retried whatever the place."""
+    return tuple(Rung(name=name, reason=reason) for name in case.entry.rungs)
+
+
+def _placement(case: Case, rung: str, executor: str | None) -> Placement:
+    avoid: tuple[str, ...] = ()
+    if rung == OTHER_NODE:
+        tried = sorted(case.hosts_tried - {case.failure.host or ""})[: MAX_AVOIDED - 1]
+        avoid = (case.failure.host or "", *tried)
+    return Placement(rung=rung, executor=executor, avoid_hosts=avoid)
+
+
+def _same_node(case: Case) -> Step:
+    failure, host = case.failure, case.failure.host or "the same node"
+    if failure.host and case.history.is_denied(failure.host, failure.time):
+        return Step(False, f"{host} is denied")
+    if case.category in FIXED_BY_NODE and case.categorization.scope == "node":
+        return Step(False, f"{host} will not have it at the next try either")
+    if case.category is Category.executor_bad_state:
+        return Step(False, f"{case.executor_name} takes no more tasks")
+    if case.category is Category.memory_exhausted:
+        if not case.categorization.evidence.get("neighbours"):
+            return Step(False, f"{host} has no more memory at the next try either")
+        if case.attempts:
+            return Step(False, f"{host} was given time once already")
+        return Step(True, f"other tasks had used up the memory of {host}", failure.executor)
+    return Step(True, f"it may pass on {host}", failure.executor)
+
+
+def _other_node(case: Case) -> Step:
+    failure = case.failure
+    if case.category is Category.executor_bad_state:
+        return Step(False, f"{case.executor_name} takes no more tasks")
+    if case.pool is None:
+        return Step(False, f"nothing is known of {case.executor_name}")
+    if not case.pool.steerable:
+        return Step(False, f"{case.executor_name} cannot be told to keep off a node")
+    if failure.host is None:
+        return Step(False, "the node that it failed on is not known")
+    host = case.other_host(untried=True)
+    if host is None:
+        known = len(case.hosts) - (failure.host in case.hosts)
+        if not known:
+            return Step(False, f"{case.executor_name} has no other known node")
+        return Step(False, f"the other {known} known nodes of {case.executor_name} were tried, are denied or down")
+    if case.category is Category.memory_exhausted:
+        return _more_memory_on(case, host)
+    return Step(True, f"{host} is up and was not tried", failure.executor)
+
+
+def _more_memory_on(case: Case, host: str) -> Step:
+    if case.pool is not None and case.pool.memory_per_worker:
+        bound = size(case.pool.memory_per_worker)
+        return Step(False, f"every worker of {case.executor_name} may use {bound}")
+    here = case.failure.node.memory_total if case.failure.node else None
+    known = case.history.host(host)
+    there = known.node.memory_total if known and known.node else None
+    if here is None or there is None:
+        return Step(True, f"{host} may have more memory", case.failure.executor)
+    if there > here:
+        return Step(True, f"{host} has {size(there)} in place of {size(here)}", case.failure.executor)
+    if case.categorization.evidence.get("neighbours"):
+        return Step(True, f"{host} may have fewer tasks at once", case.failure.executor)
+    return Step(False, f"{host} has no more memory than {case.failure.host}")
+
+
+def _other_executor(case: Case) -> Step:
+    ladder, here = case.policy.ladder, case.failure.executor
+    if not ladder:
+        return Step(False, "the policy names no ladder of executors")
+    if here not in ladder:
+        return Step(False, f"{case.executor_name} is not on the ladder")
+    later = ladder[ladder.index(here) + 1 :]
+    if not later:
+        return Step(False, f"{case.executor_name} is the last of the ladder")
+    reasons: list[str] = []
+    for label in later:
+        step = _suits(case, label)
+        if step.possible:
+            return step
+        reasons.append(step.reason)
+    return Step(False, "; ".join(reasons))
+
+
+def _suits(case: Case, label: str) -> Step:
+    pools = case.run.pools if case.run else {}
+    pool = pools.get(label)
+    if pools and pool is None:
+        return Step(False, f"this run has no executor {label!r}")
+    if pool is not None and case.category is Category.memory_exhausted:
+        return _more_memory_in(case, pool)
+    if pool is not None and case.category is Category.walltime_exceeded and _no_longer(case, pool):
+        return Step(False, f"blocks of {label!r} live no longer")
+    return Step(True, f"{label!r} comes next on the ladder", label)
+
+
+def _no_longer(case: Case, pool: Pool) -> bool:
+    here = case.pool.walltime if case.pool else None
+    return bool(pool.walltime and here and pool.walltime <= here)
+
+
+def _more_memory_in(case: Case, pool: Pool) -> Step:
+    has = pool.memory_per_worker
+    if not has:
+        return Step(True, f"{pool.label!r} comes next on the ladder", pool.label)
+    evidence = case.categorization.evidence
+    requested, limit = evidence.get("requested"), evidence.get("limit")
+    if isinstance(requested, (int, float)) and requested > has:
+        return Step(False, f"{pool.label!r} gives a worker {size(has)}, and {size(requested)} were asked for")
+    bound = (case.pool.memory_per_worker if case.pool else None) or limit
+    if isinstance(bound, (int, float)) and has <= bound:
+        return Step(False, f"{pool.label!r} gives a worker no more than {size(has)}")
+    return Step(True, f"{pool.label!r} gives a worker {size(has)}", pool.label)
+
+
+def _anywhere(case: Case) -> Step:
+    """Where the fault is one node's and the pool cannot be steered, a plain retry lands on any node of it."""
+    others = len(case.hosts) - (case.failure.host in case.hosts)
+    unsteered = case.pool is not None and not case.pool.steerable
+    if case.category in FIXED_BY_NODE and case.categorization.scope == "node" and unsteered and others > 0:
+        return Step(True, f"a plain retry may land on one of the {others} other nodes of {case.executor_name}")
+    return Step(False, "")
+
+
+_CONSIDER = {SAME_NODE: _same_node, OTHER_NODE: _other_node, OTHER_EXECUTOR: _other_executor}

@@ -1,0 +1,127 @@
+"""Policies from TOML files and mappings, over the built-in defaults."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from octopus_plugins.errors import PolicyError
+from octopus_plugins.wrath.category_policy import CategoryPolicy
+from octopus_plugins.wrath.policy import DenyPolicy, Policy
+from octopus_plugins.wrath.taxonomy import CATEGORIES, Category
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_Section = TypeVar("_Section", Policy, CategoryPolicy, DenyPolicy)
+
+
+def load_policy(path: str | os.PathLike[str]) -> Policy:
+    """Read a policy from a TOML file, over the built-in defaults.
+
+    Args:
+        path: The file. Without a ``name`` in it, the policy is named after the file.
+
+    Returns:
+        The policy.
+
+    Raises:
+        PolicyError: The file cannot be read, is no TOML, or has a wrong key or value; the message names the file, the
+            key, the value and what is allowed.
+    """
+    file = os.fspath(path)
+    try:
+        with Path(file).open("rb") as stream:
+            source = tomllib.load(stream)
+    except OSError as error:
+        raise PolicyError(f"{file}: the policy cannot be read: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PolicyError(f"{file}: not a TOML file: {error}") from error
+    return _read(source, file, Policy(name=Path(file).stem or "policy"))
+
+
+def policy_from(
+    source: str | os.PathLike[str] | Mapping[str, Any] | Policy | None,
+    *,
+    ladder: Sequence[str] | None = None,
+    mode: str | None = None,
+) -> Policy:
+    """Make a policy of what a user gave.
+
+    Args:
+        source: None for the built-in policy, the path of a TOML file, a mapping of the same shape, or a policy.
+        ladder: Executor labels, smallest first, in place of the policy's.
+        mode: ``active`` or ``passive``, in place of the policy's.
+
+    Returns:
+        The policy.
+
+    Raises:
+        PolicyError: Something in it is wrong; the message names it.
+    """
+    if source is None:
+        policy = Policy.default()
+    elif isinstance(source, Policy):
+        policy = source
+    elif isinstance(source, Mapping):
+        policy = _read(source, "policy", Policy())
+    elif isinstance(source, (str, os.PathLike)):
+        policy = load_policy(source)
+    else:
+        raise PolicyError(f"policy = {source!r}: must be None, the path of a TOML file, a mapping or a Policy")
+    if ladder is not None:
+        if isinstance(ladder, str):
+            raise PolicyError(f"ladder = {ladder!r}: must be a list of executor labels, such as [{ladder!r}]")
+        policy = replace(policy, ladder=tuple(ladder))
+    if mode is not None:
+        policy = replace(policy, mode=mode)
+    return policy
+
+
+def _read(source: Mapping[str, Any], file: str, base: Policy) -> Policy:
+    plain = dict(source)
+    categories = _section(plain.pop("categories", {}), file, "categories")
+    deny = _section(plain.pop("deny", {}), file, "deny")
+    entries: dict[Category, CategoryPolicy] = dict(base.categories)
+    for name, entry in categories.items():
+        if name not in CATEGORIES:
+            raise PolicyError(f"{file}: categories.{name}: no such category{_nearest(name, CATEGORIES)}")
+        category = CATEGORIES[name]
+        where = f"categories.{name}"
+        entries[category] = _update(base.entry(category), _section(entry, file, where), file, where)
+    base = replace(base, categories=entries, deny=_update(base.deny, deny, file, "deny"))
+    return _update(base, plain, file, "", sections=("categories", "deny"))
+
+
+def _section(value: Any, file: str, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise PolicyError(f"{file}: {where} = {value!r}: must be a table, written [{where}]")
+    return value
+
+
+def _update(
+    base: _Section, changes: Mapping[str, Any], file: str, where: str, *, sections: tuple[str, ...] = ()
+) -> _Section:
+    known = [item.name for item in fields(base)]
+    prefix = f"{where}." if where else ""
+    for key in changes:
+        if key not in known:
+            raise PolicyError(f"{file}: {prefix}{key} = {changes[key]!r}: no such key{_nearest(key, known)}")
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in changes.items()}
+    try:
+        return replace(base, **values)
+    except PolicyError as error:
+        raise PolicyError(f"{file}: {prefix}{error}") from None
+
+
+def _nearest(name: object, known: Iterable[str]) -> str:
+    names = sorted(known)
+    near = difflib.get_close_matches(str(name), names, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; allowed are {', '.join(names)}"

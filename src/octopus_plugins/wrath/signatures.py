@@ -1,0 +1,27 @@
+"""When two failures are the same failure."""
+
+from __future__ import annotations
+
+import re
+
+from octopus_plugins.events import Failure
+
+_PATH = re.compile(r"(?:[A-Za-z]:)?(?:[\\/][\w.+@~-]+)+[\\/]?")
+_HEX = re.compile(r"0x[0-9a-fA-F]+|\b(?=[a-fA-F]*[0-9])[0-9a-fA-F]{8,}\b")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
+_LENGTH = 200
+
+
+def signature(failure: Failure) -> str:
+    """What makes two failures the same: exception type, location, and message with the accidental parts taken out.
+
+    Accidental are what differs between two tries of one bug: the host's name, paths (work directories), addresses
+    and other hexadecimal numbers, and numbers (sizes, pids, ids). Only the first 200 characters of the message count.
+    """
+    message = failure.exception.message[:_LENGTH]
+    if failure.host:
+        message = message.replace(failure.host, "<host>")
+    message = _PATH.sub("<path>", message)
+    message = _HEX.sub("<hex>", message)
+    message = _NUMBER.sub("<n>", message)
+    return f"{failure.exception.type}|{failure.exception.location or ''}|{message}"

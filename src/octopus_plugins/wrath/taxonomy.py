@@ -1,0 +1,131 @@
+"""The categories of failure, by the four layers of WRATH (arXiv 2503.12752, section III)."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Layer(str, Enum):
+    """Where in the stack the cause lies."""
+
+    application = "application"
+    framework = "framework"
+    runtime = "runtime"
+    environment = "environment"
+    unknown = "unknown"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Category(str, Enum):
+    """What broke.
+
+    Attributes:
+        layer: The layer that it belongs to.
+        scope: Who is affected unless a rule knows better: ``task``, ``worker``, ``node``, ``pool``, ``run``.
+        resolvable: Whether a retry can help unless a rule knows better: ``yes``, ``no``, ``unknown``.
+        doc: One sentence for people.
+    """
+
+    layer: Layer
+    scope: str
+    resolvable: str
+    doc: str
+
+    def __new__(cls, value: str, layer: Layer, scope: str, resolvable: str, doc: str) -> Category:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.layer, member.scope, member.resolvable, member.doc = layer, scope, resolvable, doc
+        return member
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+    code_error = ("code_error", Layer.application, "task", "unknown", "The task's own code is wrong.")
+    native_crash = (
+        "native_crash",
+        Layer.application,
+        "task",
+        "unknown",
+        "Compiled code that the task called crashed its process (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT).",
+    )
+    numerical_error = (
+        "numerical_error",
+        Layer.application,
+        "task",
+        "unknown",
+        "The arithmetic broke down: overflow, division by zero, a matrix that cannot be factorised.",
+    )
+    bad_input = ("bad_input", Layer.application, "task", "unknown", "An input is missing, malformed or refused.")
+    app_exit = ("app_exit", Layer.application, "task", "unknown", "A program ended with a non-zero exit status.")
+    missing_output = ("missing_output", Layer.application, "task", "unknown", "A promised output file was not written.")
+    serialization = (
+        "serialization",
+        Layer.application,
+        "task",
+        "no",
+        "A function, an argument or a result cannot be sent between processes.",
+    )
+
+    dependency_failed = ("dependency_failed", Layer.framework, "task", "no", "A task that this one needs has failed.")
+    join_failed = ("join_failed", Layer.framework, "task", "no", "A task that this join app waits for has failed.")
+    monitoring_lost = ("monitoring_lost", Layer.framework, "run", "unknown", "The monitoring itself broke.")
+    executor_bad_state = (
+        "executor_bad_state",
+        Layer.framework,
+        "pool",
+        "unknown",
+        "The executor has given up and takes no more tasks.",
+    )
+    version_mismatch = (
+        "version_mismatch",
+        Layer.framework,
+        "node",
+        "unknown",
+        "The two sides run versions of Python or of the framework that do not understand each other.",
+    )
+    lost_task = ("lost_task", Layer.framework, "task", "yes", "The framework lost or cancelled the task.")
+
+    memory_exhausted = ("memory_exhausted", Layer.runtime, "task", "yes", "The task ran out of memory.")
+    file_descriptors_exhausted = (
+        "file_descriptors_exhausted",
+        Layer.runtime,
+        "worker",
+        "yes",
+        "The process or the node has no file descriptors left.",
+    )
+    disk_full = ("disk_full", Layer.runtime, "node", "yes", "A file system or a quota is full.")
+    walltime_exceeded = ("walltime_exceeded", Layer.runtime, "task", "unknown", "The time allowed ran out.")
+    worker_lost = ("worker_lost", Layer.runtime, "worker", "yes", "The worker process died under the task.")
+    manager_lost = ("manager_lost", Layer.runtime, "node", "yes", "The worker pool of a node stopped answering.")
+    block_failed = ("block_failed", Layer.runtime, "pool", "yes", "The scheduler job that held the worker failed.")
+    preempted = ("preempted", Layer.runtime, "node", "yes", "The scheduler took the node away.")
+    process_limit = ("process_limit", Layer.runtime, "node", "yes", "No further process or thread could be started.")
+
+    node_down = ("node_down", Layer.environment, "node", "yes", "The node is gone.")
+    node_unhealthy = (
+        "node_unhealthy",
+        Layer.environment,
+        "node",
+        "yes",
+        "The node fails tasks that succeed elsewhere.",
+    )
+    module_missing = ("module_missing", Layer.environment, "node", "yes", "A Python module cannot be imported.")
+    library_missing = ("library_missing", Layer.environment, "node", "yes", "A shared library cannot be loaded.")
+    executable_missing = ("executable_missing", Layer.environment, "node", "yes", "A program is not installed.")
+    permission_denied = ("permission_denied", Layer.environment, "node", "unknown", "The system refused access.")
+    gpu_error = ("gpu_error", Layer.environment, "node", "yes", "A GPU, its driver or its memory failed.")
+    network_unreachable = ("network_unreachable", Layer.environment, "node", "yes", "A network peer cannot be reached.")
+    filesystem_error = ("filesystem_error", Layer.environment, "node", "yes", "A file system failed under the task.")
+
+    unknown = ("unknown", Layer.unknown, "task", "unknown", "Nothing that we know of matched.")
+
+
+CATEGORIES: dict[str, Category] = {category.value: category for category in Category}
+"""The categories by name."""
+
+
+def category_named(name: str) -> Category:
+    """The category of that name; `Category.unknown` for a name that a plugin made up."""
+    return CATEGORIES.get(name, Category.unknown)
