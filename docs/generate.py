@@ -44,7 +44,7 @@ What can break, by layer, how it is recognised, and what the default policy does
 
 def pages() -> dict[Path, str]:
     """Every generated page with its text."""
-    made = {schema_file(name): json.dumps(schema, indent=2) + "\n" for name, schema in json_schemas().items()}
+    made = {schema_file(name): json.dumps(_clean(schema), indent=2) + "\n" for name, schema in json_schemas().items()}
     made[DOCS / "categories.md"] = CATEGORIES_HEAD + category_table().strip() + "\n"
     made[DOCS / "events.md"] = events_page((DOCS / "events.md").read_text(encoding="utf-8"))
     return made
@@ -67,6 +67,16 @@ def events_page(page: str) -> str:
         chapters.append(f"### {cls.__name__}\n\n{_summary(cls)}\n\n{facts}\n\n{_table(cls)}")
     chapters += [f"### {cls.__name__}\n\n{_summary(cls)} Part of events.\n\n{_table(cls)}" for cls in PARTS]
     return f"{before}{BEGIN}\n\n" + "\n\n".join(chapters) + f"\n\n{END}{after}"
+
+
+def _clean(schema: Any) -> Any:
+    """The schema with its descriptions free of indentation, which Python 3.13 takes off and others leave."""
+    if isinstance(schema, dict):
+        return {
+            key: inspect.cleandoc(value) if key == "description" and isinstance(value, str) else _clean(value)
+            for key, value in schema.items()
+        }
+    return [_clean(item) for item in schema] if isinstance(schema, list) else schema
 
 
 def _summary(cls: type) -> str:

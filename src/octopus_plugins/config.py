@@ -101,12 +101,12 @@ class OctopusConfig(BaseModel):
     ssl_certificate_location: str | None = None
     ssl_key_location: str | None = None
     spool_dir: Path = Field(default_factory=lambda: state_home() / "spool")
-    spool_max_bytes: int = Field(1024 * 1024 * 1024, ge=1024 * 1024)
-    sample_queue_bytes: int = Field(8 * 1024 * 1024, ge=64 * 1024)
-    in_flight_bytes: int = Field(8 * 1024 * 1024, ge=64 * 1024)
-    max_event_bytes: int = Field(900_000, ge=10_000, le=10_000_000)
-    connect_timeout: float = Field(10.0, gt=0)
-    close_timeout: float = Field(5.0, ge=0)
+    spool_max_bytes: int = Field(default=1024 * 1024 * 1024, ge=1024 * 1024)
+    sample_queue_bytes: int = Field(default=8 * 1024 * 1024, ge=64 * 1024)
+    in_flight_bytes: int = Field(default=8 * 1024 * 1024, ge=64 * 1024)
+    max_event_bytes: int = Field(default=900_000, ge=10_000, le=10_000_000)
+    connect_timeout: float = Field(default=10.0, gt=0)
+    close_timeout: float = Field(default=5.0, ge=0)
 
     @field_validator("namespace")
     @classmethod

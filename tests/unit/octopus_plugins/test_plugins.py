@@ -251,8 +251,10 @@ def test_an_argument_that_does_not_exist_is_refused_and_leaves_nothing_behind(pl
 
     def octopus_decision(failure: Any, decision: Any, colour: Any) -> None: ...
 
-    with pytest.raises(PluginError, match="'site' does not fit its hook.*colour"):
-        plugins.register(plugin(octopus_decided=lambda decision: told.append(decision), octopus_decision=octopus_decision), "site")
+    with pytest.raises(PluginError, match=r"'site' does not fit its hook.*colour"):
+        plugins.register(
+            plugin(octopus_decided=lambda decision: told.append(decision), octopus_decision=octopus_decision), "site"
+        )
     assert plugins.names() == ()
     assert plugins.change(FAILURE, DECISION) is DECISION
     plugins.decided(FAILURE, DECISION)
@@ -261,7 +263,7 @@ def test_an_argument_that_does_not_exist_is_refused_and_leaves_nothing_behind(pl
 
 def test_a_name_is_taken_once(plugins: Plugins) -> None:
     plugins.register(plugin(), "site")
-    with pytest.raises(PluginError, match="'site'.*its name is taken"):
+    with pytest.raises(PluginError, match=r"'site'.*its name is taken"):
         plugins.register(plugin(), "site")
     plugins.unregister("site")
     with pytest.raises(PluginError, match="no plugin 'site' is registered; there are: none"):
@@ -299,7 +301,9 @@ def test_installed_plugins_are_found_and_a_broken_one_is_skipped(
     assert not {"absent", "quits"} & set(plugins.names())
     assert plugins.change(FAILURE, DECISION).reason == "a plugin says so"
     messages = [record.getMessage() for record in caplog.records]
-    assert any("plugin 'absent' (absent_module) cannot be loaded and is skipped: ModuleNotFoundError" in m for m in messages)
+    assert any(
+        "plugin 'absent' (absent_module) cannot be loaded and is skipped: ModuleNotFoundError" in m for m in messages
+    )
     assert any("plugin 'quits' (quits_module) cannot be loaded and is skipped: SystemExit: 3" in m for m in messages)
 
 

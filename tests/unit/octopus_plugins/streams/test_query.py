@@ -51,7 +51,21 @@ def test_a_time_can_be_given_in_many_ways(value: Any, expected: float | None) ->
 
 @pytest.mark.parametrize(
     "value",
-    ["", "yesterday", "90", "1y", "1h 30", "-1h", "2026-13-01", True, float("nan"), float("inf"), timedelta(-1), [], 1j],
+    [
+        "",
+        "yesterday",
+        "90",
+        "1y",
+        "1h 30",
+        "-1h",
+        "2026-13-01",
+        True,
+        float("nan"),
+        float("inf"),
+        timedelta(-1),
+        [],
+        1j,
+    ],
 )
 def test_a_wrong_time_is_an_error_that_says_what_is_allowed(value: Any) -> None:
     with pytest.raises(ConfigError, match=r"^since=.*is no time; .*'30m'.*ISO.*Unix seconds"):
@@ -75,7 +89,7 @@ def test_since_later_than_until_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("event_class", "filters", "message"),
     [
-        (Failure, {"category": "memory_exausted"}, "category='memory_exausted' is unknown; did you mean 'memory_exhausted'?"),
+        (Failure, {"category": "disk_fall"}, "category='disk_fall' is unknown; did you mean 'disk_full'?"),
         (Failure, {"category": "memory"}, "did you mean 'memory_exhausted'?"),
         (Failure, {"category": "Memory-Exhausted"}, "did you mean 'memory_exhausted'?"),
         (Failure, {"layer": "hardware"}, "layer='hardware' is unknown; known are application, environment"),
@@ -152,6 +166,4 @@ def test_last_stands_for_the_newest_run() -> None:
 
 def _failure(task_id: str, app: str, host: str | None, found: Categorization | None) -> Failure:
     exception = ExceptionInfo(type="MemoryError")
-    return Failure(
-        run_id="r", time=NOW, task_id=task_id, app=app, host=host, exception=exception, categorization=found
-    )
+    return Failure(run_id="r", time=NOW, task_id=task_id, app=app, host=host, exception=exception, categorization=found)

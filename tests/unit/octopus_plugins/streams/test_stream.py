@@ -22,7 +22,9 @@ def test_asking_reads_nothing(question: Any) -> None:
 def test_the_repr_says_what_is_asked() -> None:
     stream = failures(run_id="r", category=["code_error", "app_exit"], since=1e9, follow=True, limit=5, config=NOWHERE)
     shown = repr(stream)
-    assert shown.startswith("<Stream of Failure from alice.failures (local) where run_id=r, category=app_exit, code_error")
+    assert shown.startswith(
+        "<Stream of Failure from alice.failures (local) where run_id=r, category=app_exit, code_error"
+    )
     assert "since=2001-09-" in shown
     assert shown.endswith("follow, limit=5>")
     assert repr(tasks(config=NOWHERE)) == "<Stream of Task from alice.task-metrics (local)>"

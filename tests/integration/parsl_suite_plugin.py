@@ -1,0 +1,38 @@
+"""A pytest plugin: puts OctopusMonitoringHub in the place of MonitoringHub in Parsl's own tests.
+
+Loaded with ``-p parsl_suite_plugin`` before any test is imported; ``test_parsl_own_suite`` runs it.
+With ``PARSL_SUITE_HUB=parsl`` the tests keep Parsl's hub, which shows what passes anyway.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import parsl.monitoring
+import parsl.tests.conftest
+
+from octopus_plugins.config import OctopusConfig
+from parsl_monitor import OctopusMonitoringHub
+
+# Parsl's conftest has this hook with an argument that pytest 9 no longer knows, and pytest refuses the file for it.
+# It only leaves out directories that are not among those we run. The conftest is not imported a second time.
+if hasattr(parsl.tests.conftest, "pytest_ignore_collect"):
+    del parsl.tests.conftest.pytest_ignore_collect
+
+
+class SuiteHub(OctopusMonitoringHub):  # type: ignore[misc]  # Parsl is untyped to us
+    """OctopusMonitoringHub that keeps Parsl's database where MonitoringHub has it by default.
+
+    Ours keeps none unless ``logging_endpoint`` names it; some of the tests read the default one.
+    """
+
+    def start(self, dfk_run_dir: str, config_run_dir: str | os.PathLike[str], log_config: Any) -> None:
+        if self.logging_endpoint is None:
+            self.logging_endpoint = f"sqlite:///{os.fspath(config_run_dir)}/monitoring.db"
+        super().start(dfk_run_dir, config_run_dir, log_config)
+
+
+if os.environ.get("PARSL_SUITE_HUB") != "parsl":
+    # Only the name that tests and their configurations import: the DataFlowKernel keeps checking for the real class.
+    parsl.monitoring.MonitoringHub = SuiteHub

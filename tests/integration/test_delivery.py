@@ -1,0 +1,255 @@
+"""Events from the emitter to the topics and back, with a broker that is well."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+
+from octopus_plugins.config import OctopusConfig
+from octopus_plugins.events import Decision, Heartbeat, ResourceSample, Task, Topic, Usage
+from octopus_plugins.fabric import Emitter, Reader, ensure_topics, existing_topics, topic_name
+from octopus_plugins.local.embedded import EmbeddedBroker
+
+
+def task(task_id: int, state: str = "running", run_id: str = "run") -> Task:
+    return Task(run_id=run_id, task_id=str(task_id), time=1_700_000_000.0 + task_id, state=state)
+
+
+def test_records_arrive_once_and_in_order_per_task(config: OctopusConfig, emitter: Emitter) -> None:
+    states = ("pending", "launched", "running", "running_ended", "exec_done")
+    events = [task(number, state) for number in range(500) for state in states]
+    for event in events:
+        emitter.emit(event)
+    assert emitter.flush(20)
+    found = list(Reader(config, Topic.task_metrics))
+    assert len(found) == len(events)
+    by_task = defaultdict(list)
+    for event in found:
+        assert isinstance(event, Task)
+        by_task[event.task_id].append(event.state)
+    assert len(by_task) == 500
+    assert set(map(tuple, by_task.values())) == {states}
+
+
+def test_everything_is_counted_by_topic(config: OctopusConfig, emitter: Emitter) -> None:
+    beat = Heartbeat(run_id="run", time=1.0, host="node")
+    sample = ResourceSample(run_id="run", task_id="1", time=1.0, usage=Usage(time=1.0, rss=1))
+    emitter.emit(task(1), task(2), beat, sample)
+    emitter.emit(Decision(run_id="run", task_id="1", time=1.0, action="retry"))
+    assert emitter.flush(20)
+    counts = emitter.counts
+    assert (counts.emitted, counts.delivered, counts.spooled, counts.dropped) == (5, 5, 0, 0)
+    assert {name: each.delivered for name, each in counts.topics.items()} == {
+        "task-metrics": 3,
+        "heartbeats": 1,
+        "decisions": 1,
+    }
+
+
+def test_a_clean_close_leaves_nothing_on_disk(config: OctopusConfig) -> None:
+    emitter = Emitter(config)
+    emitter.emit(task(1))
+    assert list(config.spool_dir.iterdir()), "the record is on disk before it is anywhere else"
+    emitter.close(20)
+    assert emitter.counts.delivered == 1
+    assert list(config.spool_dir.iterdir()) == []
+
+
+def test_a_second_copy_is_one_event(config: OctopusConfig, emitter: Emitter) -> None:
+    emitter.emit(task(1), task(2), task(1))
+    emitter.emit(task(2))
+    assert emitter.flush(20)
+    assert emitter.counts.delivered == 4
+    assert [event.key for event in Reader(config, Topic.task_metrics)] == ["run/1", "run/2"]
+
+
+def test_a_reader_filters_by_event_time_and_key(config: OctopusConfig, emitter: Emitter) -> None:
+    emitter.emit(*(task(number) for number in range(10)), task(3, run_id="other"))
+    assert emitter.flush(20)
+    start = 1_700_000_000.0
+    reader = Reader(
+        config, Topic.task_metrics, since=start + 2, until=start + 4, keep=lambda key: key.startswith(b"run/")
+    )
+    assert [event.key for event in reader] == ["run/2", "run/3", "run/4"]
+    assert [event.key for event in reader] == ["run/2", "run/3", "run/4"], "each iteration reads anew"
+
+
+def test_a_following_reader_sees_what_comes_and_ends_when_closed(
+    config: OctopusConfig, emitter: Emitter, wait_for: Callable[..., None]
+) -> None:
+    reader = Reader(config, Topic.task_metrics, follow=True)
+    found: list[str] = []
+    thread = threading.Thread(target=lambda: found.extend(event.key for event in reader))
+    thread.start()
+    try:
+        emitter.emit(task(1))
+        assert emitter.flush(20)
+        emitter.emit(task(2))
+        batches = Reader(config, Topic.task_metrics, follow=True)
+        seen = []
+        for event in batches:
+            seen.append(event.key)
+            if len(seen) == 2:
+                break
+        assert seen == ["run/1", "run/2"]
+    finally:
+        reader.close()
+        thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_what_is_no_event_is_skipped_and_reported_with_its_place(
+    config: OctopusConfig, emitter: Emitter, caplog: object
+) -> None:
+    from confluent_kafka import Producer
+
+    emitter.emit(task(1))
+    assert emitter.flush(20)
+    raw = Producer({"bootstrap.servers": config.servers})
+    for value in (b"no JSON", b"{}", None, b"\xff\xfe"):
+        raw.produce(topic_name(config, Topic.task_metrics), value, b"run/9")
+    assert raw.flush(10) == 0
+    emitter.emit(task(2))
+    assert emitter.flush(20)
+    reader = Reader(config, Topic.task_metrics)
+    assert [event.key for event in reader] == ["run/1", "run/2"]
+    assert reader.skipped == 4
+    messages = [each.getMessage() for each in caplog.records]  # type: ignore[attr-defined]
+    (warning,) = [each for each in messages if "skipped" in each]
+    assert "partition 0, offset 1" in warning
+
+
+def test_a_missing_topic_is_an_empty_result_on_the_embedded_broker(config: OctopusConfig) -> None:
+    assert list(Reader(config, Topic.failures)) == []
+
+
+def test_topics_are_created_once_by_whoever_comes_first(config: OctopusConfig) -> None:
+    assert existing_topics(config) == set()
+    results: list[set[Topic]] = []
+    threads = [threading.Thread(target=lambda: results.append(ensure_topics(config))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(results) == 4
+    assert existing_topics(config) == set(Topic)
+    assert ensure_topics(config) == set()
+
+
+def test_an_oversized_event_arrives_cut_to_the_bound(broker: EmbeddedBroker, make_config: Callable[..., OctopusConfig]) -> None:
+    config = make_config(broker.address, max_event_bytes=20_000)
+    emitter = Emitter(config)
+    emitter.emit(Task(run_id="run", task_id="1", time=1.0, state="x" * 1_000_000))
+    emitter.close(20)
+    (event,) = Reader(config, Topic.task_metrics)
+    assert event.truncated
+    assert emitter.counts.delivered == 1
+
+
+def test_a_transform_may_change_and_withhold_and_its_mistakes_are_reported_once(config: OctopusConfig, caplog: object) -> None:
+    def transform(event: object) -> object:
+        assert isinstance(event, Task)
+        match event.task_id:
+            case "1":
+                return None
+            case "2":
+                raise ValueError("a bug in a plugin")
+            case "3":
+                return "no event"
+            case "4":
+                return task(40)
+        return event
+
+    emitter = Emitter(config, transform=transform)  # type: ignore[arg-type]
+    emitter.emit(*(task(number) for number in range(1, 6)))
+    emitter.emit(task(2, "failed"))
+    emitter.close(20)
+    assert [event.key for event in Reader(config, Topic.task_metrics)] == [
+        "run/2",
+        "run/3",
+        "run/40",
+        "run/5",
+        "run/2",
+    ]
+    assert emitter.counts.withheld == 1
+    assert sum("transform" in each.getMessage() for each in caplog.records) == 1  # type: ignore[attr-defined]
+
+
+def test_what_cannot_be_encoded_is_counted_and_does_not_raise(config: OctopusConfig, emitter: Emitter) -> None:
+    emitter.emit(Task(run_id="run", task_id="1", time=float("nan"), state="x"), task(2))
+    emitter.emit("no event at all")  # type: ignore[arg-type]
+    assert emitter.flush(20)
+    assert emitter.counts.invalid == 2
+    assert [event.key for event in Reader(config, Topic.task_metrics)] == ["run/2"]
+
+
+def test_a_forked_child_emits_too(config: OctopusConfig, emitter: Emitter) -> None:
+    emitter.emit(task(1))
+    assert emitter.flush(20)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            emitter.emit(task(2))
+            status = 0 if emitter.flush(20) and emitter.counts.delivered == 1 else 2
+            emitter.close(10)
+        finally:
+            os._exit(status)
+    emitter.emit(task(3))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert emitter.flush(20)
+    assert sorted(event.key for event in Reader(config, Topic.task_metrics)) == ["run/1", "run/2", "run/3"]
+    assert emitter.counts.emitted == 2
+
+
+CHILD_THAT_ENDS_NORMALLY = """
+import os, sys
+from pathlib import Path
+from octopus_plugins.config import OctopusConfig
+from octopus_plugins.events import Task
+from octopus_plugins.fabric import Emitter
+config = OctopusConfig.load(
+    profile="local", bootstrap_servers=sys.argv[1], namespace=sys.argv[2], spool_dir=Path(sys.argv[3])
+)
+emitter = Emitter(config)
+for number in range(200):
+    emitter.emit(Task(run_id=sys.argv[4], task_id=str(number), time=1.0, state="running"))
+if sys.argv[4] == "forks":
+    child = os.fork()
+    if child == 0:
+        emitter.emit(Task(run_id="child", task_id="1", time=1.0, state="running"))
+        sys.exit(0)
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def run_child(config: OctopusConfig, name: str) -> subprocess.Popen[bytes]:
+    arguments = [config.servers, config.namespace, str(config.spool_dir), name]
+    return subprocess.Popen([sys.executable, "-W", "error", "-c", CHILD_THAT_ENDS_NORMALLY, *arguments], stderr=subprocess.PIPE)
+
+
+def test_two_processes_at_once_that_never_close_deliver_everything_at_their_end(config: OctopusConfig) -> None:
+    children = [run_child(config, "a"), run_child(config, "b")]
+    for child in children:
+        _, errors = child.communicate(timeout=60)
+        assert (child.returncode, errors) == (0, b"")
+    found = list(Reader(config, Topic.task_metrics))
+    assert len(found) == 400
+    for run_id in ("a", "b"):
+        mine = [event for event in found if event.run_id == run_id]
+        assert [event.key for event in mine] == [f"{run_id}/{number}" for number in range(200)]
+    assert list(config.spool_dir.iterdir()) == []
+
+
+def test_a_forked_child_that_ends_by_itself_delivers_and_leaves_its_parent_alone(config: OctopusConfig) -> None:
+    child = run_child(config, "forks")
+    _, errors = child.communicate(timeout=60)
+    assert (child.returncode, errors) == (0, b"")
+    keys = [event.key for event in Reader(config, Topic.task_metrics)]
+    assert len(keys) == 201
+    assert "child/1" in keys
+    assert list(config.spool_dir.iterdir()) == []

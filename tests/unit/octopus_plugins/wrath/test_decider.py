@@ -1,0 +1,476 @@
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+from msgspec.structs import replace
+from parsl.app.errors import AppTimeout
+from parsl.dataflow.errors import DependencyError
+from parsl.executors.errors import BadStateException
+from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
+
+from octopus_plugins.events import (
+    Categorization,
+    Decision,
+    Heartbeat,
+    Limits,
+    NodeState,
+    Placement,
+    Pool,
+    Run,
+    Usage,
+    encode,
+)
+from octopus_plugins.wrath import Category, CategoryPolicy, History, Policy, categorize, decide, policy_from
+from octopus_plugins.wrath.decider import JITTER, delay
+
+GB = 10**9
+LADDER = policy_from(None, ladder=["small", "large"])
+
+
+def allocate():
+    np.ones((10**12, 125))
+
+
+def import_absent():
+    import octopus_no_such_module  # noqa: F401
+
+
+def bug():
+    return int("twelve")
+
+
+def step(history, failure, policy=LADDER):
+    """Decide about a failure and let the history have both, as every caller does."""
+    failure = replace(failure, categorization=categorize(failure, history))
+    decision = decide(failure, history, policy)
+    history.observe(failure)
+    history.observe(decision)
+    return decision
+
+
+def reasons(decision):
+    return {rung.name: rung.reason for rung in decision.considered}
+
+
+# -- the ladder -------------------------------------------------------------------------------------------------------
+
+
+def test_a_task_out_of_memory_moves_to_the_next_executor(fail, world):
+    decision = step(world().history, fail(allocate, limits=Limits(address_space=GB)))
+    assert decision.action == "retry"
+    assert decision.placement == Placement(rung="other_executor", executor="large")
+    assert decision.rule == "memory_exhausted.other_executor"
+    assert decision.reason == (
+        "ran out of memory on small-0 (asked for 999.5 TB under a limit of 1.0 GB); retried on executor 'large'"
+    )
+    assert reasons(decision) == {
+        "same_node": "small-0 has no more memory at the next try either",
+        "other_executor": "'large' comes next on the ladder",
+        "other_node": "not needed",
+    }
+
+
+def test_the_decision_says_where_the_failed_try_ran(fail, world):
+    failure = fail(allocate, try_id=2, block="0", manager="m", worker_id=3, pid=7)
+    decision = decide(failure, world().history, LADDER)
+    for name in ("run_id", "task_id", "try_id", "app", "executor", "block", "manager", "host", "worker_id", "pid", "time"):
+        assert getattr(decision, name) == getattr(failure, name)
+    assert (decision.layer, decision.category, decision.policy) == ("runtime", "memory_exhausted", "default")
+
+
+def test_without_a_ladder_memory_is_sought_on_another_node(fail, world):
+    decision = step(world().history, fail(allocate), Policy())
+    assert decision.placement == Placement(rung="other_node", executor="small", avoid_hosts=("small-0",))
+    assert reasons(decision)["other_executor"] == "the policy names no ladder of executors"
+
+
+def test_a_node_with_no_more_memory_is_passed_over(fail, world):
+    there = world(nodes=2)
+    node = NodeState(time=0.0, memory_total=8 * GB)
+    there.observe(Heartbeat(run_id="r", time=1.0, host="small-1", node=node))
+    decision = step(there.history, fail(allocate, node=node), Policy())
+    assert (decision.action, decision.rule) == ("terminate", "memory_exhausted.rungs")
+    assert reasons(decision)["other_node"] == "small-1 has no more memory than small-0"
+
+
+def test_a_need_larger_than_the_largest_pool_ends_at_once(fail, world):
+    there = world(memory_per_worker=GB)
+    large = Pool(label="large", steerable=True, memory_per_worker=8 * GB)
+    small = Pool(label="small", steerable=True, memory_per_worker=GB)
+    there.observe(Run(run_id="r", time=0.0, state="started", retries=5, pools=(small, large)))
+    decision = step(there.history, fail(allocate))
+    assert decision.action == "terminate"
+    assert reasons(decision)["other_executor"] == "'large' gives a worker 8.0 GB, and 999.5 TB were asked for"
+    assert reasons(decision)["other_node"] == "every worker of executor 'small' may use 1.0 GB"
+
+
+def test_an_executor_with_no_more_memory_is_passed_over_for_the_one_after_it(fail, world):
+    there = world()
+    pools = [Pool(label=name, memory_per_worker=size * GB) for name, size in (("small", 1), ("other", 1), ("large", 4))]
+    there.observe(Run(run_id="r", time=0.0, state="started", retries=5, pools=tuple(pools)))
+    policy = policy_from(None, ladder=["small", "other", "large"])
+    assert step(there.history, fail(MemoryError()), policy).placement == Placement(
+        rung="other_executor", executor="large"
+    )
+
+
+def test_memory_that_neighbours_used_up_is_waited_for_once(fail, world):
+    there = world(nodes=1)
+    node = NodeState(time=0.0, memory_total=64 * GB, memory_available=GB)
+    squeezed = {"node": node, "usage": Usage(time=0.0, rss=2 * GB)}
+    assert step(there.history, fail(MemoryError(), **squeezed)).placement == Placement(
+        rung="same_node", executor="small"
+    )
+    again = step(there.history, fail(MemoryError(), try_id=1, **squeezed))
+    assert again.placement == Placement(rung="other_executor", executor="large")
+
+
+def test_the_ladder_is_climbed_and_not_descended(fail, world):
+    there = world()
+    decision = step(there.history, fail(allocate, executor="large", host="large-0"))
+    assert reasons(decision)["other_executor"] == "executor 'large' is the last of the ladder"
+    elsewhere = step(there.history, fail(allocate, task_id="2", executor="gpu", host="gpu-0"))
+    assert reasons(elsewhere)["other_executor"] == "executor 'gpu' is not on the ladder"
+
+
+def test_a_label_that_the_run_does_not_have_is_passed_over(fail, world):
+    policy = policy_from(None, ladder=["small", "huge"])
+    decision = step(world().history, fail(MemoryError()), policy)
+    assert reasons(decision)["other_executor"] == "this run has no executor 'huge'"
+
+
+def test_a_bad_executor_is_left(fail, world):
+    from parsl.executors import ThreadPoolExecutor
+
+    error = BadStateException(ThreadPoolExecutor(label="small"), RuntimeError("all blocks are gone"))
+    decision = step(world().history, fail(error, host=None))
+    assert decision.placement == Placement(rung="other_executor", executor="large")
+    assert step(world().history, fail(error, host=None), Policy()).action == "terminate"
+
+
+def test_every_rung_is_accounted_for_in_every_decision(fail, world):
+    for cause in (allocate, import_absent, bug, WorkerLost(0, "small-0"), DependencyError([(KeyError(), "task 1")], 2)):
+        decision = step(world().history, fail(cause))
+        assert decision.considered
+        assert all(rung.reason for rung in decision.considered)
+        taken = [rung.name for rung in decision.considered if rung.taken]
+        assert taken == ([decision.placement.rung] if decision.placement else [])
+        if decision.action == "retry":
+            assert {rung.name for rung in decision.considered} == {"same_node", "other_node", "other_executor"}
+
+
+# -- another node -----------------------------------------------------------------------------------------------------
+
+
+def test_a_missing_module_is_sought_on_another_node(fail, world):
+    decision = step(world().history, fail(import_absent))
+    assert decision.placement == Placement(rung="other_node", executor="small", avoid_hosts=("small-0",))
+    assert decision.reason.endswith("retried on another node of executor 'small'")
+
+
+def test_nodes_already_tried_are_avoided(fail, world):
+    there = world()
+    step(there.history, fail(import_absent))
+    decision = step(there.history, fail(import_absent, try_id=1, host="small-1"))
+    assert decision.placement == Placement(rung="other_node", executor="small", avoid_hosts=("small-1", "small-0"))
+
+
+def test_denied_and_silent_nodes_do_not_count_as_others(fail, world):
+    there = world(nodes=3)
+    later = 1_700_000_000.0 + 120
+    there.observe(Heartbeat(run_id="r", time=later, host="small-0", executor="small"))
+    there.observe(
+        Decision(run_id="r", time=later, task_id="9", action="retry", deny_hosts={"small-1": later + 60}),
+    )
+    decision = step(there.history, fail(import_absent, time=later), Policy())
+    assert decision.action == "terminate"
+    assert reasons(decision)["other_node"] == (
+        "the other 2 known nodes of executor 'small' were tried, are denied or down"
+    )
+
+
+def test_a_module_missing_on_all_nodes_ends_the_task(fail, world):
+    there = world(nodes=3)
+    actions = [
+        step(there.history, fail(import_absent, try_id=number, host=f"small-{number}")) for number in range(3)
+    ]
+    assert [decision.action for decision in actions] == ["retry", "retry", "terminate"]
+    assert actions[-1].rule == "module_missing.confirm"
+    assert "all 3 known nodes (small-0, small-1, small-2)" in actions[-1].reason
+
+
+def test_a_module_missing_everywhere_ends_later_tasks_of_the_app_at_once(fail, world):
+    there = world(nodes=2)
+    step(there.history, fail(import_absent))
+    step(there.history, fail(import_absent, try_id=1, host="small-1"))
+    assert step(there.history, fail(import_absent, task_id="2")).action == "terminate"
+    assert step(there.history, fail(import_absent, task_id="3", app="other")).action == "retry"
+
+
+def test_an_app_that_succeeded_somewhere_is_not_given_up_for_a_module(fail, world):
+    there = world(nodes=3)
+    there.succeed("0", "small-2")
+    step(there.history, fail(import_absent))
+    step(there.history, fail(import_absent, try_id=1, host="small-1"))
+    decision = step(there.history, fail(import_absent, task_id="2"))
+    assert decision.action == "retry"
+
+
+def test_a_pool_that_cannot_be_steered_gets_a_plain_retry(fail, world):
+    decision = step(world(nodes=3, steerable=False).history, fail(import_absent), Policy())
+    assert decision.placement == Placement(rung="same_node", executor="small")
+    assert reasons(decision)["other_node"] == "executor 'small' cannot be told to keep off a node"
+    assert reasons(decision)["same_node"] == (
+        "a plain retry may land on one of the 2 other nodes of executor 'small'"
+    )
+
+
+def test_a_missing_module_on_the_only_node_ends_the_task(fail, world):
+    decision = step(world(nodes=1).history, fail(import_absent), Policy())
+    assert (decision.action, decision.rule) == ("terminate", "module_missing.rungs")
+
+
+# -- what is hopeless -------------------------------------------------------------------------------------------------
+
+
+def test_a_bug_is_tried_on_another_node_and_then_given_up(fail, world):
+    there = world()
+    first = step(there.history, fail(bug))
+    assert first.placement == Placement(rung="other_node", executor="small", avoid_hosts=("small-0",))
+    second = step(there.history, fail(bug, try_id=1, host="small-1"))
+    assert (second.action, second.rule) == ("terminate", "code_error.confirm")
+    assert second.reason == (
+        "the task's code raised ValueError: invalid literal for int() with base 10: 'twelve'; "
+        "not retried: the same failure on 2 nodes (small-0, small-1)"
+    )
+
+
+def test_a_bug_on_the_only_node_is_confirmed_there(fail, world):
+    there = world(nodes=1)
+    assert step(there.history, fail(bug)).placement == Placement(rung="same_node", executor="small")
+    assert step(there.history, fail(bug, try_id=1)).rule == "code_error.confirm"
+
+
+def test_the_same_node_twice_confirms_nothing_while_others_can_be_had(fail, world):
+    there = world(nodes=3)
+    step(there.history, fail(bug))
+    assert step(there.history, fail(bug, try_id=1)).action == "retry"
+
+
+def test_two_different_errors_confirm_nothing(fail, world):
+    there = world()
+    step(there.history, fail(bug))
+    assert step(there.history, fail(lambda: {}["key"], try_id=1, host="small-1")).action == "retry"
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [lambda: undefined, lambda: (lambda a: a)(), lambda: compile("(", "f", "exec")],  # noqa: F821
+    ids=["NameError", "call", "SyntaxError"],
+)
+def test_what_the_type_alone_proves_ends_at_once(fail, world, cause):
+    decision = step(world().history, fail(cause))
+    assert (decision.action, decision.rule) == ("terminate", "code_error.resolvable")
+
+
+def test_a_failed_dependency_ends_at_once(fail, world):
+    decision = step(world().history, fail(DependencyError([(KeyError("x"), "task 3")], 4)))
+    assert decision.reason == "task 3 failed (KeyError: 'x'); not retried: no retry can help"
+
+
+def test_a_walltime_is_tried_elsewhere_and_then_given_up(fail, world):
+    there = world()
+    timeout = AppTimeout("App a exceeded walltime: 1 seconds")
+    assert step(there.history, fail(timeout), Policy()).placement == Placement(
+        rung="other_node", executor="small", avoid_hosts=("small-0",)
+    )
+    assert step(there.history, fail(timeout, try_id=1, host="small-1"), Policy()).rule == "walltime_exceeded.confirm"
+
+
+# -- budgets ----------------------------------------------------------------------------------------------------------
+
+
+def test_no_retries_means_none_whatever_the_charge(fail, world):
+    there = world(retries=0)
+    for cause in (allocate, WorkerLost(0, "small-0")):
+        decision = step(there.history, fail(cause))
+        assert (decision.action, decision.rule) == ("terminate", "run.retries")
+
+
+def test_the_runs_retries_are_used_up_by_charges(fail, world):
+    there = world(retries=1)
+    assert step(there.history, fail(allocate)).action == "retry"
+    decision = step(there.history, fail(import_absent, try_id=1, executor="large", host="large-0"))
+    assert (decision.action, decision.rule) == ("terminate", "run.retries")
+
+
+def test_lost_workers_use_up_no_retries_up_to_a_cap(fail, world):
+    there = world(retries=1)
+    decisions = [step(there.history, fail(WorkerLost(0, "small-0"), try_id=number)) for number in range(5)]
+    assert [decision.action for decision in decisions] == ["retry"] * 4 + ["terminate"]
+    assert {decision.charge for decision in decisions} == {0.0}
+    assert decisions[-1].rule == "worker_lost.maximum_attempts"
+
+
+def test_a_task_that_ends_worker_after_worker_is_given_up(fail, world):
+    there = world(nodes=6)
+    rules = [
+        step(there.history, fail(WorkerLost(0, f"small-{n}"), try_id=n, host=f"small-{n}")).rule for n in range(4)
+    ]
+    assert rules[-1] == "worker_lost.confirm"
+
+
+def test_without_a_run_only_the_categorys_own_limit_holds(fail):
+    history = History()
+    decisions = [step(history, fail(bug, try_id=number, host=f"h{number}")) for number in range(2)]
+    assert [decision.action for decision in decisions] == ["retry", "terminate"]
+
+
+def test_a_limit_of_failures_ends_the_retries_of_the_run(fail, world):
+    there, policy = world(), Policy(maximum_failures=2)
+    actions = [step(there.history, fail(bug, task_id=str(n)), policy).action for n in range(3)]
+    assert actions == ["retry", "retry", "terminate"]
+
+
+def test_a_second_copy_of_the_past_changes_no_decision(fail, world):
+    once, twice = world(retries=3), world(retries=3)
+    for number in range(2):
+        failure = fail(ManagerLost(b"m", "small-0"), try_id=number)
+        for there, copies in ((once, 1), (twice, 3)):
+            decision = decide(failure, there.history, LADDER)
+            for _ in range(copies):
+                there.observe(failure, decision)
+    last = fail(allocate, try_id=2)
+    assert encode(decide(last, once.history, LADDER)) == encode(decide(last, twice.history, LADDER))
+
+
+# -- the denylist -----------------------------------------------------------------------------------------------------
+
+
+def test_a_node_without_the_module_is_denied_once_the_app_succeeds_elsewhere(fail, world):
+    there = world(nodes=3)
+    assert step(there.history, fail(import_absent)).deny_hosts == {}
+    there.succeed("7", "small-1")
+    failure = fail(import_absent, task_id="2")
+    assert step(there.history, failure).deny_hosts == {"small-0": failure.time + 900.0}
+    assert there.history.is_denied("small-0", failure.time + 899)
+    assert not there.history.is_denied("small-0", failure.time + 900)
+
+
+def test_success_on_the_node_itself_is_no_proof_against_it(fail, world):
+    there = world(nodes=3)
+    there.succeed("7", "small-0")
+    assert step(there.history, fail(import_absent)).deny_hosts == {}
+
+
+def test_several_tasks_in_a_row_are_evidence_against_a_node(fail, world):
+    there = world(nodes=3)
+    denied = [step(there.history, fail(import_absent, task_id=str(n))).deny_hosts for n in range(3)]
+    assert [list(hosts) for hosts in denied] == [[], [], ["small-0"]]
+
+
+def test_several_tries_of_one_task_are_no_evidence_against_a_node(fail, world):
+    there = world(nodes=3)
+    policy = Policy(categories={Category.module_missing: CategoryPolicy(maximum_attempts=9)})
+    assert all(not step(there.history, fail(import_absent, try_id=n), policy).deny_hosts for n in range(5))
+
+
+def test_a_success_in_between_clears_the_node(fail, world):
+    there = world(nodes=3)
+    for number in range(2):
+        step(there.history, fail(import_absent, task_id=str(number)))
+    there.succeed("7", "small-0", app="other")
+    assert step(there.history, fail(import_absent, task_id="3")).deny_hosts == {}
+
+
+def test_what_fails_on_all_nodes_is_held_against_none(fail, world):
+    there = world(nodes=2)
+    for number in range(8):
+        host = f"small-{number % 2}"
+        assert step(there.history, fail(import_absent, task_id=str(number), host=host)).deny_hosts == {}
+
+
+def test_the_floor_keeps_nodes(fail, world):
+    there = world(nodes=4)
+    there.succeed("0", "small-3")
+    denied = {}
+    for number in range(3):
+        denied |= step(there.history, fail(import_absent, task_id=str(number + 1), host=f"small-{number}")).deny_hosts
+    assert sorted(denied) == ["small-0", "small-1"]
+
+
+def test_lost_workers_are_not_held_against_the_node(fail, world):
+    there = world(nodes=3)
+    for number in range(6):
+        assert step(there.history, fail(WorkerLost(0, "small-0"), task_id=str(number))).deny_hosts == {}
+
+
+# -- delay, mode, purity ----------------------------------------------------------------------------------------------
+
+
+def test_delays_grow_to_the_maximum_with_jitter_of_a_tenth():
+    entry = CategoryPolicy(initial_interval=10.0, backoff_coefficient=2.0, maximum_interval=60.0)
+    for attempts, expected in enumerate((10.0, 20.0, 40.0, 60.0, 60.0)):
+        delays = {delay(entry, attempts, f"r/{task}/0/failure") for task in range(200)}
+        assert all(expected * (1 - JITTER) <= value <= min(expected * (1 + JITTER), 60.0) for value in delays)
+        assert len(delays) > 50
+    assert delay(entry, 10_000, "r/1/0/failure") <= 60.0
+
+
+def test_the_wait_stands_in_the_reason(fail, world):
+    def refused():
+        import socket
+
+        with socket.socket() as reserved:
+            reserved.bind(("127.0.0.1", 0))
+            port = reserved.getsockname()[1]
+        socket.create_connection(("127.0.0.1", port), timeout=5)
+
+    decision = step(world().history, fail(refused))
+    assert 4.5 <= decision.delay <= 5.5
+    assert decision.reason.endswith(f"retried in the same place, small-0 after {decision.delay:.1f} s")
+
+
+def test_passive_mode_decides_the_same_and_says_so(fail, world):
+    active = decide(fail(allocate), world().history, LADDER)
+    passive = decide(fail(allocate), world().history, policy_from(LADDER, mode="passive"))
+    assert passive.mode == "passive"
+    assert replace(passive, mode="active") == active
+
+
+def test_what_was_only_recorded_denies_no_node(fail, world):
+    there, passive = world(nodes=3), policy_from(None, mode="passive")
+    there.succeed("7", "small-1")
+    assert step(there.history, fail(import_absent), passive).deny_hosts
+    assert there.history.denied_hosts(0.0) == {}
+
+
+def test_the_same_input_gives_the_same_bytes(fail, world):
+    def story():
+        there = world()
+        causes = [allocate, import_absent, bug, WorkerLost(0, "small-0"), ManagerLost(b"m", "small-1")] * 4
+        for number, cause in enumerate(causes):
+            yield encode(step(there.history, fail(cause, task_id=str(number % 7), try_id=number)))
+
+    assert list(story()) == list(story())
+
+
+def test_deciding_changes_nothing(fail, world):
+    there = world()
+    first = decide(fail(bug), there.history, LADDER)
+    assert decide(fail(bug), there.history, LADDER) == first
+
+
+def test_a_category_that_a_plugin_made_up_follows_the_policy_for_unknown(fail, world):
+    made_up = Categorization(layer="environment", category="cosmic_ray", reason="a bit flipped")
+    decision = decide(replace(fail(bug), categorization=made_up), world().history, LADDER)
+    assert (decision.action, decision.category, decision.rule) == ("retry", "cosmic_ray", "cosmic_ray.other_node")
+
+
+def test_a_failure_of_which_nothing_is_known_gets_a_decision():
+    from octopus_plugins.events import ExceptionInfo, Failure
+
+    decision = decide(Failure(run_id="", task_id="", time=0.0, exception=ExceptionInfo(type="")), History(), Policy())
+    assert decision.action == "retry"
+    assert msgspec.json.decode(encode(decision))["data"]["reason"]
