@@ -10,7 +10,7 @@ from octopus_plugins.wrath.categorizer import categorize
 from octopus_plugins.wrath.category_policy import OTHER_EXECUTOR, OTHER_NODE, CategoryPolicy
 from octopus_plugins.wrath.denylist import hosts_to_deny
 from octopus_plugins.wrath.history import History
-from octopus_plugins.wrath.ladder import climb, passed_over
+from octopus_plugins.wrath.ladder import Climb, climb, passed_over
 from octopus_plugins.wrath.policy import Policy
 from octopus_plugins.wrath.stops import Stop, find_stop
 
@@ -35,11 +35,11 @@ def decide(failure: Failure, history: History, policy: Policy) -> Decision:
     stop = find_stop(case)
     if stop is not None:
         return _terminate(case, stop, passed_over(case, stop.reason))
-    placement, rungs = climb(case)
-    if placement is None:
-        tried = "; ".join(f"{rung.name}: {rung.reason}" for rung in rungs if rung.name in case.entry.rungs)
-        return _terminate(case, Stop(f"{case.category}.rungs", f"no place can help ({tried})"), rungs)
-    return _retry(case, placement, rungs)
+    ladder = climb(case)
+    if ladder.placement is None:
+        tried = "; ".join(f"{rung.name}: {rung.reason}" for rung in ladder.rungs if rung.name in case.entry.rungs)
+        return _terminate(case, Stop(f"{case.category}.rungs", f"no place can help ({tried})"), ladder.rungs)
+    return _retry(case, ladder.placement, ladder)
 
 
 def delay(entry: CategoryPolicy, attempts: int, key: str) -> float:
@@ -62,8 +62,8 @@ def delay(entry: CategoryPolicy, attempts: int, key: str) -> float:
     return round(min(interval, entry.maximum_interval), 3)
 
 
-def _retry(case: Case, placement: Placement, rungs: tuple[Rung, ...]) -> Decision:
-    wait = delay(case.entry, case.attempts, case.failure.id)
+def _retry(case: Case, placement: Placement, ladder: Climb) -> Decision:
+    wait = max(delay(case.entry, case.attempts, case.failure.id), ladder.wait)
     if placement.rung == OTHER_EXECUTOR:
         where = f"on executor {placement.executor!r}"
     elif placement.rung == OTHER_NODE:
@@ -76,7 +76,7 @@ def _retry(case: Case, placement: Placement, rungs: tuple[Rung, ...]) -> Decisio
         "retry",
         rule=f"{case.category}.{placement.rung}",
         reason=f"{_what(case)}; retried {where}{after}",
-        rungs=rungs,
+        rungs=ladder.rungs,
         placement=placement,
         wait=wait,
     )

@@ -13,6 +13,10 @@ from octopus_plugins.wrath.taxonomy import Category
 MAX_AVOIDED = 16
 """Hosts named in a placement; the ones tried last matter most, and events are bounded."""
 
+MAX_WAITS = 2
+FIRST_WAIT = 1.0
+"""How often, and how long at first (seconds; then twice that), a task waits for a pool's other nodes to appear."""
+
 FIXED_BY_NODE = frozenset(
     {
         Category.executable_missing,
@@ -35,21 +39,35 @@ class Step:
         possible: Whether a retry may go there.
         reason: Why, or why not.
         executor: The executor meant.
+        wait: Seconds that the place needs before it can help.
     """
 
     possible: bool
     reason: str
     executor: str | None = None
+    wait: float = 0.0
 
 
-def climb(case: Case) -> tuple[Placement | None, tuple[Rung, ...]]:
-    """Find the first rung that can help.
+@dataclass(frozen=True, slots=True)
+class Climb:
+    """The ladder after it was climbed.
 
-    Returns:
-        Where the retry goes, or None where no rung can help; and every rung with the reason why it was taken or not.
+    Attributes:
+        placement: Where the retry goes; None where no rung can help.
+        rungs: Every rung with the reason why it was taken or passed over.
+        wait: Seconds that the place needs before it can help.
     """
+
+    placement: Placement | None
+    rungs: tuple[Rung, ...]
+    wait: float = 0.0
+
+
+def climb(case: Case) -> Climb:
+    """Find the first rung that can help."""
     placement: Placement | None = None
     rungs: list[Rung] = []
+    wait = 0.0
     for name in case.entry.rungs:
         if placement is not None:
             rungs.append(Rung(name=name, reason="not needed"))
@@ -57,7 +75,7 @@ def climb(case: Case) -> tuple[Placement | None, tuple[Rung, ...]]:
         step = _CONSIDER[name](case)
         rungs.append(Rung(name=name, taken=step.possible, reason=step.reason, executor=step.executor))
         if step.possible:
-            placement = _placement(case, name, step.executor)
+            placement, wait = _placement(case, name, step.executor), step.wait
     for name in RUNGS:
         if name not in case.entry.rungs:
             rungs.append(Rung(name=name, reason=f"the policy has no such rung for {case.categorization.category}"))
@@ -65,7 +83,7 @@ def climb(case: Case) -> tuple[Placement | None, tuple[Rung, ...]]:
         placement = Placement(rung=SAME_NODE, executor=case.failure.executor)
         rungs = [rung for rung in rungs if rung.name != SAME_NODE]
         rungs.append(Rung(name=SAME_NODE, taken=True, reason=step.reason, executor=case.failure.executor))
-    return placement, tuple(rungs)
+    return Climb(placement, tuple(rungs), wait)
 
 
 def passed_over(case: Case, reason: str) -> tuple[Rung, ...]:
@@ -110,13 +128,22 @@ def _other_node(case: Case) -> Step:
         return Step(False, "the node that it failed on is not known")
     host = case.other_host(untried=True)
     if host is None:
-        known = len(case.hosts) - (failure.host in case.hosts)
-        if not known:
-            return Step(False, f"{case.executor_name} has no other known node")
-        return Step(False, f"the other {known} known nodes of {case.executor_name} were tried, are denied or down")
+        return _no_other_node(case, case.pool)
     if case.category is Category.memory_exhausted:
         return _more_memory_on(case, host)
     return Step(True, f"{host} is up and was not tried", failure.executor)
+
+
+def _no_other_node(case: Case, pool: Pool) -> Step:
+    known = len(case.hosts) - (case.failure.host in case.hosts)
+    if known:
+        return Step(False, f"the other {known} known nodes of {case.executor_name} were tried, are denied or down")
+    # At the start of a run a broken node can fail its first task before the other nodes have said a word.
+    coming = pool.maximum_nodes or 1
+    if coming > 1 and case.attempts < MAX_WAITS:
+        reason = f"no other node of {case.executor_name} was seen yet, and up to {coming} may come"
+        return Step(True, reason, case.failure.executor, wait=FIRST_WAIT * 2**case.attempts)
+    return Step(False, f"{case.executor_name} has no other known node")
 
 
 def _more_memory_on(case: Case, host: str) -> Step:

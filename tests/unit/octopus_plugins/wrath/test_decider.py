@@ -226,6 +226,16 @@ def test_a_pool_that_cannot_be_steered_gets_a_plain_retry(fail, world):
     )
 
 
+def test_nodes_that_may_still_come_are_waited_for(fail, world):
+    there = world(nodes=1, maximum_nodes=4)
+    first = step(there.history, fail(import_absent), Policy())
+    assert first.placement == Placement(rung="other_node", executor="small", avoid_hosts=("small-0",))
+    assert reasons(first)["other_node"] == "no other node of executor 'small' was seen yet, and up to 4 may come"
+    assert first.delay >= 0.9
+    assert step(there.history, fail(import_absent, try_id=1), Policy()).delay >= 1.8
+    assert step(there.history, fail(import_absent, try_id=2), Policy()).action == "terminate"
+
+
 def test_a_missing_module_on_the_only_node_ends_the_task(fail, world):
     decision = step(world(nodes=1).history, fail(import_absent), Policy())
     assert (decision.action, decision.rule) == ("terminate", "module_missing.rungs")
@@ -465,7 +475,7 @@ def test_deciding_changes_nothing(fail, world):
 def test_a_category_that_a_plugin_made_up_follows_the_policy_for_unknown(fail, world):
     made_up = Categorization(layer="environment", category="cosmic_ray", reason="a bit flipped")
     decision = decide(replace(fail(bug), categorization=made_up), world().history, LADDER)
-    assert (decision.action, decision.category, decision.rule) == ("retry", "cosmic_ray", "cosmic_ray.other_node")
+    assert (decision.action, decision.category, decision.rule) == ("retry", "cosmic_ray", "unknown.other_node")
 
 
 def test_a_failure_of_which_nothing_is_known_gets_a_decision():

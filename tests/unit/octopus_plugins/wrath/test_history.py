@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from parsl.executors.high_throughput.errors import WorkerLost
+
+from octopus_plugins.events import (
+    Block,
+    Decision,
+    ExceptionInfo,
+    Failure,
+    Heartbeat,
+    NodeState,
+    ResourceSample,
+    Run,
+    Task,
+    Usage,
+    WorkerState,
+)
+from octopus_plugins.wrath import History, categorize, signature
+from octopus_plugins.wrath.health import MAX_FAULTY_TASKS
+from octopus_plugins.wrath.recent import Recent
+
+
+def import_absent():
+    import octopus_no_such_module  # noqa: F401
+
+
+def observed(history, failure):
+    failure = replace(failure, categorization=categorize(failure, history))
+    history.observe(failure)
+    return failure
+
+
+def decision(failure, **fields):
+    return Decision(
+        **({"run_id": failure.run_id, "task_id": failure.task_id, "time": failure.time, "action": "retry"} | fields)
+    )
+
+
+def test_a_tasks_failures_are_counted_by_category_signature_and_host(fail):
+    history = History()
+    first = observed(history, fail(import_absent))
+    observed(history, fail(import_absent, try_id=1, host="small-1"))
+    task = history.task("r", "1")
+    assert task.attempts == {"module_missing": 2}
+    assert task.signatures == {signature(first): {"small-0": 1, "small-1": 1}}
+    assert task.hosts == {"module_missing": {"small-0", "small-1"}}
+    assert history.faulty_hosts(first, first.categorization) == {"small-0", "small-1"}
+
+
+def test_a_second_copy_is_one_event(fail):
+    history = History()
+    for _ in range(3):
+        failure = observed(history, fail(import_absent))
+        history.observe(decision(failure))
+    assert history.task("r", "1").attempts == {"module_missing": 1}
+    assert history.task("r", "1").charge == 1.0
+    assert history.run("r").failures == 1
+    assert history.host("small-0").tally.failures == 1
+
+
+def test_a_decision_of_another_decider_charges_the_same_try_once(fail):
+    history = History()
+    failure = observed(history, fail(import_absent))
+    history.observe(decision(failure, charge=0.5))
+    history.observe(decision(failure, charge=1.0, decider="service"))
+    assert history.task("r", "1").charge == 0.5
+
+
+@pytest.mark.parametrize("state", ["exec_done", "memo_done", "failed", "dep_fail"])
+def test_a_tasks_state_is_dropped_when_it_ends(fail, state):
+    history = History()
+    observed(history, fail(import_absent))
+    history.observe(Task(run_id="r", task_id="1", time=2.0, state="fail_retryable"))
+    assert history.task("r", "1") is not None
+    history.observe(Task(run_id="r", task_id="1", time=2.0, state=state))
+    assert history.task("r", "1") is None
+
+
+def test_a_success_counts_for_the_place_where_the_task_ran():
+    history = History()
+    place = {"run_id": "r", "task_id": "1", "app": "app", "executor": "small"}
+    history.observe(Task(**place, time=1.0, state="launched"))
+    history.observe(Task(**place, time=2.0, state="running", host="small-0"))
+    history.observe(Task(**place, time=3.0, state="running_ended", host="small-0"))
+    assert history.app("app") is None
+    history.observe(Task(**place, time=4.0, state="exec_done"))
+    assert history.app_on("app", "small-0").successes == 1
+    assert history.app("app").successes == history.executor("small").successes == 1
+    assert history.host("small-0").tally.last_success == 4.0
+    assert history.succeeded_elsewhere("app", "small-1")
+    assert not history.succeeded_elsewhere("app", "small-0")
+
+
+def test_a_memoised_task_is_no_success_of_any_node():
+    history = History()
+    history.observe(Task(run_id="r", task_id="1", time=1.0, state="memo_done", app="app", host="small-0"))
+    assert history.app("app") is None
+
+
+def test_a_success_ends_a_streak_and_clears_the_node(fail, world):
+    there = world()
+    for number in range(2):
+        observed(there.history, fail(import_absent, task_id=str(number)))
+    assert there.history.app_on("app", "small-0").streak == 2
+    assert len(there.history.host("small-0").faulty_tasks) == 2
+    there.succeed("9", "small-0")
+    assert there.history.app_on("app", "small-0").streak == 0
+    assert there.history.host("small-0").faulty_tasks == set()
+
+
+def test_hosts_of_an_executor_belong_to_their_run():
+    history = History()
+    for run, host in (("a", "h1"), ("a", "h2"), ("b", "h3")):
+        history.observe(Heartbeat(run_id=run, time=5.0, host=host, executor="small"))
+    assert dict(history.hosts("a", "small")) == {"h1": 5.0, "h2": 5.0}
+    assert history.hosts("a", "large") == {}
+    history.observe(Run(run_id="a", time=9.0, state="ended"))
+    assert history.hosts("a", "small") == {}
+    assert list(history.hosts("b", "small")) == ["h3"]
+
+
+def test_statistics_of_hosts_go_across_runs(fail, world):
+    there = world()
+    there.succeed("1", "small-0")
+    there.observe(Run(run_id="r", time=9.0, state="ended"))
+    assert there.history.app_on("app", "small-0").successes == 1
+
+
+def test_the_past_of_one_run_is_no_fault_in_another(fail):
+    history = History()
+    failure = observed(history, fail(import_absent, run_id="a"))
+    assert history.faulty_hosts(replace(failure, run_id="b"), failure.categorization) == frozenset()
+
+
+def test_heartbeats_tell_nodes_and_dead_workers():
+    history = History()
+    workers = (WorkerState(pid=1), WorkerState(pid=2, alive=False, signal=9))
+    node = NodeState(time=10.0, memory_total=5, oom_kills=1)
+    history.observe(Heartbeat(run_id="r", time=10.0, host="h", period=10.0, workers=workers, node=node))
+    assert history.dead_worker("h", 2).signal == 9
+    assert history.dead_worker("h", 1) is None
+    host = history.host("h")
+    assert (host.node, host.oom_kills, host.oom_time) == (node, 1, 0.0)
+    assert host.is_up(69.0)
+    assert not host.is_up(71.0)
+    history.observe(Heartbeat(run_id="r", time=72.0, host="h", state="draining"))
+    assert not host.is_up(72.0)
+
+
+def test_an_older_heartbeat_takes_nothing_back():
+    history = History()
+    history.observe(Heartbeat(run_id="r", time=20.0, host="h", state="up", node=NodeState(time=20.0, oom_kills=2)))
+    history.observe(Heartbeat(run_id="r", time=10.0, host="h", state="lost", node=NodeState(time=10.0, oom_kills=1)))
+    host = history.host("h")
+    assert (host.state, host.oom_kills, host.oom_time) == ("up", 2, 0.0)
+
+
+def test_a_block_keeps_when_it_began():
+    history = History()
+    for time, state in ((1.0, "PENDING"), (5.0, "JobState.RUNNING"), (9.0, "RUNNING"), (20.0, "TIMEOUT")):
+        history.observe(Block(run_id="r", time=time, executor="small", block="0", state=state))
+    block = history.block("r", "small", "0")
+    assert (block.state, block.started) == ("TIMEOUT", 5.0)
+
+
+def test_denied_hosts_expire_and_the_longest_denial_holds(fail):
+    history = History()
+    failure = fail(import_absent, time=100.0)
+    history.observe(decision(failure, deny_hosts={"a": 200.0, "b": 150.0}))
+    history.observe(decision(failure, try_id=1, deny_hosts={"a": 160.0}))
+    assert history.denied_hosts(120.0) == {"a": 200.0, "b": 150.0}
+    assert history.denied_hosts(150.0) == {"a": 200.0}
+    assert history.is_denied("a", 199.0)
+    assert not history.is_denied("a", 200.0)
+    history.observe(decision(failure, time=300.0, deny_hosts={"c": 400.0}))
+    assert history.denied_hosts(0.0) == {"c": 400.0}  # the expired are gone for good
+
+
+def test_memory_stays_bounded_however_many_tasks_never_end(fail):
+    history = History(maximum_tasks=100)
+    failure = observed(history, fail(WorkerLost(0, "small-0")))
+    for number in range(1_000):
+        history.observe(replace(failure, task_id=str(number)))
+        history.observe(Task(run_id="r", task_id=f"t{number}", time=1.0, state="running", host="h"))
+    assert len(history._tasks) == len(history._places) == 100
+    assert history.task("r", "999") is not None
+    assert history.task("r", "0") is None
+
+
+def test_a_node_remembers_a_bounded_number_of_faulty_tasks(fail):
+    history = History()
+    failure = observed(history, fail(import_absent))
+    for number in range(10 * MAX_FAULTY_TASKS):
+        history.observe(replace(failure, task_id=str(number)))
+    assert len(history.host("small-0").faulty_tasks) == MAX_FAULTY_TASKS
+
+
+def test_one_task_with_ever_new_errors_is_remembered_in_bounds():
+    history = History()
+    for number in range(1_000):
+        name = "E" + "abcdefghij"[number % 10] * (number // 10 + 1)
+        history.observe(Failure(run_id="r", task_id="1", try_id=number, time=1.0, exception=ExceptionInfo(type=name)))
+    assert sys.getsizeof(history.task("r", "1").signatures) < 2_000
+
+
+def test_samples_are_of_no_interest():
+    history = History()
+    history.observe(ResourceSample(run_id="r", task_id="1", time=1.0, usage=Usage(time=1.0)))
+    assert history.run("r") is None
+    assert history.errors == 0
+
+
+def test_an_event_that_lies_about_its_types_is_counted_and_skipped():
+    history = History()
+    history.observe(Heartbeat(run_id="r", time="soon", host="h"))  # type: ignore[arg-type]
+    history.observe(Task(run_id="r", task_id="1", time=1.0, state="running", host=["h"], executor="x"))  # type: ignore[arg-type]
+    assert history.errors == 2
+
+
+names = st.sampled_from(["a", "b", "c"])
+times = st.floats(0, 1e3)
+common = {"run_id": names, "time": times}
+tried = {**common, "task_id": names, "try_id": st.integers(0, 3), "executor": names, "host": st.none() | names}
+events = st.one_of(
+    st.builds(Task, **tried, state=st.sampled_from(["running", "exec_done", "failed", "launched"])),
+    st.builds(Failure, **tried, exception=st.builds(ExceptionInfo, type=st.sampled_from(["MemoryError", "ImportError"]))),
+    st.builds(Decision, **tried, action=st.sampled_from(["retry", "terminate"]), deny_hosts=st.dictionaries(names, times)),
+    st.builds(Heartbeat, **common, host=names, executor=st.none() | names, state=st.sampled_from(["up", "lost"])),
+    st.builds(Run, **common, state=st.sampled_from(["started", "ended"])),
+    st.builds(Block, **common, executor=names, block=names, state=st.sampled_from(["RUNNING", "FAILED"])),
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(events, max_size=30))
+def test_any_order_of_events_is_taken_in(stream):
+    history = History()
+    for event in stream:
+        history.observe(event)
+    assert history.errors == 0
+
+
+def test_recent_forgets_what_was_not_used_for_longest():
+    recent = Recent(2, list)
+    recent.ensure("a").append(1)
+    recent.ensure("b")
+    assert recent.get("a") == [1]
+    recent.ensure("c")
+    assert ("a" in recent, "b" in recent, "c" in recent, len(recent)) == (True, False, True, 2)
+    assert recent.pop("a") == [1]
+    assert recent.get("a") is None
