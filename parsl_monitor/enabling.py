@@ -66,9 +66,7 @@ def enable(
             " logging_endpoint= to keep Parsl's own database as well"
         )
     if not isinstance(config.retry_handler, WrathRetryHandler):
-        config.retry_handler = WrathRetryHandler(
-            policy, ladder=ladder, mode=mode, retry_handler=config.retry_handler
-        )
+        config.retry_handler = WrathRetryHandler(policy, ladder=ladder, mode=mode, retry_handler=config.retry_handler)
     for executor in config.executors:
         if isinstance(executor, HighThroughputExecutor) and not isinstance(executor, ObservedExecutor):
             before["executors"].append((executor, type(executor), executor.remote_monitoring_radio))

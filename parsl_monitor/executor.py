@@ -206,9 +206,7 @@ class ObservedExecutor:
             return
         _copy(inner, attempt, outer)
 
-    def _send_unobserved(
-        self, attempt: Attempt, context: dict[str, Any], buffer: bytes, outer: Future[Any]
-    ) -> None:
+    def _send_unobserved(self, attempt: Attempt, context: dict[str, Any], buffer: bytes, outer: Future[Any]) -> None:
         self._octopus_missing += 1
         if self._octopus_missing == 1 and self._octopus_hub is not None:
             self._octopus_hub.warn_unobserved(self.label)
@@ -275,6 +273,8 @@ def _copy(inner: Future[Any], attempt: Attempt, outer: Future[Any]) -> None:
 
 def _worker_lacks_us(error: BaseException) -> bool:
     """Whether the worker failed to import our function, and so never touched the task."""
-    return isinstance(error, ModuleNotFoundError) and error.name is not None and error.name.split(".")[0] in (
-        "parsl_monitor",
+    return (
+        isinstance(error, ModuleNotFoundError)
+        and error.name is not None
+        and error.name.split(".")[0] in ("parsl_monitor",)
     )

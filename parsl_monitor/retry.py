@@ -93,9 +93,7 @@ class WrathRetryHandler:
             return decision.charge
         return own_cost if own_cost is not None else max(left, 0) + 1.0
 
-    def _judge(
-        self, exception: Exception, record: Any, hub: OctopusMonitoringHub | None
-    ) -> tuple[Failure, Decision]:
+    def _judge(self, exception: Exception, record: Any, hub: OctopusMonitoringHub | None) -> tuple[Failure, Decision]:
         subject = _subject(record)
         if hub is None:
             failure = translate.failure_event(subject, exception, None, time.time())
@@ -117,9 +115,7 @@ class WrathRetryHandler:
             for label, executor in dfk.executors.items()
             if not label.startswith("_parsl")
         )
-        run = Run(
-            run_id=dfk.run_id, time=time.time(), state="configured", retries=dfk.config.retries, pools=pools
-        )
+        run = Run(run_id=dfk.run_id, time=time.time(), state="configured", retries=dfk.config.retries, pools=pools)
         if hub is not None:
             hub.story.tell(run)
         else:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from octopus_plugins.errors import OctopusError
+
+if TYPE_CHECKING:
+    from parsl_monitor.demo.show import Show
 
 WANTED_CATEGORIES = 4
 
@@ -21,7 +26,7 @@ Examples:
   octopus demo
   octopus demo --keep && octopus failures --run-id last"""
 )
-@click.option("--keep", is_flag=True, help="Leave the broker and the run directory for questions afterwards.")
+@click.option("--keep", is_flag=True, help="Leave the broker up for questions afterwards.")
 def demo(keep: bool) -> None:
     """Watch a real Parsl workflow fail, recover, and explain itself.
 
@@ -34,26 +39,22 @@ def demo(keep: bool) -> None:
     started = time.monotonic()
     show = Show()
     scratch = Path(tempfile.mkdtemp(prefix="octopus-demo-"))
-    try:
-        with _broker(keep) as address:
-            right = _play(show, address, scratch, keep)
-            show.end(time.monotonic() - started)
-    finally:
-        if not keep:
-            shutil.rmtree(scratch, ignore_errors=True)
+    with _broker(keep) as address:
+        right = _play(show, address, scratch, keep)
+    show.end(time.monotonic() - started)
     if not right:
-        sys.exit(1)
+        # The logs are still needed.
+        raise OctopusError(f"the demo did not end as it should; Parsl's logs are in {scratch / 'runinfo'}")
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _play(show: object, address: str, scratch: Path, keep: bool) -> bool:
+def _play(show: Show, address: str, scratch: Path, keep: bool) -> bool:
     import parsl
 
     from octopus_plugins.config import OctopusConfig
     from octopus_plugins.fabric import ensure_topics
     from parsl_monitor.demo import workflow
-    from parsl_monitor.demo.show import Show
 
-    assert isinstance(show, Show)
     octopus = OctopusConfig.load(profile="local", bootstrap_servers=address, spool_dir=scratch / "spool")
     ensure_topics(octopus)
     weather = workflow.load_weather()

@@ -55,6 +55,8 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (options.memory << 20,) * 2)
     if options.path:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (options.path, os.environ.get("PYTHONPATH"))))
+    # Parsl's worker pool stands beside the interpreter, which need not be on the PATH of whoever calls it.
+    os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
     # One core per worker: with more, a linear algebra library's idle threads take most of the address space.
     os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
     os.execvp(command[0], command)

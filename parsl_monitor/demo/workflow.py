@@ -14,9 +14,10 @@ from parsl.dataflow.dflow import DataFlowKernel
 from parsl.providers import LocalProvider
 
 from octopus_plugins.config import OctopusConfig
+from octopus_plugins.errors import OctopusError
 from parsl_monitor.demo import apps
-from parsl_monitor.demo.site import gptiles
 from parsl_monitor.demo.nodes import Node, NodeLauncher
+from parsl_monitor.demo.site import gptiles
 from parsl_monitor.executor import OctopusHighThroughputExecutor
 from parsl_monitor.hub import OctopusMonitoringHub
 from parsl_monitor.retry import WrathRetryHandler
@@ -117,14 +118,14 @@ def wait_for_nodes(dfk: DataFlowKernel, deadline: float = 60.0) -> None:
     """Wait until every node has come, so that each gets its share of the work.
 
     Raises:
-        TimeoutError: One has not come within ``deadline`` seconds; says where its log is.
+        OctopusError: One has not come within ``deadline`` seconds; says where its log is.
     """
     end = time.monotonic() + deadline
     for label in ("small", "large"):
         executor: Any = dfk.executors[label]
         while len(executor.connected_managers()) < executor.provider.init_blocks:
             if time.monotonic() > end:
-                raise TimeoutError(f"a node of {label!r} has not come within {deadline:g} s; see {executor.logdir}")
+                raise OctopusError(f"a node of {label!r} has not come within {deadline:g} s; see {executor.logdir}")
             time.sleep(0.05)
 
 

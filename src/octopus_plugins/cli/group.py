@@ -106,7 +106,7 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 @click.group(
     cls=OctopusGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Example: octopus failures --run last",
+    epilog="Example: octopus failures --run-id last",
 )
 @click.option("--profile", metavar="NAME", help="Settings to use: local, kafka or octopus.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error, and what the libraries log.")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from octopus_plugins.events import Run, Task
 
 
-@click.command(epilog="Example: octopus failures --run last --layer runtime --since 1h")
+@click.command(epilog="Example: octopus failures --run-id last --layer runtime --since 1h")
 @filters("run", "task", "since", "until", "category", "layer", "host", "app", "executor")
 @limit_option
 @json_option
@@ -34,7 +34,7 @@ def failures(config: OctopusConfig, as_json: bool, **options: Any) -> None:
     _answer(question, "failures", show, config=config, as_json=as_json, options=options)
 
 
-@click.command(epilog="Example: octopus decisions --run last --action terminate")
+@click.command(epilog="Example: octopus decisions --run-id last --action terminate")
 @filters("run", "task", "since", "until", "action", "category", "layer", "host", "app", "executor")
 @limit_option
 @json_option
@@ -52,7 +52,7 @@ def decisions(config: OctopusConfig, as_json: bool, **options: Any) -> None:
     _answer(question, "decisions", show, config=config, as_json=as_json, options=options)
 
 
-@click.command(epilog="Example: octopus tasks --run last --app simulate")
+@click.command(epilog="Example: octopus tasks --run-id last --app simulate")
 @filters("run", "task", "since", "until", "state", "host", "app", "executor")
 @limit_option
 @json_option

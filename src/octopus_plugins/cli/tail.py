@@ -22,7 +22,7 @@ TOPICS = ("task-metrics", "heartbeats", "failures", "decisions")
 
 @click.command(epilog="Example: octopus tail failures decisions --since 10m")
 @click.argument("topics", nargs=-1, type=click.Choice(TOPICS))
-@click.option("--run", "run_id", metavar="ID", help="Of this run only; 'last' is the newest now.")
+@click.option("--run-id", "--run", "run_id", metavar="ID", help="Of this run only; 'last' is the newest now.")
 @click.option(
     "--since", default="1m", show_default=True, metavar="TIME", help="Begin so far back; 'now' for not at all."
 )

@@ -8,9 +8,10 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import BrokerUnreachableError, SchemaError, TopicMissingError
@@ -22,6 +23,7 @@ log = logging.getLogger("octopus_plugins")
 
 _BATCH = 1000
 _POLL_SECONDS = 0.1
+_ASK_SECONDS = 1.0
 _CLOCK_SLACK = 300.0  # seconds that the clocks of producers may be wrong by
 _REMEMBERED = 500_000  # events in each of two generations
 _UNTIL_EOF = sys.maxsize
@@ -92,7 +94,12 @@ class Reader:
         self._seen = _Seen(bounded=self._follow)
         consumer = Consumer(self._options(), logger=QuietLogger())
         try:
-            ends = self._assign(consumer)
+            try:
+                ends = self._assign(consumer)
+            except BrokerUnreachableError:
+                if self._closed.is_set():
+                    return
+                raise
             while not self._closed.is_set() and (self._follow or ends):
                 messages = consumer.consume(_BATCH, _POLL_SECONDS)
                 events = self._events(messages, ends)
@@ -124,51 +131,49 @@ class Reader:
 
     def _assign(self, consumer: Any) -> dict[int, int]:
         """Begin on all partitions; return where each of those with anything to read ends."""
-        partitions = [TopicPartition(self._name, number) for number in self._partitions(consumer)]
-        timeout = self._config.connect_timeout
-        try:
-            ends: dict[int, int] = {}
+        partitions = [TopicPartition(self._name, number, OFFSET_BEGINNING) for number in self._partitions(consumer)]
+        if self._config.profile == "local":
+            # The embedded broker forgets all but the first record of the last batch when asked for the end, and
+            # answers 0 to every search by time. What it says when a fetch reaches the end is right.
+            ends = {each.partition: _UNTIL_EOF for each in partitions}
+        else:
+            ends = {}
             for each in partitions:
-                low, high = consumer.get_watermark_offsets(each, timeout=timeout)
-                each.offset = low
-                ends[each.partition] = high
-            if self._config.profile == "local":
-                # The embedded broker forgets all but the first record of the last batch when asked for the end,
-                # and answers 0 to every search by time. What it says when a fetch reaches the end is right.
-                ends = dict.fromkeys(ends, _UNTIL_EOF)
-            elif self._since is not None and partitions:
-                self._seek_by_time(consumer, partitions, self._since, timeout)
-        except KafkaException as error:
-            raise BrokerUnreachableError(unreachable(self._config, error.args[0].str())) from error
+                each.offset, end = self._ask(partial(consumer.get_watermark_offsets, each))
+                if self._since is not None:
+                    each.offset = self._offset_by_time(consumer, each, end)
+                if each.offset < end:
+                    ends[each.partition] = end
         consumer.assign(partitions)
-        return {each.partition: ends[each.partition] for each in partitions if each.offset < ends[each.partition]}
+        return ends
 
-    def _seek_by_time(self, consumer: Any, partitions: list[Any], since: float, timeout: float) -> None:
+    def _offset_by_time(self, consumer: Any, partition: Any, end: int) -> int:
         # A record is produced after it happened, so that nothing after `since` was produced before it, but for
         # wrong clocks. For `until` there is no such bound: a spooled record may arrive days later.
-        millis = max(int((since - _CLOCK_SLACK) * 1000), 0)
-        wanted = [TopicPartition(each.topic, each.partition, millis) for each in partitions]
-        for each, found in zip(partitions, consumer.offsets_for_times(wanted, timeout=timeout), strict=True):
-            # -1: nothing that new is there.
-            each.offset = (
-                found.offset if found.offset >= 0 else consumer.get_watermark_offsets(each, timeout=timeout)[1]
-            )
+        assert self._since is not None
+        millis = max(int((self._since - _CLOCK_SLACK) * 1000), 0)
+        wanted = TopicPartition(partition.topic, partition.partition, millis)
+        (found,) = self._ask(partial(consumer.offsets_for_times, [wanted]))
+        offset: int = found.offset
+        return offset if offset >= 0 else end  # none: nothing that new is there
 
     def _partitions(self, consumer: Any) -> list[int]:
+        metadata = self._ask(partial(consumer.list_topics, self._name)).topics[self._name]
+        if metadata.error is None and metadata.partitions:
+            return sorted(metadata.partitions)
+        return self._missing_topic(metadata.error)
+
+    def _ask(self, question: Callable[..., Any]) -> Any:
+        """Ask the broker until it answers, in pieces, so that ``close`` and Ctrl-C do not wait for it."""
         deadline = time.monotonic() + self._config.connect_timeout
         while True:
             try:
-                found = consumer.list_topics(self._name, timeout=min(1.0, self._config.connect_timeout))
+                return question(timeout=min(_ASK_SECONDS, self._config.connect_timeout))
             except KafkaException as error:
-                if self._closed.is_set():
-                    return []
-                if time.monotonic() >= deadline:
+                # A topic that was created just now may have no leader yet: that passes too.
+                if self._closed.is_set() or time.monotonic() >= deadline:
                     raise BrokerUnreachableError(unreachable(self._config, error.args[0].str())) from error
-                continue
-            metadata = found.topics[self._name]
-            if metadata.error is None and metadata.partitions:
-                return sorted(metadata.partitions)
-            return self._missing_topic(metadata.error)
+                self._closed.wait(0.05)
 
     def _missing_topic(self, error: KafkaError | None) -> list[int]:
         if self._config.profile == "local":

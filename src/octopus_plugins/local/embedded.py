@@ -53,6 +53,9 @@ class EmbeddedBroker:
 
         with EmbeddedBroker() as broker:
             config = OctopusConfig.load(profile="local", bootstrap_servers=broker.address)
+
+    Attributes:
+        port: Its TCP port on loopback; None until it is started for the first time, where none was asked for.
     """
 
     def __init__(self, port: int | None = None) -> None:
@@ -61,7 +64,7 @@ class EmbeddedBroker:
         Args:
             port: TCP port on loopback; default: a free one.
         """
-        self._port = port
+        self.port = port
         self._home: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._address: str | None = None
@@ -90,11 +93,11 @@ class EmbeddedBroker:
         if self._home is None:
             self._home = Path(tempfile.mkdtemp(prefix="octopus-broker-"))
         try:
-            self._process, self._address = tansu.start(self._home / "tansu.log", self._port)
+            self._process, self._address = tansu.start(self._home / "tansu.log", self.port)
         except BaseException:
             self._remove_home()
             raise
-        self._port = int(self._address.rpartition(":")[2])
+        self.port = int(self._address.rpartition(":")[2])
 
     def stop(self, *, kill: bool = False) -> None:
         """Stop it and wait until it is gone.

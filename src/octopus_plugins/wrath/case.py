@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from octopus_plugins.events import Categorization, Failure, Pool
 from octopus_plugins.wrath.category_policy import CategoryPolicy
-from octopus_plugins.wrath.history import History, RunState, TaskState
+from octopus_plugins.wrath.history import History
 from octopus_plugins.wrath.policy import Policy
+from octopus_plugins.wrath.run_state import RunState, TaskState
 from octopus_plugins.wrath.taxonomy import Category, category_named
 
 

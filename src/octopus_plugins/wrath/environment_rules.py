@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import errno
-import re
 from typing import TYPE_CHECKING
 
 from octopus_plugins.events import Failure
 from octopus_plugins.wrath.rules import (
-    EXIT_TYPES,
     Match,
     Rule,
     Scalar,
     Trust,
-    exit_status,
-    first_line,
-    line_with,
     place,
     quote,
+    said,
 )
 from octopus_plugins.wrath.taxonomy import Category
 
@@ -27,23 +23,6 @@ if TYPE_CHECKING:
 FLAKY_TASKS = 3
 """Different tasks that must fail in a row on a node that fails what succeeds elsewhere."""
 
-_NO_MODULE = re.compile(r"No module named '?([\w.]+)")
-_LIBRARY_WORDS = (
-    "cannot open shared object",
-    "error while loading shared libraries",
-    "undefined symbol",
-    "image not found",
-    "library not loaded",
-    "dll load failed",
-    "glibc_",
-    "glibcxx_",
-    "wrong elf class",
-    "invalid elf header",
-)
-_LIBRARY = re.compile(r"([\w.+-]+\.(?:so|dylib|dll)[\w.]*)")
-_MISSING_PROGRAM_WORDS = ("command not found", "no such file or directory", "not found")
-_PROGRAM = re.compile(r"(?:^|: )([\w./+-]+): (?:command not found|No such file or directory|not found)", re.MULTILINE)
-_DENIED_WORDS = ("permission denied", "operation not permitted")
 _GPU_WORDS = (
     "cuda error",
     "cuda out of memory",
@@ -89,81 +68,6 @@ _STORAGE_ERRNO = {
     errno.ENXIO,
     getattr(errno, "EREMOTEIO", errno.EIO),
 }
-
-
-def _module(failure: Failure, history: History | None) -> Match | None:
-    name = failure.exception.attributes.get("name")
-    if not name:
-        found = _NO_MODULE.search(failure.exception.message)
-        name = found.group(1) if found else None
-    message = failure.exception.message.lower()
-    if any(word in message for word in _LIBRARY_WORDS):
-        return None
-    what = f"module {name!r}" if name else "a module"
-    confidence = 0.95 if "ModuleNotFoundError" in failure.exception.mro else 0.8
-    return Match(f"{what} cannot be imported{place(failure)}", {"subject": name, "module": name}, confidence)
-
-
-def _module_to_read(failure: Failure, history: History | None) -> Match | None:
-    """Parsl wraps what goes wrong when the submit side reads an exception: its own modules lack the class."""
-    found = _NO_MODULE.search(failure.exception.message)
-    if not found:
-        return None
-    name = found.group(1)
-    reason = f"what the task sent needs module {name!r}, which the reading side lacks"
-    return Match(reason, {"subject": name, "module": name}, 0.85, scope="run", resolvable="unknown")
-
-
-def _library(failure: Failure, history: History | None) -> Match | None:
-    message = failure.exception.message
-    if not any(word in message.lower() for word in _LIBRARY_WORDS):
-        return None
-    found = _LIBRARY.search(message)
-    name = found.group(1) if found else None
-    what = f"library {name!r}" if name else "a shared library"
-    return Match(f"{what} cannot be loaded{place(failure)}: {first_line(message)}", {"subject": name}, 0.9)
-
-
-def _library_of_program(failure: Failure, history: History | None) -> Match | None:
-    if exit_status(failure)[0] != 127:
-        return None
-    line = line_with(failure, _LIBRARY_WORDS)
-    if not line:
-        return None
-    found = _LIBRARY.search(line)
-    evidence = {"subject": found.group(1) if found else None, "exit_code": 127, "text": line}
-    return Match(f"a shared library of a program cannot be loaded{place(failure)}: {line}", evidence, 0.9)
-
-
-def _program_started(failure: Failure, history: History | None) -> Match | None:
-    location = failure.exception.location or ""
-    if "_execute_child" not in location and "subprocess.py" not in location:
-        return None
-    name = failure.exception.attributes.get("filename")
-    return Match(f"program {name!r} is not there{place(failure)}", {"subject": name}, 0.85)
-
-
-def _exit_127(failure: Failure, history: History | None) -> Match | None:
-    if exit_status(failure)[0] != 127:
-        return None
-    line = line_with(failure, _MISSING_PROGRAM_WORDS)
-    found = _PROGRAM.search(line)
-    name = found.group(1) if found else None
-    what = f"program {name!r}" if name else "a program"
-    evidence = {"subject": name, "exit_code": 127, "text": line or None}
-    return Match(f"{what} was not found{place(failure)} (exit code 127)", evidence, 0.9)
-
-
-def _exit_126(failure: Failure, history: History | None) -> Match | None:
-    if exit_status(failure)[0] != 126:
-        return None
-    evidence = {"exit_code": 126, "text": line_with(failure, _DENIED_WORDS) or None}
-    return Match(f"a program may not be executed{place(failure)} (exit code 126)", evidence, 0.9)
-
-
-def _denied(failure: Failure, history: History | None) -> Match:
-    name = failure.exception.attributes.get("filename")
-    return Match(f"access was refused{place(failure)}: {quote(failure.exception)}", {"subject": name}, 0.9)
 
 
 def _network(failure: Failure, history: History | None) -> Match | None:
@@ -221,14 +125,6 @@ def _fails_here_only(failure: Failure, history: History | None) -> Match | None:
     return Match(reason, evidence, 0.7)
 
 
-def _text(reason: str, words: tuple[str, ...]):  # type: ignore[no-untyped-def]
-    def match(failure: Failure, history: History | None) -> Match:
-        line = line_with(failure, words)
-        return Match(f"{reason}{place(failure)}: {line}", {"text": line}, 0.65)
-
-    return match
-
-
 RULES = (
     Rule(
         "gpu_error.type",
@@ -247,46 +143,6 @@ RULES = (
             "pynvml.NVMLError",
         ),
         doc="the GPU exceptions of PyTorch, CuPy, Numba and NVML",
-    ),
-    Rule(
-        "library_missing.type",
-        Category.library_missing,
-        Trust.exact_type,
-        _library,
-        types=("ImportError", "OSError"),
-        doc="`ImportError` or `OSError` of the loader: `cannot open shared object file`, `undefined symbol`, …",
-    ),
-    Rule(
-        "module_missing.type",
-        Category.module_missing,
-        Trust.exact_type,
-        _module,
-        types=("ImportError",),
-        doc="`ModuleNotFoundError`, `ImportError`",
-    ),
-    Rule(
-        "module_missing.deserialization",
-        Category.module_missing,
-        Trust.exact_type,
-        _module_to_read,
-        types=("parsl.serialize.errors.DeserializationError",),
-        doc="`DeserializationError` that names a module",
-    ),
-    Rule(
-        "executable_missing.subprocess",
-        Category.executable_missing,
-        Trust.exact_type,
-        _program_started,
-        types=("FileNotFoundError",),
-        doc="`FileNotFoundError` from `subprocess`",
-    ),
-    Rule(
-        "permission_denied.type",
-        Category.permission_denied,
-        Trust.exact_type,
-        _denied,
-        types=("PermissionError",),
-        doc="`PermissionError` (`EACCES`, `EPERM`)",
     ),
     Rule(
         "network_unreachable.type",
@@ -316,30 +172,6 @@ RULES = (
         doc="`OSError` with `EIO`, `ESTALE`, `EROFS`, …; with `ENETUNREACH`, `EHOSTUNREACH`: `network_unreachable`",
     ),
     Rule(
-        "library_missing.exit_code",
-        Category.library_missing,
-        Trust.exit_status,
-        _library_of_program,
-        types=EXIT_TYPES,
-        doc="exit code 127, and the loader's message",
-    ),
-    Rule(
-        "executable_missing.exit_code",
-        Category.executable_missing,
-        Trust.exit_status,
-        _exit_127,
-        types=EXIT_TYPES,
-        doc="exit code 127",
-    ),
-    Rule(
-        "permission_denied.exit_code",
-        Category.permission_denied,
-        Trust.exit_status,
-        _exit_126,
-        types=EXIT_TYPES,
-        doc="exit code 126",
-    ),
-    Rule(
         "node_down.heartbeat",
         Category.node_down,
         Trust.structured,
@@ -351,23 +183,15 @@ RULES = (
         "gpu_error.text",
         Category.gpu_error,
         Trust.text,
-        _text("the GPU failed", _GPU_WORDS),
+        said("the GPU failed", _GPU_WORDS),
         words=_GPU_WORDS,
         doc="`CUDA error`, `no CUDA-capable device`, `HIP error`, …",
-    ),
-    Rule(
-        "library_missing.text",
-        Category.library_missing,
-        Trust.text,
-        _text("a shared library cannot be loaded", _LIBRARY_WORDS[:2]),
-        words=_LIBRARY_WORDS[:2],
-        doc="`error while loading shared libraries`",
     ),
     Rule(
         "network_unreachable.text",
         Category.network_unreachable,
         Trust.text,
-        _text("a network peer cannot be reached", _NETWORK_WORDS),
+        said("a network peer cannot be reached", _NETWORK_WORDS),
         words=_NETWORK_WORDS,
         doc="`connection refused`, `no route to host`, …",
     ),
@@ -375,18 +199,9 @@ RULES = (
         "filesystem_error.text",
         Category.filesystem_error,
         Trust.text,
-        _text("the file system failed", _STORAGE_WORDS),
+        said("the file system failed", _STORAGE_WORDS),
         words=_STORAGE_WORDS,
         doc="`stale file handle`, `input/output error`, …",
-    ),
-    Rule(
-        "permission_denied.text",
-        Category.permission_denied,
-        Trust.text,
-        _text("access was refused", _DENIED_WORDS),
-        types=EXIT_TYPES,
-        words=_DENIED_WORDS,
-        doc="`permission denied` on a program's standard error",
     ),
     Rule(
         "node_unhealthy.history",

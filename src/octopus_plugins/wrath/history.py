@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 from octopus_plugins.events import Block, Categorization, Decision, Event, Failure, Heartbeat, Pool, Run, Task
 from octopus_plugins.events import WorkerState as Worker
 from octopus_plugins.wrath.health import Host, Tally
 from octopus_plugins.wrath.recent import Recent
+from octopus_plugins.wrath.run_state import BlockState, RunState, TaskState
 from octopus_plugins.wrath.signatures import signature
 from octopus_plugins.wrath.taxonomy import Category
 
@@ -16,8 +16,6 @@ MAX_TASKS = 100_000
 MAX_RUNS = 1_000
 MAX_HOSTS = 20_000
 MAX_APPS = 20_000
-MAX_FAULTS = 1_000
-MAX_BLOCKS = 4_000
 MAX_SIGNATURES = 16
 
 FINAL_STATES = frozenset({"exec_done", "memo_done", "failed", "dep_fail"})
@@ -40,61 +38,6 @@ NODE_FAULTS = frozenset(
     )
 )
 """Categories that speak against the node. Lost and preempted nodes are not to blame, nor is one for the network."""
-
-
-@dataclass(slots=True)
-class TaskState:
-    """A task that has failed and not yet ended.
-
-    Attributes:
-        charge: What earlier decisions charged to its budget.
-        attempts: Failed tries by category.
-        signatures: How often each signature showed, by host (``""`` where the host is not known).
-        hosts: Hosts where it failed, by category.
-    """
-
-    charge: float = 0.0
-    attempts: dict[str, int] = field(default_factory=dict)
-    signatures: dict[str, dict[str, int]] = field(default_factory=dict)
-    hosts: dict[str, set[str]] = field(default_factory=dict)
-    failed_tries: set[int] = field(default_factory=set)
-    decided_tries: set[int] = field(default_factory=set)
-
-
-@dataclass(slots=True)
-class BlockState:
-    """A scheduler job.
-
-    Attributes:
-        state: Parsl's name of its state.
-        started: When it began to run, Unix seconds; None where that was not seen.
-    """
-
-    state: str = "UNKNOWN"
-    started: float | None = None
-
-
-@dataclass(slots=True)
-class RunState:
-    """A run.
-
-    Attributes:
-        retries: The framework's number of retries per task; None for no limit.
-        pools: Its executors by label.
-        versions: Versions on the submit side.
-        failures: Failed tries so far.
-        hosts: When each host of each executor was last seen.
-        faults: Hosts where (app, category, subject) failed; the subject is the module, library or program.
-        blocks: Scheduler jobs by (executor, block).
-    """
-
-    retries: int | None = None
-    pools: dict[str, Pool] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)
-    failures: int = 0
-    hosts: dict[str, dict[str, float]] = field(default_factory=dict)
-    faults: Recent[tuple[str, str, str], set[str]] = field(default_factory=lambda: Recent(MAX_FAULTS, set))
-    blocks: Recent[tuple[str, str], BlockState] = field(default_factory=lambda: Recent(MAX_BLOCKS, BlockState))
 
 
 class History:
@@ -212,9 +155,10 @@ class History:
             self._runs.pop(event.run_id)
             return
         run = self._runs.ensure(event.run_id)
-        run.retries = event.retries
-        run.versions = event.versions
-        run.pools = {pool.label: pool for pool in event.pools}
+        # A run speaks more than once (started, configured, a pool added): what it leaves out still holds.
+        run.retries = run.retries if event.retries is None else event.retries
+        run.versions = event.versions or run.versions
+        run.pools = {pool.label: pool for pool in event.pools} or run.pools
 
     def _observe_block(self, event: Block) -> None:
         block = self._runs.ensure(event.run_id).blocks.ensure((event.executor, event.block))

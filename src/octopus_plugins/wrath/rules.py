@@ -186,3 +186,13 @@ def size(octets: float) -> str:
         if octets >= factor:
             return f"{octets / factor:.1f} {unit}"
     return f"{octets:.0f} bytes"
+
+
+def said(reason: str, words: tuple[str, ...]) -> Callable[[Failure, History | None], Match]:
+    """The matcher of a rule that goes by words alone: the reason, and the line that has them."""
+
+    def match(failure: Failure, history: History | None) -> Match:
+        line = line_with(failure, words)
+        return Match(f"{reason}{place(failure)}: {line}", {"text": line}, 0.65)
+
+    return match

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -19,7 +20,7 @@ from octopus_plugins.events.failure import MAX_CAUSES, MAX_MESSAGE, MAX_TRACEBAC
 def caught(action):
     try:
         action()
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001
         return error
     raise AssertionError("nothing was raised")
 
@@ -46,7 +47,7 @@ def test_the_mro_leaves_object_out():
 
 
 def test_attributes_of_builtins_and_of_instances_are_kept_when_plain():
-    error = caught(lambda: open("/no/such/file"))
+    error = caught(Path("/no/such/file").read_text)
     assert exception_info(error).attributes == {
         "errno": 2,
         "strerror": "No such file or directory",

@@ -17,7 +17,7 @@ NOW = 1_700_000_000.0
 def _caught(action: Callable[[], Any]) -> BaseException:
     try:
         action()
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001
         return error
     raise AssertionError(f"{action} raised nothing")
 

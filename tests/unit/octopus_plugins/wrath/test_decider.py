@@ -74,7 +74,8 @@ def test_a_task_out_of_memory_moves_to_the_next_executor(fail, world):
 def test_the_decision_says_where_the_failed_try_ran(fail, world):
     failure = fail(allocate, try_id=2, block="0", manager="m", worker_id=3, pid=7)
     decision = decide(failure, world().history, LADDER)
-    for name in ("run_id", "task_id", "try_id", "app", "executor", "block", "manager", "host", "worker_id", "pid", "time"):
+    place = ("run_id", "task_id", "try_id", "app", "executor", "block", "manager", "host", "worker_id", "pid", "time")
+    for name in place:
         assert getattr(decision, name) == getattr(failure, name)
     assert (decision.layer, decision.category, decision.policy) == ("runtime", "memory_exhausted", "default")
 
@@ -192,9 +193,7 @@ def test_denied_and_silent_nodes_do_not_count_as_others(fail, world):
 
 def test_a_module_missing_on_all_nodes_ends_the_task(fail, world):
     there = world(nodes=3)
-    actions = [
-        step(there.history, fail(import_absent, try_id=number, host=f"small-{number}")) for number in range(3)
-    ]
+    actions = [step(there.history, fail(import_absent, try_id=number, host=f"small-{number}")) for number in range(3)]
     assert [decision.action for decision in actions] == ["retry", "retry", "terminate"]
     assert actions[-1].rule == "module_missing.confirm"
     assert "all 3 known nodes (small-0, small-1, small-2)" in actions[-1].reason
@@ -221,9 +220,7 @@ def test_a_pool_that_cannot_be_steered_gets_a_plain_retry(fail, world):
     decision = step(world(nodes=3, steerable=False).history, fail(import_absent), Policy())
     assert decision.placement == Placement(rung="same_node", executor="small")
     assert reasons(decision)["other_node"] == "executor 'small' cannot be told to keep off a node"
-    assert reasons(decision)["same_node"] == (
-        "a plain retry may land on one of the 2 other nodes of executor 'small'"
-    )
+    assert reasons(decision)["same_node"] == ("a plain retry may land on one of the 2 other nodes of executor 'small'")
 
 
 def test_nodes_that_may_still_come_are_waited_for(fail, world):
@@ -325,9 +322,7 @@ def test_lost_workers_use_up_no_retries_up_to_a_cap(fail, world):
 
 def test_a_task_that_ends_worker_after_worker_is_given_up(fail, world):
     there = world(nodes=6)
-    rules = [
-        step(there.history, fail(WorkerLost(0, f"small-{n}"), try_id=n, host=f"small-{n}")).rule for n in range(4)
-    ]
+    rules = [step(there.history, fail(WorkerLost(0, f"small-{n}"), try_id=n, host=f"small-{n}")).rule for n in range(4)]
     assert rules[-1] == "worker_lost.confirm"
 
 

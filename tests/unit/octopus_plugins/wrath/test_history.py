@@ -227,10 +227,11 @@ names = st.sampled_from(["a", "b", "c"])
 times = st.floats(0, 1e3)
 common = {"run_id": names, "time": times}
 tried = {**common, "task_id": names, "try_id": st.integers(0, 3), "executor": names, "host": st.none() | names}
+types, actions = st.sampled_from(["MemoryError", "ImportError"]), st.sampled_from(["retry", "terminate"])
 events = st.one_of(
     st.builds(Task, **tried, state=st.sampled_from(["running", "exec_done", "failed", "launched"])),
-    st.builds(Failure, **tried, exception=st.builds(ExceptionInfo, type=st.sampled_from(["MemoryError", "ImportError"]))),
-    st.builds(Decision, **tried, action=st.sampled_from(["retry", "terminate"]), deny_hosts=st.dictionaries(names, times)),
+    st.builds(Failure, **tried, exception=st.builds(ExceptionInfo, type=types)),
+    st.builds(Decision, **tried, action=actions, deny_hosts=st.dictionaries(names, times)),
     st.builds(Heartbeat, **common, host=names, executor=st.none() | names, state=st.sampled_from(["up", "lost"])),
     st.builds(Run, **common, state=st.sampled_from(["started", "ended"])),
     st.builds(Block, **common, executor=names, block=names, state=st.sampled_from(["RUNNING", "FAILED"])),

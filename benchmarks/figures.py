@@ -1,0 +1,108 @@
+"""What a benchmark says: figures with their spread, each beside its goal."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A measured figure: the median of several measurements, and their range.
+
+    Attributes:
+        median: The figure.
+        low: The smallest measurement.
+        high: The largest.
+        count: How many there were.
+    """
+
+    median: float
+    low: float
+    high: float
+    count: int
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Spread:
+        """The spread of some measurements.
+
+        Raises:
+            ValueError: There are none.
+        """
+        measured = sorted(values)
+        if not measured:
+            raise ValueError("no measurements: every run of the benchmark failed, or --pairs is 0")
+        return cls(statistics.median(measured), measured[0], measured[-1], len(measured))
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What a figure must reach.
+
+    Attributes:
+        bound: The figure to reach.
+        at_least: Whether larger is better; else smaller is.
+        source: Where the goal is written down.
+    """
+
+    bound: float
+    at_least: bool = True
+    source: str = "DESIGN §10"
+
+    def verdict(self, value: float) -> str:
+        """Whether a figure reaches the goal, and by how much it does or does not."""
+        share = value / self.bound
+        if (share >= 1) == self.at_least or share == 1:
+            return f"met ({share:.2f} × the goal)"
+        return f"missed ({share:.2f} × the goal)"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One line of the result.
+
+    Attributes:
+        name: What was measured.
+        value: The measurements.
+        unit: ``×`` for ratios, else ``tasks/s``, ``µs``, …
+        goal: What it must reach, where there is a goal.
+    """
+
+    name: str
+    value: Spread
+    unit: str
+    goal: Goal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one entry found.
+
+    Attributes:
+        entry: Name of the entry.
+        title: What it compares, in one line.
+        figures: The lines of its table.
+        notes: What a reader must know to judge them; also whatever went wrong.
+        raw: Every single measurement, for the JSON file.
+    """
+
+    entry: str
+    title: str
+    figures: tuple[Figure, ...]
+    notes: tuple[str, ...] = ()
+    raw: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line asks of every entry.
+
+    Attributes:
+        pairs: How often each variant runs, in turn with the others.
+        quick: Much smaller workloads: to see that it works, not for figures to quote.
+    """
+
+    pairs: int = 5
+    quick: bool = False

@@ -1,0 +1,84 @@
+"""Results for people, for machines, and for the documentation."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.figures import Figure, Result
+
+_COLUMNS = ("figure", "median", "range", "n", "goal", "verdict")
+
+
+def show(result: Result, console: Console) -> None:
+    """Print a result as a table."""
+    table = Table(title=f"{result.entry}: {result.title}", title_justify="left")
+    for column in _COLUMNS:
+        table.add_column(column, justify="right" if column in {"median", "range", "n", "goal"} else "left")
+    for figure in result.figures:
+        table.add_row(*_cells(figure))
+    console.print(table)
+    for note in result.notes:
+        console.print(f"  {note}", markup=False, highlight=False)
+
+
+def write_json(results: Sequence[Result], machine: Mapping[str, str], directory: Path) -> Path:
+    """Write everything that was measured, under a name with the time in it.
+
+    Raises:
+        OSError: The directory cannot be written.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    now = time.gmtime()
+    path = directory / f"{time.strftime('%Y%m%dT%H%M%SZ', now)}.json"
+    content = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", now),
+        "machine": dict(machine),
+        "results": [asdict(result) for result in results],
+    }
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return path
+
+
+def markdown(results: Sequence[Result], machine: Mapping[str, str], command: str) -> str:
+    """The results as a page of the documentation."""
+    lines = [
+        "# Benchmarks",
+        "",
+        f"Written by `{command}` on {time.strftime('%Y-%m-%d', time.gmtime())}; do not edit.",
+        "",
+        "Ratios are of runs made in turn within one invocation: the median, and the smallest and largest of n.",
+        "",
+        "Machine: " + "; ".join(f"{name} {value}" for name, value in machine.items()) + ".",
+    ]
+    for result in results:
+        lines += ["", f"## {result.entry}", "", result.title[0].upper() + result.title[1:] + ".", ""]
+        lines += ["| " + " | ".join(_COLUMNS) + " |", "|---|---:|---:|---:|---:|---|"]
+        lines += ["| " + " | ".join(_cells(figure)) + " |" for figure in result.figures]
+        lines += ["", *(f"- {note}" for note in result.notes)] if result.notes else []
+    return "\n".join(lines) + "\n"
+
+
+def _cells(figure: Figure) -> tuple[str, ...]:
+    value, goal = figure.value, figure.goal
+    sign = "≥" if goal is not None and goal.at_least else "≤"
+    return (
+        figure.name,
+        f"{_number(value.median)} {figure.unit}",
+        f"{_number(value.low)} – {_number(value.high)}",
+        str(value.count),
+        f"{sign} {_number(goal.bound)} {figure.unit}" if goal is not None else "",
+        goal.verdict(value.median) if goal is not None else "",
+    )
+
+
+def _number(value: float) -> str:
+    if value >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 100 else f"{value:.3g}"

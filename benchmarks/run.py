@@ -1,0 +1,71 @@
+"""Run the benchmarks: what ``make bench`` does."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+if __name__ == "__main__":
+    # Run by its path: `benchmarks` is a package of the repository, not of the installed distribution.
+    sys.path[0] = str(ROOT)
+
+from rich.console import Console
+
+from benchmarks import machine, report
+from benchmarks.entries import ENTRIES
+from benchmarks.figures import Options, Result
+
+JSON_DIRECTORY = ROOT / "build" / "bench"
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print, and write the files.
+
+    Args:
+        arguments: The command line; default: that of the process.
+
+    Returns:
+        0 when everything could be measured, whether or not the goals were met; 1 otherwise.
+    """
+    parser = argparse.ArgumentParser(description="Measure octopus-plugins against what stands beside it.")
+    parser.add_argument("--only", metavar="NAME", action="append", choices=sorted(ENTRIES), help="run this entry only")
+    parser.add_argument("--pairs", type=int, default=5, help="runs of each variant, in turn (default: 5)")
+    parser.add_argument("--quick", action="store_true", help="small workloads, 2 pairs: to see that it works")
+    parser.add_argument("--write-docs", action="store_true", help=f"write {DOCUMENT.relative_to(ROOT)}")
+    parser.add_argument("--list", action="store_true", help="list the entries and stop")
+    asked = parser.parse_args(arguments)
+    if asked.list:
+        for name, entry in ENTRIES.items():
+            print(f"{name:14}{(entry.__doc__ or '').splitlines()[0]}")
+        return 0
+    if asked.pairs < 1:
+        parser.error("--pairs must be at least 1")
+    if asked.write_docs and asked.only:
+        parser.error("--write-docs replaces the whole page: leave out --only")
+    options = Options(pairs=min(asked.pairs, 2) if asked.quick else asked.pairs, quick=asked.quick)
+    console = Console()
+    described = machine.describe()
+    console.print("; ".join(f"{name} {value}" for name, value in described.items()), highlight=False)
+    results: list[Result] = []
+    failed = False
+    for name in asked.only or ENTRIES:
+        try:
+            results.append(ENTRIES[name](options))
+        except Exception:  # noqa: BLE001 - one entry that fails must not cost the figures of the others
+            failed = True
+            console.print(f"{name} could not be measured:", style="bold red")
+            console.print_exception(max_frames=3)
+        else:
+            report.show(results[-1], console)
+    console.print(f"Written: {report.write_json(results, described, JSON_DIRECTORY)}", highlight=False)
+    if asked.write_docs:
+        DOCUMENT.write_text(report.markdown(results, described, "make bench OPTIONS=--write-docs"), encoding="utf-8")
+        console.print(f"Written: {DOCUMENT}", highlight=False)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

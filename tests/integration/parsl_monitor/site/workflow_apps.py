@@ -1,0 +1,122 @@
+"""The apps of the test workflows. On the workers' path, because Parsl sends functions of modules by name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from parsl import bash_app, join_app, python_app
+
+
+@python_app
+def double(number: int, *, seconds: float = 0.0) -> int:
+    time.sleep(seconds)
+    return 2 * number
+
+
+@python_app(cache=True)
+def remembered(number: int) -> int:
+    return number + 1
+
+
+@python_app
+def total(numbers: list[int]) -> int:
+    return sum(numbers)
+
+
+@python_app
+def burn(seconds: float) -> int:
+    """Keep the processor and 64 MiB busy."""
+    block = b"x" * (64 << 20)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        sum(range(10_000))
+    return len(block)
+
+
+@python_app
+def look_up(name: str) -> Any:
+    """Fail for want of a key, with a cause that tells more."""
+    try:
+        return {"alpha": 1}[name]
+    except KeyError as error:
+        raise ValueError(f"no parameter {name!r}") from error
+
+
+@python_app
+def allocate(number: int) -> int:
+    return len(bytearray(number))
+
+
+@python_app
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@python_app
+def sleep_long(walltime: float = 0.5) -> None:
+    # In steps: Parsl's timer cannot end a blocking system call.
+    for _ in range(2000):
+        time.sleep(0.005)
+
+
+@bash_app
+def complain(code: int, stderr: str = "", stdout: str = "") -> str:
+    return f"echo reading input; echo 'solver: licence expired' >&2; exit {code}"
+
+
+@join_app
+def fan_out(numbers: list[int]) -> list[Any]:
+    return [double(number) for number in numbers]
+
+
+@join_app
+def fan_out_and_fail() -> Any:
+    return [double(1), look_up("omega")]
+
+
+@python_app
+def host_name(seconds: float = 0.0) -> str:
+    import platform
+
+    time.sleep(seconds)
+    return platform.node()
+
+
+@python_app
+def fail_once_on(host: str) -> str:
+    """Fail on one node and end well on any other."""
+    import platform
+
+    if platform.node() == host:
+        raise RuntimeError(f"something is odd about {host}")
+    return platform.node()
+
+
+@python_app
+def fail_until(marker: str, tries: int) -> int:
+    """Fail with a refused connection until the marker file has seen so many tries."""
+    with Path(marker).open("a", encoding="utf-8") as file:
+        file.write(f"{time.time()}\n")
+    seen = len(Path(marker).read_text(encoding="utf-8").splitlines())
+    if seen < tries:
+        raise ConnectionRefusedError(111, "Connection refused")
+    return seen
+
+
+@python_app
+def use_module(name: str) -> str:
+    """Import a module that not every node has, and say where."""
+    import importlib
+    import platform
+
+    importlib.import_module(name)
+    return platform.node()
+
+
+@python_app
+def shout(bytes_of_message: int) -> None:
+    raise ValueError("x" * bytes_of_message)
