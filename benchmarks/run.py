@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
     # Run by its path: `benchmarks` is a package of the repository, not of the installed distribution.
-    sys.path[0] = str(ROOT)
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from rich.console import Console
 
@@ -17,6 +17,7 @@ from benchmarks import machine, report
 from benchmarks.entries import ENTRIES
 from benchmarks.figures import Options, Result
 
+ROOT = Path(__file__).resolve().parents[1]
 JSON_DIRECTORY = ROOT / "build" / "bench"
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 
@@ -46,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     if asked.write_docs and asked.only:
         parser.error("--write-docs replaces the whole page: leave out --only")
     options = Options(pairs=min(asked.pairs, 2) if asked.quick else asked.pairs, quick=asked.quick)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     described = machine.describe()
     console.print("; ".join(f"{name} {value}" for name, value in described.items()), highlight=False)
     results: list[Result] = []
@@ -56,8 +57,8 @@ def main(arguments: list[str] | None = None) -> int:
             results.append(ENTRIES[name](options))
         except Exception:  # noqa: BLE001 - one entry that fails must not cost the figures of the others
             failed = True
-            console.print(f"{name} could not be measured:", style="bold red")
-            console.print_exception(max_frames=3)
+            print(f"{name} could not be measured:", file=sys.stderr)
+            traceback.print_exc()
         else:
             report.show(results[-1], console)
     console.print(f"Written: {report.write_json(results, described, JSON_DIRECTORY)}", highlight=False)

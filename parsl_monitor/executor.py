@@ -218,7 +218,7 @@ class ObservedExecutor:
         inner.add_done_callback(lambda done: _copy(done, attempt, outer))
 
 
-class OctopusHighThroughputExecutor(ObservedExecutor, HighThroughputExecutor):  # type: ignore[misc]
+class OctopusHighThroughputExecutor(ObservedExecutor, HighThroughputExecutor):
     """Parsl's HighThroughputExecutor, observed and steerable. Takes every option of it.
 
     Args:

@@ -29,7 +29,7 @@ POLL_PERIOD = 0.2
 """Seconds between looks for the end of the run, in the thread that reads messages of other processes."""
 
 
-class OctopusMonitoringHub(MonitoringHub):  # type: ignore[misc]  # Parsl is untyped to us
+class OctopusMonitoringHub(MonitoringHub):
     """Streams a Parsl run to Octopus: task states, worker starts and ends, resources, heartbeats, failures.
 
     Give it to Parsl as ``Config(monitoring=OctopusMonitoringHub())``. It takes every option of Parsl's
@@ -52,6 +52,8 @@ class OctopusMonitoringHub(MonitoringHub):  # type: ignore[misc]  # Parsl is unt
         ConfigError: A setting of ``octopus`` is unknown or wrong.
         UnsupportedHostError: This version of Parsl lacks something that we build on.
     """
+
+    resource_msgs: Any
 
     def __init__(
         self,

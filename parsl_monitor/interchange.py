@@ -53,7 +53,7 @@ class _Recall:
         return _Dispatch(self._inner.sort_managers(ready_managers, manager_list), self._interchange)
 
 
-class _Pending(SortedKeyList):  # type: ignore[misc]  # untyped to us
+class _Pending(SortedKeyList):
     """The queue of tasks; counts those that are choosy about their node, to cost nothing when none is."""
 
     choosy = 0
@@ -63,7 +63,7 @@ class _Pending(SortedKeyList):  # type: ignore[misc]  # untyped to us
         super().add(value)
 
 
-class OctopusInterchange(Interchange):  # type: ignore[misc]  # Parsl is untyped to us
+class OctopusInterchange(Interchange):
     """See the module's docstring.
 
     Args:
@@ -80,7 +80,7 @@ class OctopusInterchange(Interchange):  # type: ignore[misc]  # Parsl is untyped
         self.pending_task_queue = _Pending(key=lambda entry: (entry[0], entry[1]))
         self._reported: dict[str, tuple[Any, ...]] = {}
         self._next_round = 0.0
-        self._selector = self.manager_selector
+        self._selector: Any = config["manager_selector"]
         self.manager_selector = _Recall(self._selector, self)
 
     def _send_monitoring_info(self, monitoring_radio: Any, manager: Any) -> None:

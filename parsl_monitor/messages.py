@@ -11,7 +11,7 @@ from parsl.multiprocessing import SpawnContext
 Message = tuple[Any, Any]
 
 
-class HubQueue(Queue):  # type: ignore[type-arg]  # generic at type-checking time only
+class HubQueue(Queue):  # type: ignore[type-arg]
     """Parsl's monitoring queue: in this process a ``put`` is a call, from other processes it is a message.
 
     The DataFlowKernel puts about four messages per task. Handled in place they cost no pickling, no pipe and
@@ -33,10 +33,10 @@ class HubQueue(Queue):  # type: ignore[type-arg]  # generic at type-checking tim
         self._deliver(obj)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _plain_queue, (self.__getstate__(),)  # type: ignore[no-untyped-call, unused-ignore]
+        return _plain_queue, (self.__getstate__(),)
 
 
 def _plain_queue(state: Any) -> Queue[Any]:
     queue: Queue[Any] = Queue.__new__(Queue)
-    queue.__setstate__(state)  # type: ignore[attr-defined]
+    queue.__setstate__(state)
     return queue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from parsl.monitoring.radios.htex import HTEXRadio
 
 
-class OctopusRadio(HTEXRadio):  # type: ignore[misc]  # Parsl is untyped to us
+class OctopusRadio(HTEXRadio):
     """Worker events over the executor's own encrypted channel, with the periods of what is sent.
 
     Compute nodes need neither credentials nor a route to the broker: the submit side produces.

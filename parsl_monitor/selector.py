@@ -15,7 +15,7 @@ CHECK_PERIOD = 0.05
 """Seconds between looks at the file; the interchange asks thousands of times a second."""
 
 
-class OctopusManagerSelector(ManagerSelector):  # type: ignore[misc]  # Parsl is untyped to us
+class OctopusManagerSelector(ManagerSelector):
     """Leaves out the managers of denied nodes; the order of the others is another selector's.
 
     It runs in the interchange process. Its channel is a small file, replaced atomically by ``deny``.

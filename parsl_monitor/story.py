@@ -24,6 +24,8 @@ logger = logging.getLogger("octopus_plugins")
 
 _FAILED = frozenset({"failed", "fail_retryable", "dep_fail"})
 _WORK_ENDED = _FAILED | {"exec_done", "memo_done", "joining"}
+_ENDED_WELL = frozenset({"exec_done", "memo_done"})
+_ENDED_BADLY = frozenset({"failed", "dep_fail"})
 
 MAX_REMEMBERED_WORKERS = 200_000
 
@@ -48,6 +50,8 @@ class Story:
         self._plugins = plugins
         self._rules: tuple[Rule, ...] | None = None
         self._reported: dict[str, int] = {}
+        # Parsl's own counts leave out memoised tasks and those whose dependencies failed.
+        self._done = self._failed = 0
         self._workers: dict[tuple[str, str, int], dict[str, Any]] = {}
         self._deaths: dict[tuple[str, int], Mapping[str, Any]] = {}
 
@@ -72,7 +76,7 @@ class Story:
             self.tell(*(translate.block_event(entry, now) for entry in content))
         elif tag is MessageType.WORKFLOW_INFO:
             self.run_id = content["run_id"]
-            self.tell(translate.run_event(content, now))
+            self.tell(translate.run_event(content, now, done=self._done, failed=self._failed))
         elif tag is MessageType.WORKER_TASK_INFO:
             self._hear_parsl_wrapper(content)
 
@@ -119,6 +123,8 @@ class Story:
                 if state in _FAILED and self._reported.pop(task_id, None) != subject.try_id:
                     self.tell(self._unhandled_failure(subject, attempt, message, now))
                 self.attempts.close(task_id)
+                self._done += state in _ENDED_WELL
+                self._failed += state in _ENDED_BADLY
             self.tell(translate.task_event(message, now, place))
 
     def _unhandled_failure(

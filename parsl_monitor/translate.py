@@ -105,8 +105,15 @@ def worker_events(subject: Try, attempt: Attempt) -> list[Task]:
     return events
 
 
-def run_event(message: Mapping[str, Any], now: float) -> Run:
-    """A run's begin or end, from WORKFLOW_INFO."""
+def run_event(message: Mapping[str, Any], now: float, *, done: int = 0, failed: int = 0) -> Run:
+    """A run's begin or end, from WORKFLOW_INFO.
+
+    Args:
+        message: Parsl's message.
+        now: Unix seconds.
+        done: Tasks that ended well, for the end.
+        failed: Tasks that failed, for the end.
+    """
     if "time_completed" in message:
         return Run(
             run_id=message["run_id"],
@@ -114,8 +121,8 @@ def run_event(message: Mapping[str, Any], now: float) -> Run:
             state="ended",
             host=platform.node(),
             run_dir=message.get("rundir"),
-            tasks_done=message.get("tasks_completed_count"),
-            tasks_failed=message.get("tasks_failed_count"),
+            tasks_done=done,
+            tasks_failed=failed,
         )
     return Run(
         run_id=message["run_id"],
@@ -298,7 +305,7 @@ def _ids(text: str | None) -> tuple[str, ...]:
 def _path(value: Any) -> str | None:
     if isinstance(value, tuple):
         value = value[0]
-    return os.fspath(value) if isinstance(value, (str, os.PathLike)) and os.fspath(value) else None  # type: ignore[return-value]
+    return os.fspath(value) if isinstance(value, (str, os.PathLike)) and os.fspath(value) else None
 
 
 def _text(value: Any) -> str | None:

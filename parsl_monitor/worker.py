@@ -5,8 +5,8 @@ Parsl's ``submit_payload`` lets a worker call a function of ours, by name, in pl
 result, so that it costs no message. Only what cannot wait for the result travels by itself, over Parsl's
 encrypted result channel: that a worker exists, that a task has run for a while, samples, heartbeats.
 
-This module is imported on compute nodes. It needs Parsl and psutil (which Parsl brings) and nothing of ours
-besides ``parsl_monitor.node``.
+This module is imported on compute nodes. It needs Parsl and psutil (which Parsl brings) and of ours only
+``parsl_monitor.node`` and the number of the version.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class _Observer:
             "host": platform.node(),
             "block": _variable("PARSL_WORKER_BLOCK_ID"),
             "manager": _variable("PARSL_WORKER_POOL_ID"),
-            "worker_id": int(os.environ.get("PARSL_WORKER_RANK", -1)),
+            "worker_id": int(os.environ.get("PARSL_WORKER_RANK", "-1")),
             "pid": self._pid,
         }
         _send({"kind": "worker", "executor": settings.executor, "place": self.place, "time": time.time()})
@@ -140,10 +140,8 @@ class _Observer:
 
     def post_mortem(self) -> dict[str, Any]:
         """What the node and the limits looked like just after a failure."""
-        from parsl.version import VERSION
-
-        found: dict[str, Any] = {"versions": {"python": platform.python_version(), "parsl": VERSION}}
-        for name, look in (("limits", limits), ("node", node_state), ("usage", self._usage)):
+        found: dict[str, Any] = {}
+        for name, look in (("versions", _versions), ("limits", limits), ("node", node_state), ("usage", self._usage)):
             try:
                 found[name] = look()
             except Exception:  # noqa: BLE001, S112 - a measurement that fails must not fail the task again
@@ -207,6 +205,14 @@ def _observer(settings: Settings) -> _Observer:
     if _current is None or not _current.belongs_here():
         _current = _Observer(settings)
     return _current
+
+
+def _versions() -> dict[str, str]:
+    from parsl.version import VERSION
+
+    from octopus_plugins import __version__
+
+    return {"python": platform.python_version(), "parsl": VERSION, "octopus-plugins": __version__}
 
 
 def _variable(name: str) -> str | None:

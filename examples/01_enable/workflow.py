@@ -16,7 +16,7 @@ def halve(number):
 
 
 @parsl.python_app
-def total(numbers):
+def total(*numbers):
     return sum(numbers)
 
 
@@ -40,9 +40,9 @@ def main():
         even = [halve(number) for number in (2, 4, 6, 8)]
         odd = halve(7)
         print("halves:", [future.result() for future in even])
-        print("total of the even:", total(even).result())
+        print("total of the even:", total(*even).result())
         print("the odd one failed:", odd.exception())
-        print("and so did what needed it:", type(total([odd]).exception()).__name__)
+        print("and so did what needed it:", type(total(odd).exception()).__name__)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ class Node:
     path: str | None = None
 
 
-class NodeLauncher(Launcher):  # type: ignore[misc]  # Parsl is untyped to us
+class NodeLauncher(Launcher):
     """Starts each block as a node of its own, named ``{label}-{block}``.
 
     Args:

@@ -124,8 +124,9 @@ class Show:
             f"{outcome.baseline:.2f} °C.\n"
             f"  The tiled factorisation differs from a dense one by {outcome.difference:.0e} °C."
         )
-        doomed = ", ".join(f"{app} ({error})" for app, error in outcome.raised.items())
-        self.console.print(f"  Ended early, as no retry can help: {doomed}.")
+        self.console.print("  Ended early, as no retry could help:")
+        for app, error in outcome.raised.items():
+            self.console.print(f"    {app} ({error})")
 
     def next_steps(self, config: OctopusConfig, run_id: str, keep: bool) -> None:
         """The commands to try next."""
@@ -176,6 +177,8 @@ class Show:
                 elif isinstance(event, Decision):
                     retried += event.action == "retry"
                     self.console.print(_line(event))
+                    for host in event.deny_hosts:
+                        self.console.print(f"⊘ {host} gets no new tasks for a while")
                 progress.update(bar, total=len(seen), completed=len(done), failed=failed, retried=retried)
 
 

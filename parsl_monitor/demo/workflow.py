@@ -142,6 +142,7 @@ def run(dfk: DataFlowKernel, weather: Weather, scratch: Path) -> Outcome:
     """
     held_out = np.arange(len(weather.days)) % HELD_OUT == HELD_OUT - 1
     days, temperatures = weather.days[~held_out], weather.temperatures[~held_out]
+    tiles = _submit_factorisation(days)
     season = apps.season_mean(days, temperatures, os.fspath(scratch / "season-mean-was-killed"))
     lengths = apps.scan_lengths(days, np.linspace(1.0, 30.0, 96))
     summary = apps.residual_summary(weather.rows)
@@ -150,7 +151,7 @@ def run(dfk: DataFlowKernel, weather: Weather, scratch: Path) -> Outcome:
         "publish": apps.publish(summary, season),
         "refine": apps.refine(0.1234),
     }
-    factor = _factorise(days)
+    factor = _gather(tiles, days)
     mean = temperatures.mean()
     half = np.linalg.solve(factor, temperatures - mean)
     weights = np.linalg.solve(factor.T, half)
@@ -171,10 +172,9 @@ def run(dfk: DataFlowKernel, weather: Weather, scratch: Path) -> Outcome:
     )
 
 
-def _factorise(days: Any) -> Any:
-    """Lower Cholesky factor of the covariance of ``days``, shape (n, n), right-looking, tile by tile."""
-    starts = range(0, len(days), TILE)
-    parts = [days[start : start + TILE] for start in starts]
+def _submit_factorisation(days: Any) -> dict[tuple[int, int], Any]:
+    """Futures of the tiles of the covariance's lower Cholesky factor: right-looking, tile by tile."""
+    parts = [days[start : start + TILE] for start in range(0, len(days), TILE)]
     count = len(parts)
     tiles: dict[tuple[int, int], Any] = {
         (i, j): apps.covariance_tile(parts[i], parts[j]) for i in range(count) for j in range(i + 1)
@@ -186,9 +186,15 @@ def _factorise(days: Any) -> Any:
         for i in range(k + 1, count):
             for j in range(k + 1, i + 1):
                 tiles[i, j] = apps.update_tile(tiles[i, j], tiles[i, k], tiles[j, k])
+    return tiles
+
+
+def _gather(tiles: dict[tuple[int, int], Any], days: Any) -> Any:
+    """The factor as one matrix, shape (n, n)."""
     factor = np.zeros((len(days), len(days)))
-    for (i, j), tile in tiles.items():
-        factor[i * TILE : i * TILE + len(parts[i]), j * TILE : j * TILE + len(parts[j])] = tile.result()
+    for (i, j), future in tiles.items():
+        tile = future.result()
+        factor[i * TILE : i * TILE + tile.shape[0], j * TILE : j * TILE + tile.shape[1]] = tile
     return factor
 
 

@@ -4,6 +4,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,9 +33,9 @@ def broker() -> Iterator[EmbeddedBroker]:
 def make_config(tmp_path: Path) -> Callable[..., OctopusConfig]:
     """Make a configuration with a namespace and a spool of its own."""
 
-    def make(address: str, **settings: object) -> OctopusConfig:
+    def make(address: str, **settings: Any) -> OctopusConfig:
         namespace = f"test-{uuid.uuid4().hex[:12]}"
-        defaults = {"profile": "local", "namespace": namespace, "spool_dir": tmp_path / "spool"}
+        defaults: dict[str, Any] = {"profile": "local", "namespace": namespace, "spool_dir": tmp_path / "spool"}
         return OctopusConfig.load(bootstrap_servers=address, **{**defaults, **settings})
 
     return make

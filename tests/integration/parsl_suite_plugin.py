@@ -1,18 +1,18 @@
 """A pytest plugin: puts OctopusMonitoringHub in the place of MonitoringHub in Parsl's own tests.
 
-Loaded with ``-p parsl_suite_plugin`` before any test is imported; ``test_parsl_own_suite`` runs it.
-With ``PARSL_SUITE_HUB=parsl`` the tests keep Parsl's hub, which shows what passes anyway.
+``test_parsl_own_suite`` loads it with ``-p``, before any test is imported. With ``PARSL_SUITE_HUB=parsl`` the
+tests keep Parsl's hub, which shows what passes anyway. What our packages complain of goes to ``octopus.log``.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
 import parsl.monitoring
 import parsl.tests.conftest
 
-from octopus_plugins.config import OctopusConfig
 from parsl_monitor import OctopusMonitoringHub
 
 # Parsl's conftest has this hook with an argument that pytest 9 no longer knows, and pytest refuses the file for it.
@@ -20,8 +20,12 @@ from parsl_monitor import OctopusMonitoringHub
 if hasattr(parsl.tests.conftest, "pytest_ignore_collect"):
     del parsl.tests.conftest.pytest_ignore_collect
 
+complaints = logging.FileHandler("octopus.log", encoding="utf-8")
+complaints.setLevel(logging.WARNING)
+logging.getLogger("octopus_plugins").addHandler(complaints)
 
-class SuiteHub(OctopusMonitoringHub):  # type: ignore[misc]  # Parsl is untyped to us
+
+class SuiteHub(OctopusMonitoringHub):
     """OctopusMonitoringHub that keeps Parsl's database where MonitoringHub has it by default.
 
     Ours keeps none unless ``logging_endpoint`` names it; some of the tests read the default one.
@@ -34,5 +38,5 @@ class SuiteHub(OctopusMonitoringHub):  # type: ignore[misc]  # Parsl is untyped 
 
 
 if os.environ.get("PARSL_SUITE_HUB") != "parsl":
-    # Only the name that tests and their configurations import: the DataFlowKernel keeps checking for the real class.
+    # Only the name that tests and their configurations import: the DataFlowKernel goes on checking for the real class.
     parsl.monitoring.MonitoringHub = SuiteHub

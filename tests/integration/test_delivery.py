@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,9 +10,12 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable
 
+import pytest
+from confluent_kafka import Producer as KafkaProducer
+
 from octopus_plugins.config import OctopusConfig
-from octopus_plugins.events import Decision, Heartbeat, ResourceSample, Task, Topic, Usage
-from octopus_plugins.fabric import Emitter, Reader, ensure_topics, existing_topics, topic_name
+from octopus_plugins.events import Decision, Heartbeat, ResourceSample, Task, Topic, Usage, encode
+from octopus_plugins.fabric import Emitter, Producer, Reader, ensure_topics, existing_topics, topic_name
 from octopus_plugins.local.embedded import EmbeddedBroker
 
 
@@ -21,12 +25,12 @@ def task(task_id: int, state: str = "running", run_id: str = "run") -> Task:
 
 def test_records_arrive_once_and_in_order_per_task(config: OctopusConfig, emitter: Emitter) -> None:
     states = ("pending", "launched", "running", "running_ended", "exec_done")
-    events = [task(number, state) for number in range(500) for state in states]
-    for event in events:
-        emitter.emit(event)
+    sent = [task(number, state) for number in range(500) for state in states]
+    for each in sent:
+        emitter.emit(each)
     assert emitter.flush(20)
     found = list(Reader(config, Topic.task_metrics))
-    assert len(found) == len(events)
+    assert len(found) == len(sent)
     by_task = defaultdict(list)
     for event in found:
         assert isinstance(event, Task)
@@ -103,13 +107,11 @@ def test_a_following_reader_sees_what_comes_and_ends_when_closed(
 
 
 def test_what_is_no_event_is_skipped_and_reported_with_its_place(
-    config: OctopusConfig, emitter: Emitter, caplog: object
+    config: OctopusConfig, emitter: Emitter, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from confluent_kafka import Producer
-
     emitter.emit(task(1))
     assert emitter.flush(20)
-    raw = Producer({"bootstrap.servers": config.servers})
+    raw = KafkaProducer({"bootstrap.servers": config.servers})
     for value in (b"no JSON", b"{}", None, b"\xff\xfe"):
         raw.produce(topic_name(config, Topic.task_metrics), value, b"run/9")
     assert raw.flush(10) == 0
@@ -118,7 +120,7 @@ def test_what_is_no_event_is_skipped_and_reported_with_its_place(
     reader = Reader(config, Topic.task_metrics)
     assert [event.key for event in reader] == ["run/1", "run/2"]
     assert reader.skipped == 4
-    messages = [each.getMessage() for each in caplog.records]  # type: ignore[attr-defined]
+    messages = [each.getMessage() for each in caplog.records]
     (warning,) = [each for each in messages if "skipped" in each]
     assert "partition 0, offset 1" in warning
 
@@ -140,7 +142,9 @@ def test_topics_are_created_once_by_whoever_comes_first(config: OctopusConfig) -
     assert ensure_topics(config) == set()
 
 
-def test_an_oversized_event_arrives_cut_to_the_bound(broker: EmbeddedBroker, make_config: Callable[..., OctopusConfig]) -> None:
+def test_an_oversized_event_arrives_cut_to_the_bound(
+    broker: EmbeddedBroker, make_config: Callable[..., OctopusConfig]
+) -> None:
     config = make_config(broker.address, max_event_bytes=20_000)
     emitter = Emitter(config)
     emitter.emit(Task(run_id="run", task_id="1", time=1.0, state="x" * 1_000_000))
@@ -150,7 +154,9 @@ def test_an_oversized_event_arrives_cut_to_the_bound(broker: EmbeddedBroker, mak
     assert emitter.counts.delivered == 1
 
 
-def test_a_transform_may_change_and_withhold_and_its_mistakes_are_reported_once(config: OctopusConfig, caplog: object) -> None:
+def test_a_transform_may_change_and_withhold_and_its_mistakes_are_reported_once(
+    config: OctopusConfig, caplog: pytest.LogCaptureFixture
+) -> None:
     def transform(event: object) -> object:
         assert isinstance(event, Task)
         match event.task_id:
@@ -176,7 +182,7 @@ def test_a_transform_may_change_and_withhold_and_its_mistakes_are_reported_once(
         "run/2",
     ]
     assert emitter.counts.withheld == 1
-    assert sum("transform" in each.getMessage() for each in caplog.records) == 1  # type: ignore[attr-defined]
+    assert sum("transform" in each.getMessage() for each in caplog.records) == 1
 
 
 def test_what_cannot_be_encoded_is_counted_and_does_not_raise(config: OctopusConfig, emitter: Emitter) -> None:
@@ -185,6 +191,38 @@ def test_what_cannot_be_encoded_is_counted_and_does_not_raise(config: OctopusCon
     assert emitter.flush(20)
     assert emitter.counts.invalid == 2
     assert [event.key for event in Reader(config, Topic.task_metrics)] == ["run/2"]
+
+
+def test_what_is_refused_for_good_is_kept_for_people_and_holds_up_nothing(
+    config: OctopusConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    producer = Producer(config)
+    producer.put_many(
+        [
+            (Topic.failures, "run/1", encode(task(1)), True),
+            (Topic.failures, "run/2", b"x" * 3 * config.max_event_bytes, True),
+            (Topic.failures, "run/3", encode(task(3)), True),
+        ]
+    )
+    assert producer.flush(20)
+    counts = producer.counts
+    producer.close(5)
+    assert (counts.emitted, counts.delivered, counts.rejected, counts.spooled) == (3, 2, 1, 0)
+    assert [event.key for event in Reader(config, Topic.failures)] == ["run/1", "run/3"]
+    (line,) = (config.spool_dir / "rejected.jsonl").read_text().splitlines()
+    assert json.loads(line)["key"] == "run/2"
+    assert sum("refuses" in each.getMessage() for each in caplog.records) == 1
+
+
+def test_emitters_with_equal_configurations_share_one_producer(config: OctopusConfig) -> None:
+    first, second = Emitter(config), Emitter(config.model_copy())
+    first.emit(task(1))
+    first.close(20)
+    second.emit(task(2))
+    assert second.flush(20), "the producer lives as long as anybody uses it"
+    assert second.counts.emitted == 2
+    second.close(20)
+    assert [event.key for event in Reader(config, Topic.task_metrics)] == ["run/1", "run/2"]
 
 
 def test_a_forked_child_emits_too(config: OctopusConfig, emitter: Emitter) -> None:
@@ -229,7 +267,9 @@ if sys.argv[4] == "forks":
 
 def run_child(config: OctopusConfig, name: str) -> subprocess.Popen[bytes]:
     arguments = [config.servers, config.namespace, str(config.spool_dir), name]
-    return subprocess.Popen([sys.executable, "-W", "error", "-c", CHILD_THAT_ENDS_NORMALLY, *arguments], stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", CHILD_THAT_ENDS_NORMALLY, *arguments], stderr=subprocess.PIPE
+    )
 
 
 def test_two_processes_at_once_that_never_close_deliver_everything_at_their_end(config: OctopusConfig) -> None:

@@ -1,0 +1,1 @@
+"""What the demo's nodes have on their PYTHONPATH."""

@@ -6,7 +6,11 @@ Covariance of the daily maximum temperature: a yearly wave (MacKay's periodic ke
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+
+Matrix = Any
 
 YEAR = 365.25
 SEASON = 9.0  # amplitude of the yearly wave, °C
@@ -16,7 +20,7 @@ WEATHER_DAYS = 3.0  # how long it lasts
 NOISE = 1.6  # what no neighbour tells, °C
 
 
-def covariance(a: np.ndarray, b: np.ndarray, weather_days: float = WEATHER_DAYS) -> np.ndarray:
+def covariance(a: Matrix, b: Matrix, weather_days: float = WEATHER_DAYS) -> Matrix:
     """Covariance of the temperatures of days ``a`` (shape (n,)) and ``b`` (shape (m,)), in °C²; shape (n, m)."""
     apart = a[:, None] - b[None, :]
     season = SEASON**2 * np.exp(-2.0 * np.sin(np.pi * apart / YEAR) ** 2 / SEASON_SHAPE**2)
@@ -24,16 +28,16 @@ def covariance(a: np.ndarray, b: np.ndarray, weather_days: float = WEATHER_DAYS)
     return season + weather + NOISE**2 * (apart == 0)
 
 
-def factor(tile: np.ndarray) -> np.ndarray:
+def factor(tile: Matrix) -> Matrix:
     """Lower Cholesky factor of a diagonal tile."""
     return np.linalg.cholesky(tile)
 
 
-def solve(tile: np.ndarray, diagonal: np.ndarray) -> np.ndarray:
+def solve(tile: Matrix, diagonal: Matrix) -> Matrix:
     """``tile @ inv(diagonal).T`` for a tile below a factored diagonal tile."""
     return np.linalg.solve(diagonal, tile.T).T
 
 
-def update(tile: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def update(tile: Matrix, left: Matrix, right: Matrix) -> Matrix:
     """Trailing update ``tile - left @ right.T``."""
     return tile - left @ right.T

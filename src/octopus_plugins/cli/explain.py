@@ -49,7 +49,7 @@ def explain(config: OctopusConfig, run: str, task: str, traceback: bool, as_json
         heading, details = _chapter(event, traceback)
         out.print(Text(f"\n{screen.local_time(event.time)}  try {event.try_id}  ").append(heading))
         for detail in details:
-            out.print(Padding(Text(detail), (0, 0, 0, 4)))
+            out.print(Padding(Text(detail), (0, 0, 0, 4), expand=False))
 
 
 def _title(story: list[Any]) -> Text:

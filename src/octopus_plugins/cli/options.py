@@ -46,7 +46,9 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON obj
 limit_option = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Stop after N events.")
 
 _FILTERS = {
-    "run": click.option("--run-id", "--run", "run_id", multiple=True, metavar="ID", help="Of this run; 'last' is the newest."),
+    "run": click.option(
+        "--run-id", "--run", "run_id", multiple=True, metavar="ID", help="Of this run; 'last' is the newest."
+    ),
     "task": click.option("--task-id", "--task", "task_id", multiple=True, metavar="ID", help="Of this task."),
     "since": click.option("--since", metavar="TIME", help="Not before: 90s, 30m, 1h, 2d, 1w ago, or ISO text."),
     "until": click.option("--until", metavar="TIME", help="Not after; as --since."),

@@ -85,6 +85,7 @@ def runs(config: OctopusConfig, as_json: bool, **options: Any) -> None:
 
     def show(found: Sequence[Run]) -> None:
         rows = screen.table("Started", "Run", "Name", "Host", "State", "Tasks")
+        rows.columns[1].no_wrap = True  # to be copied
         starts = {run.run_id: run for run in found if run.state == "started"}
         ends = {run.run_id: run for run in found if run.state == "ended"}
         for run_id in dict.fromkeys(run.run_id for run in found):

@@ -50,9 +50,9 @@ def local_time(seconds: float, *, now: datetime | None = None) -> str:
 
 def span(seconds: float) -> str:
     """A length of time in two significant units at most: ``0.4 s``, ``12 s``, ``3 min 20 s``, ``2 h 5 min``."""
-    if seconds < 10:
+    if seconds < 9.95:
         return f"{seconds:.1f} s"
-    if seconds < 60:
+    if seconds < 59.5:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
@@ -80,11 +80,10 @@ def print_json(events: Iterable[Event]) -> int:
 
 
 def table(*headings: str) -> Table:
-    """A table that reads well without colour; the last column takes what room is left."""
+    """A table that reads well without colour. What can be long is folded, and never cut."""
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for heading in headings[:-1]:
-        made.add_column(heading, overflow="fold")
-    made.add_column(headings[-1], overflow="fold", ratio=1)
+    for heading in headings:
+        made.add_column(heading, overflow="fold", no_wrap=heading in {"When", "Since", "Started", "Try"})
     return made
 
 

@@ -97,6 +97,10 @@ class Journal:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with os.fdopen(os.open(draft / "session.json", os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
                 json.dump(description, file)
+            # Written now, so that it can be rewritten when the disk is full.
+            acked = PositionFile(draft / "acked")
+            acked.write(Position(0, 0))
+            acked.close()
             _owned.add(spool_dir / name)
             draft.rename(spool_dir / name)
         except OSError:
@@ -138,6 +142,13 @@ class Journal:
     def waiting(self) -> int:
         """How many of the records that were appended here have not arrived."""
         return self._appended - self._acknowledged
+
+    @property
+    def unread(self) -> bool:
+        """Whether there is anything that was not taken yet."""
+        with self._mutex:
+            last = next(reversed(self._sizes), 0)
+            return self._cursor < Position(last, self._sizes.get(last, 0))
 
     def append(self, data: bytes, count: int) -> bool:
         """Write whole frames.
@@ -199,11 +210,7 @@ class Journal:
                 return [], self._cursor
 
     def acknowledge(self, position: Position, count: int) -> None:
-        """Everything up to ``position`` has arrived: ``count`` records more than at the last call.
-
-        Raises:
-            OSError: The position cannot be written.
-        """
+        """Everything up to ``position`` has arrived: ``count`` records more than at the last call."""
         with self._mutex:
             self._acked = position
             self._acknowledged += count
@@ -212,10 +219,12 @@ class Journal:
                 self._total -= self._sizes.pop(number)
         now = time.monotonic()
         if done or now - self._acked_written >= _ACKED_EVERY:
-            self._acked_file.write(self._acked)
             self._acked_written = now
+            with contextlib.suppress(OSError):  # then some records are delivered twice after a crash
+                self._acked_file.write(self._acked)
         for number in done:
-            self._path(number).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._path(number).unlink()
 
     def rewind(self) -> list[Record]:
         """Read again from the acknowledged position. Nothing is ever lost by that: an empty list."""
@@ -235,7 +244,7 @@ class Journal:
             if empty:
                 shutil.rmtree(self.directory, ignore_errors=True)
             else:
-                with contextlib.suppress(OSError):  # then some records are delivered twice
+                with contextlib.suppress(OSError):
                     self._acked_file.write(self._acked)
         finally:
             self.abandon()

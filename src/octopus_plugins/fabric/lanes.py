@@ -68,16 +68,25 @@ class Batch:
 class Lane:
     """A queue on its way out."""
 
-    def __init__(self, queue: Queue, *, counted_as: str = "delivered", share: float = 1.0) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        *,
+        counted_as: str = "delivered",
+        share: float = 1.0,
+        may_send: Callable[[], bool] = lambda: True,
+    ) -> None:
         """Make a lane.
 
         Args:
             queue: Where the records come from.
             counted_as: The count that its deliveries add to.
             share: The part of the bytes in flight up to which it may send.
+            may_send: Whether it is its turn.
         """
         self.queue = queue
         self.counted_as = counted_as
         self.share = share
+        self.may_send = may_send
         self.batches: deque[Batch] = deque()
         self.exhausted = False

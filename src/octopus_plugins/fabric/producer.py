@@ -17,8 +17,8 @@ from octopus_plugins.events import Topic
 from octopus_plugins.fabric.counts import Counts, Tally
 from octopus_plugins.fabric.frames import Record, encode_frame
 from octopus_plugins.fabric.journal import Journal
-from octopus_plugins.fabric.queues import BoundedQueue
 from octopus_plugins.fabric.lanes import Lane
+from octopus_plugins.fabric.queues import BoundedQueue
 from octopus_plugins.fabric.sender import Sender
 from octopus_plugins.fabric.spool import Replays, begin_session
 
@@ -212,7 +212,8 @@ class Producer:
         with self._lock:
             if self._sender is not None or self._closed:
                 return
-            lanes = [Lane(self._overflow), Lane(self._samples, share=0.5)]
+            # What overflowed is newer than all in the journal, which takes nothing while anything is in there.
+            lanes = [Lane(self._overflow, may_send=self._journal_is_read), Lane(self._samples, share=0.5)]
             if self._journal is not None:
                 lanes.insert(0, Lane(self._journal))
             sender = Sender(self._config, self._tally, lanes)
@@ -224,6 +225,9 @@ class Producer:
                 return
             self._sender, self._replays, self._thread = sender, replays, thread
         _at_exit(self)
+
+    def _journal_is_read(self) -> bool:
+        return self._journal is None or not self._journal.unread
 
     def _flush(self, timeout: float, away_timeout: float) -> bool:
         start = time.monotonic()

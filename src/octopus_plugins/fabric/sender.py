@@ -35,7 +35,7 @@ log = logging.getLogger("octopus_plugins")
 _CHUNK_BYTES = 64 * 1024  # taken from a lane at once; small, since it is handled with the GIL held
 _LINGER_SECONDS = 0.005
 _SILENCE_SECONDS = 3.0  # without an answer, until a person is told
-_TROUBLE_SECONDS = 10.0  # without an answer, until the client is thought to be beyond help
+_PATIENCE_SECONDS = (5.0, 60.0)  # without an answer, until the client is thought to be beyond help: first, at most
 _BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0)
 
 _REFUSED = {
@@ -77,6 +77,7 @@ class Sender:
         self._in_flight = 0  # bytes
         self._waiting_since = 0.0
         self._progressed = False
+        self._patience = _PATIENCE_SECONDS[0]
         self._hint: str | None = None  # what librdkafka last complained of; it repairs most of it by itself
         self._fatal: str | None = None
         self._refused: deque[tuple[Batch, Record]] = deque()
@@ -221,7 +222,7 @@ class Sender:
                     time.sleep(_LINGER_SECONDS)
 
     def _send_from(self, lane: Lane) -> bool:
-        if self._in_flight >= self._config.in_flight_bytes * lane.share:
+        if self._in_flight >= self._config.in_flight_bytes * lane.share or not lane.may_send():
             return False
         records, token = lane.queue.take(_CHUNK_BYTES)
         lane.exhausted = not records
@@ -287,15 +288,16 @@ class Sender:
             while batches and batches[0].left == 0:
                 batch = batches.popleft()
                 self._in_flight -= batch.bytes
-                lane.queue.acknowledge(batch.token, batch.count)
                 self.tally.add(lane.counted_as, batch.topics.elements())
+                lane.queue.acknowledge(batch.token, batch.count)  # last: whoever waits for it reads the counts
                 arrived = True
         if arrived:
             self._waiting_since = time.monotonic()
             self._progressed = True
+            self._patience = _PATIENCE_SECONDS[0]
             self._hint = None
             if self.trouble is not None:
-                log.warning("events are delivered again to %s", self._config.servers)
+                log.info("events are delivered again to %s", self._config.servers)
                 self.trouble = None
             with self.progress:
                 self.progress.notify_all()
@@ -309,7 +311,9 @@ class Sender:
         silent = time.monotonic() - self._waiting_since
         if self._in_flight and silent > _SILENCE_SECONDS:
             reason = unreachable(self._config, self._hint or f"silent for {silent:.0f} s")
-            if silent > _TROUBLE_SECONDS:
+            if silent > self._patience:
+                # A broker that is merely slow must get its chance: longer each time.
+                self._patience = min(2 * self._patience, _PATIENCE_SECONDS[1])
                 raise _Trouble(reason)
             self._begin_trouble(reason)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -119,11 +120,11 @@ def stop(process: subprocess.Popen[bytes], *, kill: bool = False) -> None:
         kill: At once, by SIGKILL.
     """
     if process.poll() is None:
-        # A stopped process (SIGSTOP) does not see SIGTERM.
         if kill:
             process.kill()
         else:
             process.terminate()
+            process.send_signal(signal.SIGCONT)  # a stopped process sees SIGTERM when it goes on
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_STOP_SECONDS)
             process.kill()

@@ -195,9 +195,7 @@ def plain(value: Any) -> Any:
         return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, (tuple, list)):
         return [plain(item) for item in value]
-    if isinstance(value, dict):
-        return dict(value)
-    return value
+    return value  # the dicts of events hold plain values only
 
 
 # What people call the fields that lie deeper than the first level.

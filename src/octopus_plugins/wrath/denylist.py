@@ -27,6 +27,8 @@ def hosts_to_deny(case: Case) -> dict[str, float]:
     host, rules, time = case.failure.host, case.policy.deny, case.failure.time
     if not rules.enabled or not host or not _speaks_against_node(case) or case.history.is_denied(host, time):
         return {}
+    if case.pool is not None and not case.pool.steerable:
+        return {}  # nobody there would heed it
     if not (_proven_by_app(case, host) or _proven_by_tasks(case, host)) or not _floor_allows(case):
         return {}
     return {host: time + rules.duration}

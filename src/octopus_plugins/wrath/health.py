@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from octopus_plugins.events import NodeState
+from octopus_plugins.events import Heartbeat, NodeState
 
 MAX_FAULTY_TASKS = 64
 """Tasks remembered per node; more of them would prove nothing more."""
+
+MISSED = 3
+MINIMUM_SILENCE = 30.0
+"""A node is down after that many missed heartbeats, and not before that many seconds: busy nodes stutter."""
 
 
 @dataclass(slots=True)
@@ -47,9 +51,11 @@ class Host:
 
     Attributes:
         tally: How tasks fare on it.
-        state: What its last heartbeat said.
-        heartbeat: Unix time of its last heartbeat; 0 for none.
-        period: Seconds between its heartbeats, where it said so.
+        state: What its own last heartbeat said.
+        heartbeat: Unix time of its own last heartbeat; 0 for none.
+        period: Seconds between its own heartbeats, where it said so.
+        manager_seen: When the framework last saw a worker pool on it; 0 for never.
+        manager_lost: When the framework last lost or held back a worker pool on it; 0 for never.
         node: What it had left, last time it said so.
         oom_kills: Its count of out-of-memory kills, last time it said so.
         oom_time: When that count was last seen to rise; 0 for never.
@@ -60,10 +66,28 @@ class Host:
     state: str = "up"
     heartbeat: float = 0.0
     period: float | None = None
+    manager_seen: float = 0.0
+    manager_lost: float = 0.0
     node: NodeState | None = None
     oom_kills: int | None = None
     oom_time: float = 0.0
     faulty_tasks: set[tuple[str, str]] = field(default_factory=set)
+
+    def observe_heartbeat(self, event: Heartbeat) -> None:
+        """Take in a sign of life, of the node itself or of a worker pool on it.
+
+        A lost worker pool is not a lost node: only the node's own heartbeats tell how the node is.
+        """
+        if event.component == "manager":
+            if event.state == "up":
+                self.manager_seen = max(self.manager_seen, event.time)
+            else:
+                self.manager_lost = max(self.manager_lost, event.time)
+        elif event.time >= self.heartbeat:
+            self.heartbeat, self.state = event.time, event.state
+            self.period = event.period or self.period
+        if event.node is not None:
+            self.observe_node(event.node)
 
     def observe_node(self, node: NodeState) -> None:
         """Take in what the node has left."""
@@ -87,7 +111,11 @@ class Host:
             self.faulty_tasks.add(task)
 
     def is_up(self, time: float) -> bool:
-        """Whether the node can be counted on: it said so, or was never heard; three missed heartbeats mean no."""
-        if self.heartbeat == 0.0:
-            return True
-        return self.state == "up" and time - self.heartbeat <= 3 * max(self.period or 0.0, 20.0)
+        """Whether the node can be counted on to take a task.
+
+        A node that was never heard counts as up, since most frameworks say nothing of nodes. After a lost worker pool
+        it counts again when it or a pool on it is next heard.
+        """
+        if self.state != "up" or self.manager_lost > max(self.heartbeat, self.manager_seen):
+            return False
+        return self.period is None or time - self.heartbeat <= max(MISSED * self.period, MINIMUM_SILENCE)

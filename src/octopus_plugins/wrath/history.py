@@ -168,11 +168,7 @@ class History:
         block.state = state
 
     def _observe_heartbeat(self, event: Heartbeat) -> None:
-        host = self._hosts.ensure(event.host)
-        if event.time >= host.heartbeat:
-            host.heartbeat, host.state, host.period = event.time, event.state, event.period or host.period
-        if event.node is not None:
-            host.observe_node(event.node)
+        self._hosts.ensure(event.host).observe_heartbeat(event)
         for worker in event.workers:
             if not worker.alive:
                 self._dead_workers.put((event.host, worker.pid), worker)

@@ -36,7 +36,7 @@ _LIBRARY_WORDS = (
     "wrong elf class",
     "invalid elf header",
 )
-_LIBRARY = re.compile(r"([\w.+-]+\.(?:so|dylib|dll)[\w.]*)")
+_LIBRARY = re.compile(r"([\w.+-]{1,128}\.(?:so|dylib|dll)[\w.]{0,32})")
 _MISSING_PROGRAM_WORDS = ("command not found", "no such file or directory", "not found")
 _PROGRAM = re.compile(r"(?:^|: )([\w./+-]+): (?:command not found|No such file or directory|not found)", re.MULTILINE)
 _DENIED_WORDS = ("permission denied", "operation not permitted")

@@ -34,7 +34,7 @@ LOW = 0.1
 _UNITS = {"bytes": 1.0, "b": 1.0}
 _UNITS |= {f"{letter}b": 1e3**power for power, letter in enumerate("kmgtp", 1)}
 _UNITS |= {f"{letter}ib": 1024.0**power for power, letter in enumerate("kmgtp", 1)}
-_SIZE = re.compile(r"(\d+(?:\.\d*)?)\s*(bytes|[kmgtp]i?b)\b", re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d{0,9})?)\s{0,3}(bytes|[kmgtp]i?b)\b", re.IGNORECASE)
 
 # A loader that gets no memory for a library reports it as an ImportError without a number.
 _LOADER_WORDS = ("cannot allocate memory", "failed to map segment")

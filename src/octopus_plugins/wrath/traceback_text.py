@@ -53,7 +53,7 @@ def _info(name: str, message: str) -> ExceptionInfo:
     if isinstance(cls, type) and issubclass(cls, BaseException):
         mro = tuple(base.__name__ for base in cls.__mro__ if base is not object)
     attributes: dict[str, str | int | float | bool | None] = {}
-    number = re.match(r"\[Errno (\d+)\]", message)
+    number = re.match(r"\[Errno (\d{1,4})\]", message)
     if number:
         attributes["errno"] = int(number.group(1))
     return ExceptionInfo(type=name, message=message, mro=mro, attributes=attributes)

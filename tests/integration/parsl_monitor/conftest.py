@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import parsl
-import psutil
 import pytest
 from parsl.config import Config
 from parsl.executors.base import ParslExecutor
@@ -28,26 +27,25 @@ from octopus_plugins.events import Decision, Failure, Heartbeat, ResourceSample,
 from octopus_plugins.local.embedded import EmbeddedBroker
 from parsl_monitor import OctopusHighThroughputExecutor
 
+from . import processes
+
 SITE = Path(__file__).parent / "site"
+sys.path.insert(0, str(SITE))  # test modules import the apps when they are collected
 
 Workflow = Callable[[], dict[str, "Future[Any]"]]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def apps_on_the_path() -> Iterator[None]:
-    """The apps' module and the interpreter's scripts, here and in the workers, which inherit the environment."""
-    before = {name: os.environ.get(name) for name in ("PATH", "PYTHONPATH")}
-    inherited = [os.path.abspath(entry) for entry in (before["PYTHONPATH"] or "").split(os.pathsep) if entry]
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(SITE), *inherited])
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    sys.path.insert(0, str(SITE))
-    yield
-    sys.path.remove(str(SITE))
-    for name, value in before.items():
-        if value is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = value
+def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What this process and its workers find in their environment: the apps, the scripts, an empty home of settings."""
+    home = tmp_path_factory.mktemp("home")
+    inherited = [os.path.abspath(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(SITE), *inherited]))
+        patch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+        patch.setenv("XDG_CONFIG_HOME", str(home / "config"))
+        patch.setenv("XDG_STATE_HOME", str(home / "state"))
+        yield
 
 
 @dataclass
@@ -132,12 +130,6 @@ def executor() -> Callable[..., Any]:
     return _make_executor
 
 
-@pytest.fixture(scope="session")
-def broker() -> Iterator[EmbeddedBroker]:
-    with EmbeddedBroker() as running:
-        yield running
-
-
 @pytest.fixture(scope="module")
 def settings(
     request: pytest.FixtureRequest, broker: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory
@@ -173,7 +165,6 @@ def run(settings: Callable[..., OctopusConfig], tmp_path_factory: pytest.TempPat
         listener = _Messages(told.messages)
         logger = logging.getLogger("octopus_plugins")
         logger.addHandler(listener)
-        before = _ours()
         try:
             with parsl.load(config) as dfk:
                 told.run_id = dfk.run_id
@@ -187,24 +178,12 @@ def run(settings: Callable[..., OctopusConfig], tmp_path_factory: pytest.TempPat
                 told.seconds = time.monotonic() - started
         finally:
             logger.removeHandler(listener)
-            _wait_until_gone(before)
+            processes.wait_until_gone(told.run_dir)
+        assert _threads() == set()
         return told
 
     return go
 
 
-def _ours() -> set[Any]:
-    children = psutil.Process().children(recursive=True)
-    threads = [thread.name for thread in threading.enumerate() if thread.name.startswith("octopus-")]
-    return {*children, *threads}
-
-
-def _wait_until_gone(before: set[Any], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while left := _ours() - before:
-        if time.monotonic() > deadline:
-            for each in left:
-                if isinstance(each, psutil.Process):
-                    each.kill()
-            raise AssertionError(f"the run left behind: {left}")
-        time.sleep(0.02)
+def _threads() -> set[str]:
+    return {thread.name for thread in threading.enumerate() if thread.name.startswith("octopus-")}

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import parsl
 import pytest
 import workflow_apps as apps
 from parsl.app.errors import AppTimeout
 from parsl.config import Config
 from parsl.executors.high_throughput.errors import WorkerLost
 
+import octopus_plugins
 from octopus_plugins.events import Failure, Task
 from parsl_monitor import OctopusMonitoringHub, WrathRetryHandler
 
@@ -29,7 +31,7 @@ def told(run: Callable[..., Any], executor: Callable[..., Any], settings: Callab
     config = Config(
         executors=[executor("small", workers=2, worker_init=f"ulimit -v {MEMORY_LIMIT >> 10}", sample_period=0.05)],
         monitoring=OctopusMonitoringHub(workflow_name="everything", workflow_version="7", octopus=octopus),
-        retry_handler=WrathRetryHandler(),
+        retry_handler=WrathRetryHandler({"categories": {"worker_lost": {"maximum_attempts": 3}}}),
         retries=2,
         strategy="none",
         initialize_logging=False,
@@ -41,10 +43,10 @@ def told(run: Callable[..., Any], executor: Callable[..., Any], settings: Callab
         bug = apps.look_up("omega")
         futures = {f"double-{number}": future for number, future in enumerate(numbers)}
         return futures | {
-            "total": apps.total(numbers),
+            "total": apps.total(*numbers),
             "burn": apps.burn(0.6),
             "bug": bug,
-            "dependent": apps.total([bug]),
+            "dependent": apps.total(bug),
             "bash": apps.complain(7, stderr=stderr),
             "memory": apps.allocate(MEMORY_LIMIT + (1 << 30)),
             "walltime": apps.sleep_long(walltime=0.5),
@@ -83,13 +85,14 @@ def test_the_states_of_each_task_end_with_a_final_one(told: Any) -> None:
     for task in told.tasks():
         last[task.task_id] = task
     assert {task.state for task in last.values()} == {"exec_done", "memo_done", "failed", "dep_fail"}
-    assert sum(task.state == "exec_done" for task in last.values()) == told.runs()[-1].tasks_done - 1  # one is memoised
+    done = [task for task in last.values() if task.state in ("exec_done", "memo_done")]
+    assert len(done) == told.runs()[-1].tasks_done
 
 
 def test_each_retry_tells_its_start_and_end_anew(told: Any) -> None:
     expected = ["launched", "running", "running_ended"]
-    assert told.states("bug") == ["pending", *expected, "fail_retryable", *expected, "failed"]
-    assert [task.try_id for task in told.tasks("bug")] == [0] * 5 + [1] * 4
+    assert told.states("bug") == ["pending", *expected, "fail_retryable", "pending", *expected, "failed"]
+    assert [task.try_id for task in told.tasks("bug")] == [0] * 5 + [1] * 5
 
 
 def test_worker_start_and_end_name_host_block_manager_worker_and_pid(told: Any) -> None:
@@ -128,7 +131,7 @@ def test_the_node_speaks_of_its_load_memory_disk_and_workers(told: Any) -> None:
     assert 0 < beat.node.disk_free <= beat.node.disk_total
     assert any(len([worker for worker in beat.workers if worker.alive]) == 2 for beat in beats)
     pids = {worker.pid for beat in beats for worker in beat.workers}
-    assert {task.pid for task in told.tasks() if task.pid} <= pids
+    assert {task.pid for task in told.tasks("burn") if task.pid} <= pids
 
 
 def test_the_manager_is_seen_from_the_submit_side(told: Any) -> None:
@@ -158,7 +161,8 @@ def test_a_failure_event_is_complete(told: Any) -> None:
     assert failure.limits.open_files > 0
     assert failure.node.memory_total > 0 and failure.node.disk_free > 0
     assert failure.versions["python"] == platform.python_version()
-    assert set(failure.versions) >= {"python", "parsl", "octopus-plugins"}
+    assert failure.versions["parsl"] == parsl.version.VERSION
+    assert failure.versions["octopus-plugins"] == octopus_plugins.__version__
     assert (failure.categorization.layer, failure.categorization.category) == ("application", "code_error")
 
 

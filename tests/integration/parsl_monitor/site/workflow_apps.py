@@ -23,7 +23,7 @@ def remembered(number: int) -> int:
 
 
 @python_app
-def total(numbers: list[int]) -> int:
+def total(*numbers: int) -> int:
     return sum(numbers)
 
 
@@ -64,7 +64,7 @@ def sleep_long(walltime: float = 0.5) -> None:
 
 
 @bash_app
-def complain(code: int, stderr: str = "", stdout: str = "") -> str:
+def complain(code: int, stderr: str | None = None) -> str:
     return f"echo reading input; echo 'solver: licence expired' >&2; exit {code}"
 
 

@@ -22,6 +22,9 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
 from parsl.app.bash import remote_side_bash_executor
 from parsl.app.python import timeout
 from parsl.data_provider.files import File
@@ -44,6 +47,7 @@ from octopus_plugins.events import (
     Run,
     Usage,
     WorkerState,
+    encode,
 )
 from octopus_plugins.wrath import DEFAULT_RULES, Category, History, Match, Rule, Trust, categorize
 
@@ -387,7 +391,9 @@ def test_a_worker_lost_at_the_end_of_its_blocks_walltime_ran_out_of_time(fail):
 
 def test_a_lost_manager_of_a_node_whose_heartbeats_ended_is_a_node_down(fail):
     history = History()
-    history.observe(Heartbeat(run_id="r", time=1.0, host="small-0", state="lost"))
+    history.observe(Heartbeat(run_id="r", time=1.0, host="small-0", component="manager", state="lost"))
+    assert categorize(fail(ManagerLost(b"m", "small-0")), history).category == "manager_lost"
+    history.observe(Heartbeat(run_id="r", time=1.0, host="small-0", component="node", state="lost"))
     assert categorize(fail(ManagerLost(b"m", "small-0")), history).category == "node_down"
 
 
@@ -466,6 +472,64 @@ def test_a_node_that_fails_what_succeeds_elsewhere_is_unhealthy(fail, world):
         there.observe(fail(lambda: int("x"), task_id=f"bad-{number}"))
     assert categorize(fail(lambda: int("x"), task_id="third"), there.history).category == "node_unhealthy"
     assert categorize(fail(lambda: int("x"), task_id="third", host="small-1"), there.history).category == "code_error"
+
+
+# -- any failure at all ------------------------------------------------------------------------------------------------
+
+numbers = st.none() | st.integers(-(2**63), 2**63)
+texts = st.text(max_size=30) | st.sampled_from(
+    [
+        "Traceback (most recent call last):\n" + "[Errno 9" * 900,
+        "unable to allocate " + "9" * 3000 + " GiB",
+        "CUDA error",
+    ]
+)
+type_names = st.sampled_from(
+    sorted(
+        {name for rule in DEFAULT_RULES for name in rule.types}
+        | {"globus_compute_sdk.errors.error_types.TaskExecutionFailed"}
+    )
+)
+infos = st.builds(
+    ExceptionInfo,
+    type=type_names | texts,
+    message=texts,
+    mro=st.lists(type_names, max_size=4).map(tuple),
+    attributes=st.dictionaries(
+        st.sampled_from(["errno", "exitcode", "name", "filename", "hostname"]),
+        numbers | texts | st.floats(),
+        max_size=3,
+    ),
+    location=st.none() | texts,
+)
+failures = st.builds(
+    Failure,
+    run_id=st.just("r"),
+    task_id=st.just("1"),
+    time=st.floats(0, 1e10),
+    exception=infos,
+    causes=st.lists(infos, max_size=3).map(tuple),
+    host=st.none() | texts,
+    pid=numbers,
+    exit_code=numbers,
+    signal=numbers,
+    stderr_tail=st.none() | texts,
+    traceback=st.none() | texts,
+    usage=st.none() | st.builds(Usage, time=st.just(0.0), rss=numbers, vms=numbers),
+    limits=st.none()
+    | st.builds(Limits, cgroup_memory=numbers, address_space=numbers, walltime=st.none() | st.floats()),
+    node=st.none() | st.builds(NodeState, time=st.just(0.0), memory_total=numbers, memory_available=numbers),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(failures)
+def test_any_failure_gets_a_category_and_no_built_in_rule_raises(failure):
+    raised = []
+    found = categorize(failure, History(), on_error=lambda rule, error: raised.append((rule.name, error)))
+    assert not raised
+    assert found.category in Category._value2member_map_
+    assert encode(replace(failure, categorization=found))
 
 
 # -- the engine -------------------------------------------------------------------------------------------------------

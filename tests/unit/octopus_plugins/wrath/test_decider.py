@@ -180,7 +180,7 @@ def test_nodes_already_tried_are_avoided(fail, world):
 def test_denied_and_silent_nodes_do_not_count_as_others(fail, world):
     there = world(nodes=3)
     later = 1_700_000_000.0 + 120
-    there.observe(Heartbeat(run_id="r", time=later, host="small-0", executor="small"))
+    there.observe(Heartbeat(run_id="r", time=later - 90, host="small-2", executor="small", period=10.0))
     there.observe(
         Decision(run_id="r", time=later, task_id="9", action="retry", deny_hosts={"small-1": later + 60}),
     )
@@ -403,6 +403,12 @@ def test_the_floor_keeps_nodes(fail, world):
     for number in range(3):
         denied |= step(there.history, fail(import_absent, task_id=str(number + 1), host=f"small-{number}")).deny_hosts
     assert sorted(denied) == ["small-0", "small-1"]
+
+
+def test_a_pool_that_cannot_be_steered_denies_no_node(fail, world):
+    there = world(nodes=3, steerable=False)
+    there.succeed("7", "small-1")
+    assert step(there.history, fail(import_absent)).deny_hosts == {}
 
 
 def test_lost_workers_are_not_held_against_the_node(fail, world):

@@ -15,6 +15,7 @@ from octopus_plugins.events import (
     Failure,
     Heartbeat,
     NodeState,
+    Pool,
     ResourceSample,
     Run,
     Task,
@@ -147,10 +148,30 @@ def test_heartbeats_tell_nodes_and_dead_workers():
     assert history.dead_worker("h", 1) is None
     host = history.host("h")
     assert (host.node, host.oom_kills, host.oom_time) == (node, 1, 0.0)
-    assert host.is_up(69.0)
-    assert not host.is_up(71.0)
+    assert host.is_up(40.0)
+    assert not host.is_up(41.0)
     history.observe(Heartbeat(run_id="r", time=72.0, host="h", state="draining"))
     assert not host.is_up(72.0)
+
+
+def test_a_lost_worker_pool_is_no_lost_node(fail):
+    history = History()
+    pool = Heartbeat(run_id="r", time=10.0, host="h", component="manager", executor="small")
+    history.observe(pool)
+    assert history.host("h").is_up(1_000.0)  # pools speak when they have work, not by the clock
+    history.observe(replace(pool, time=20.0, state="lost"))
+    assert (history.host("h").state, history.host("h").is_up(20.0)) == ("up", False)
+    history.observe(replace(pool, time=30.0))
+    assert history.host("h").is_up(30.0)
+
+
+def test_a_run_that_speaks_again_keeps_what_it_said_before():
+    history = History()
+    pools = (Pool(label="small"),)
+    history.observe(Run(run_id="r", time=1.0, state="started", retries=3, versions={"python": "3.11"}, pools=pools))
+    history.observe(Run(run_id="r", time=2.0, state="configured", pools=(Pool(label="large"),)))
+    run = history.run("r")
+    assert (run.retries, run.versions, list(run.pools)) == (3, {"python": "3.11"}, ["large"])
 
 
 def test_an_older_heartbeat_takes_nothing_back():

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import parsl.tests
+import pytest
+
+from octopus_plugins.config import OctopusConfig
+from octopus_plugins.local.embedded import EmbeddedBroker
+from octopus_plugins.streams import runs
+
+SUITE = Path(parsl.tests.__file__).parent / "test_monitoring"
+
+WITHOUT_A_HUB = {
+    "test_exit_helper",
+    "test_radio_filesystem",
+    "test_radio_multiprocessing",
+    "test_radio_udp",
+    "test_radio_zmq",
+}
+"""Modules whose tests build no hub: they run here unchanged."""
+
+LEFT_OUT = {
+    "test_viz_colouring.py": "tests parsl-visualize, not a hub, and needs parsl[visualization] (networkx)",
+}
+
+MARKED_OUT = ("workqueue", "taskvine", "radical", "globus_compute")
+"""Marks of tests that need other software beside Parsl; there are two: Work Queue's and TaskVine's row counts."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_parsls_own_monitoring_tests_pass_with_our_hub(
+    tmp_path: Path, broker: EmbeddedBroker, make_config: Callable[..., OctopusConfig]
+) -> None:
+    config = make_config(broker.address)
+    finished = run_suite(tmp_path, config)
+    report = tmp_path / "junit.xml"
+    assert report.exists(), finished.stdout[-4000:]
+    cases = list(ElementTree.parse(report).iter("testcase"))
+    not_passed = {
+        f"{case.get('classname')}::{case.get('name')}": child.get("message")
+        for case in cases
+        for child in case
+        if child.tag in {"failure", "error", "skipped"}
+    }
+    assert not_passed == {}, finished.stdout[-8000:]
+    assert finished.returncode == 0, finished.stdout[-4000:]
+
+    per_module = Counter((case.get("classname") or "").rpartition(".")[2] for case in cases)
+    shipped = {path.stem for path in SUITE.glob("test_*.py") if path.name not in LEFT_OUT}
+    assert set(per_module) == shipped
+    assert per_module["test_basic"] == 4
+    assert per_module["test_stdouterr"] == 20
+
+    # Each test with a hub is one run, and ours was that hub: the run is in the topic.
+    with_a_hub = sum(count for module, count in per_module.items() if module not in WITHOUT_A_HUB)
+    assert runs(config=config).count_by("state") == {"started": with_a_hub, "ended": with_a_hub}
+    assert (tmp_path / "octopus.log").read_text() == ""
+
+
+def run_suite(directory: Path, config: OctopusConfig) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ,
+        "OCTOPUS_PROFILE": "local",
+        "OCTOPUS_BOOTSTRAP_SERVERS": config.servers,
+        "OCTOPUS_NAMESPACE": config.namespace,
+        "OCTOPUS_SPOOL_DIR": str(config.spool_dir),
+        # What this process imports, so that its children find it wherever they start.
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *(str(Path(p).resolve()) for p in sys.path if p)]),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+    }
+    command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", str(SUITE)]
+    command += ["-p", "parsl_suite_plugin", "-p", "no:cacheprovider", "--config", "local"]
+    command += ["-m", " and ".join(f"not {mark}" for mark in MARKED_OUT)]
+    command += [f"--ignore={SUITE / name}" for name in LEFT_OUT]
+    command += ["--junit-xml", str(directory / "junit.xml"), str(SUITE)]
+    return subprocess.run(
+        command,
+        cwd=directory,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=1700,
+        check=False,
+    )

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from octopus_plugins.config import OctopusConfig, local_broker_file, read_local_broker
+from octopus_plugins.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("OCTOPUS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "octopus.toml"
+    file.write_text(text)
+    return file
+
+
+def test_arguments_win_over_the_environment_and_that_over_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(
+        tmp_path, 'profile = "kafka"\n[kafka]\nnamespace = "file"\nbootstrap_servers = "file:1"\nclose_timeout = 1'
+    )
+    monkeypatch.setenv("OCTOPUS_NAMESPACE", "environment")
+    monkeypatch.setenv("OCTOPUS_BOOTSTRAP_SERVERS", "environment:2")
+    config = OctopusConfig.load(path=file, bootstrap_servers="argument:3")
+    assert (config.profile, config.close_timeout) == ("kafka", 1.0)
+    assert (config.namespace, config.servers) == ("environment", "argument:3")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[kafka]\nbootstrap_server = "a:1"', "'bootstrap_server'.*did you mean 'bootstrap_servers'"),
+        ("[kafak]", "'kafak'.*did you mean 'kafka'"),
+        ('[kafka]\nbootstrap_servers = "nowhere"', "bootstrap_servers.*not host:port"),
+        ("[kafka]\nclose_timeout = -1", "close_timeout"),
+        ("not TOML", "cannot be read as TOML"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_named_with_the_file(tmp_path: Path, text: str, message: str) -> None:
+    file = write(tmp_path, text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        OctopusConfig.load(path=file, profile="kafka")
+    assert str(file) in str(caught.value)
+
+
+def test_a_wrong_variable_is_named_and_a_misspelt_one_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OCTOPUS_NAMESPACE", "no spaces")
+    with pytest.raises(ConfigError, match="OCTOPUS_NAMESPACE"):
+        OctopusConfig.load()
+    monkeypatch.delenv("OCTOPUS_NAMESPACE")
+    monkeypatch.setenv("OCTOPUS_NAMESPACES", "x")
+    with pytest.warns(UserWarning, match="did you mean OCTOPUS_NAMESPACE"):
+        OctopusConfig.load()
+
+
+def test_without_a_broker_each_profile_says_how_to_get_one() -> None:
+    with pytest.raises(ConfigError, match="octopus broker up"):
+        _ = OctopusConfig.load().servers
+    with pytest.raises(ConfigError, match="OCTOPUS_BOOTSTRAP_SERVERS"):
+        _ = OctopusConfig.load(profile="kafka").servers
+
+
+def test_the_local_broker_is_found_while_its_process_lives() -> None:
+    file = local_broker_file()
+    file.parent.mkdir(parents=True)
+    file.write_text(f"127.0.0.1:1234\n{os.getpid()}\n")
+    assert OctopusConfig.load().servers == read_local_broker() == "127.0.0.1:1234"
+    file.write_text("127.0.0.1:1234\n999999999\n")
+    assert read_local_broker() is None
+
+
+def test_equal_configurations_are_one_key() -> None:
+    first = OctopusConfig.load(sasl_password="secret", sasl_username="me")
+    second = OctopusConfig.load(sasl_password="secret", sasl_username="me")
+    assert len({first, second}) == 1
