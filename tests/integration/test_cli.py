@@ -121,9 +121,10 @@ def test_tasks_are_shown_with_their_last_state() -> None:
 
 @pytest.mark.usefixtures("told")
 def test_runs_are_shown_with_their_whole_id() -> None:
-    shown = octopus("runs").stdout
-    assert RUN in shown
-    assert "1 done, 1 failed" in " ".join(shown.split())
+    lines = octopus("runs").stdout.splitlines()
+    (line,) = [line for line in lines if RUN in line]
+    assert line.split()[-2:] == ["1", "1"]
+    assert lines[0].split()[-2:] == ["Done", "Failed"]
 
 
 @pytest.mark.usefixtures("environment")
@@ -190,6 +191,20 @@ def test_topics_can_be_listed_and_created(config: OctopusConfig) -> None:
     assert f"{config.namespace}.decisions" in octopus("topics", "ensure").stdout
     assert octopus("topics", "ensure").stdout == f"All topics of {config.namespace} exist.\n"
     assert octopus("topics", "list").exit_code == 0
+
+
+@pytest.mark.usefixtures("environment")
+def test_what_a_task_said_can_neither_steer_the_terminal_nor_break_the_output(emitter: Emitter) -> None:
+    hostile = "\x1b[2J[/red][bold]\x9b31m:boom:\r"
+    emitter.emit(failure(hostile, "1", time.time(), hostile, hostile, host=hostile, app=hostile))
+    assert emitter.flush(10)
+    for arguments in (["failures"], ["tail", "failures", "--limit", "1"], ["explain", hostile, "1"]):
+        result = octopus(*arguments)
+        assert result.exit_code == 0
+        assert not set("\x1b\x9b\r") & set(result.stdout)
+        assert "[/red][bold]" in "".join(result.stdout.split())
+        assert ":boom:" in "".join(result.stdout.split())
+    assert records(octopus("failures", "--json"))[0]["host"] == hostile
 
 
 def test_an_unreachable_broker_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,22 +44,22 @@ def explain(config: OctopusConfig, run: str, task: str, traceback: bool, as_json
         screen.print_json(story)
         return
     out = screen.console()
-    out.print(_title(story))
+    out.print(Text(screen.printable(_title(story))))
     for event in story:
         heading, details = _chapter(event, traceback)
-        out.print(Text(f"\n{screen.local_time(event.time)}  try {event.try_id}  ").append(heading))
+        out.print(Text(f"\n{screen.local_time(event.time)}  try {event.try_id}  ").append(screen.printable(heading)))
         for detail in details:
-            out.print(Padding(Text(detail), (0, 0, 0, 4), expand=False))
+            out.print(Padding(Text(screen.printable(detail)), (0, 0, 0, 4), expand=False))
 
 
-def _title(story: list[Any]) -> Text:
+def _title(story: list[Any]) -> str:
     from octopus_plugins.events import Task
 
     first, tries = story[0], 1 + max(event.try_id for event in story)
     app = next((f" ({event.app})" for event in story if event.app), "")
     states = [event.state for event in story if isinstance(event, Task)]
     outcome = f", now {states[-1]}" if states else ""
-    return Text(f"Task {first.task_id}{app} of run {first.run_id}{outcome}, {tries} {'try' if tries == 1 else 'tries'}")
+    return f"Task {first.task_id}{app} of run {first.run_id}{outcome}, {tries} {'try' if tries == 1 else 'tries'}"
 
 
 def _chapter(event: TryEvent, traceback: bool) -> tuple[str, Iterator[str]]:

@@ -25,11 +25,13 @@ def failures(config: OctopusConfig, as_json: bool, **options: Any) -> None:
     from octopus_plugins.streams import failures as question
 
     def show(found: Sequence[Any]) -> None:
-        rows = screen.table("When", "Run", "Task", "Try", "App", "Where", "Category", "Why")
-        for one in found:
-            place, category, why = screen.place(one), screen.category(one), screen.what_broke(one)
-            rows.add_row(*_head(one), one.app or "–", place, category, why)
-        _print(rows, found)
+        _print_tries(
+            found,
+            App=lambda one: one.app or "–",
+            Where=screen.place,
+            Category=screen.category,
+            Why=screen.what_broke,
+        )
 
     _answer(question, "failures", show, config=config, as_json=as_json, options=options)
 
@@ -44,10 +46,7 @@ def decisions(config: OctopusConfig, as_json: bool, **options: Any) -> None:
     from octopus_plugins.streams import decisions as question
 
     def show(found: Sequence[Any]) -> None:
-        rows = screen.table("When", "Run", "Task", "Try", "Category", "Decision", "Why")
-        for one in found:
-            rows.add_row(*_head(one), one.category, screen.action(one), one.reason)
-        _print(rows, found)
+        _print_tries(found, Category=lambda one: one.category, Decision=screen.action, Why=lambda one: one.reason)
 
     _answer(question, "decisions", show, config=config, as_json=as_json, options=options)
 
@@ -65,11 +64,7 @@ def tasks(config: OctopusConfig, as_json: bool, **options: Any) -> None:
     from octopus_plugins.streams import tasks as question
 
     def show(found: Sequence[Any]) -> None:
-        rows = screen.table("When", "Run", "Task", "Try", "App", "Where", "State")
-        latest = _latest(found)
-        for one in latest:
-            rows.add_row(*_head(one), one.app or "–", screen.place(one), one.state)
-        _print(rows, latest)
+        _print_tries(_latest(found), App=lambda one: one.app or "–", Where=screen.place, State=lambda one: one.state)
 
     _answer(question, "tasks", show, config=config, as_json=as_json, options=options)
 
@@ -84,7 +79,7 @@ def runs(config: OctopusConfig, as_json: bool, **options: Any) -> None:
     from octopus_plugins.streams import runs as question
 
     def show(found: Sequence[Run]) -> None:
-        rows = screen.table("Started", "Run", "Name", "Host", "State", "Tasks")
+        rows = screen.table("Started", "Run", "Name", "Host", "Ended", "Done", "Failed")
         rows.columns[1].no_wrap = True  # to be copied
         starts = {run.run_id: run for run in found if run.state == "started"}
         ends = {run.run_id: run for run in found if run.state == "ended"}
@@ -92,10 +87,10 @@ def runs(config: OctopusConfig, as_json: bool, **options: Any) -> None:
             start, end = starts.get(run_id), ends.get(run_id)
             known = start or end
             assert known is not None
-            when = screen.local_time(start.time) if start else "?"
-            state = f"ended {screen.local_time(end.time)}" if end else "started"
-            counts = f"{end.tasks_done} done, {end.tasks_failed} failed" if end else "–"
-            rows.add_row(when, run_id, known.name or "–", known.host or "–", state, counts)
+            begin = screen.local_time(start.time) if start else "–"
+            outcome = (screen.local_time(end.time), str(end.tasks_done), str(end.tasks_failed)) if end else ("–",) * 3
+            cells = map(screen.printable, (run_id, known.name or "–", known.host or "–"))
+            rows.add_row(begin, *cells, *outcome)
         screen.console().print(rows)
 
     _answer(question, "runs", show, config=config, as_json=as_json, options=options)
@@ -124,18 +119,18 @@ def _answer(
         screen.print_nothing_found(kind, topic, config, str(stream.query), filtered=bool(chosen))
 
 
-def _head(event: Any) -> tuple[str, str, str, str]:
-    return screen.local_time(event.time), event.run_id[:8], event.task_id, str(event.try_id)
-
-
-def _print(rows: Any, found: Sequence[Any]) -> None:
-    """Print a table without its column of runs where there is only one, which stands below instead."""
+def _print_tries(found: Sequence[Any], **columns: Callable[[Any], str]) -> None:
+    """Print a table of what is said of tries; the run stands below it where there is only one."""
     run_ids = {one.run_id for one in found}
-    if len(run_ids) == 1:
-        rows.columns = [column for column in rows.columns if column.header != "Run"]
+    several = len(run_ids) > 1
+    rows = screen.table("When", *(["Run"] if several else []), "Task", "Try", *columns)
+    for one in found:
+        run = [one.run_id[:8]] if several else []
+        cells = [*run, one.task_id, str(one.try_id), *(text(one) for text in columns.values())]
+        rows.add_row(screen.local_time(one.time), *map(screen.printable, cells))
     out = screen.console()
     out.print(rows)
-    if len(run_ids) == 1:
+    if not several:
         out.print(f"\nrun {run_ids.pop()}", style="dim")
 
 

@@ -22,6 +22,15 @@ MAX_WIDTH = 140
 """Lines longer than this are hard to read."""
 
 
+# Escape sequences in what a task said would steer the terminal of whoever reads it.
+_CONTROLS = {code: "�" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
+
+
+def printable(text: str) -> str:
+    """Text from a topic with its control characters made harmless."""
+    return text.translate(_CONTROLS)
+
+
 class _Console(Console):
     def on_broken_pipe(self) -> None:
         raise  # noqa: PLE0704 - rich calls this while it handles the error, and would exit with status 1
@@ -29,7 +38,7 @@ class _Console(Console):
 
 def console() -> Console:
     """A console on standard output as it is now."""
-    screen = _Console(highlight=False, soft_wrap=False)
+    screen = _Console(highlight=False, markup=False, emoji=False)
     screen.width = min(screen.width, MAX_WIDTH) if screen.is_terminal else WIDTH
     return screen
 
@@ -144,7 +153,7 @@ def line(event: Any) -> Text:
     kind, rest, style = _line_parts(event)
     text = Text(f"{local_time(event.time)}  ")
     text.append(f"{kind:<9}", style=style)
-    return text.append(f" {rest}")
+    return text.append(f" {printable(rest)}")
 
 
 def _line_parts(event: Any) -> tuple[str, str, str]:

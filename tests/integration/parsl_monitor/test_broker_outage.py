@@ -29,8 +29,10 @@ from . import processes
 pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).parent / "site" / "outage_run.py"
-SLOWER = 1.6
-"""How much longer than an undisturbed run one may take. Generous: other tests may share the machine's cores."""
+SLOWER = 1.5
+SLOWER_SECONDS = 2.0
+"""How much longer than an undisturbed run one may take. Generous: other tests may share the machine's cores. What
+waits for the broker shows all the same: it goes on only when the broker does, for which the test waits in turn."""
 
 IN_FLIGHT = 4
 """Records that one call emits at most: what SIGKILL can catch between the list of them and the journal."""
@@ -177,7 +179,7 @@ def assert_all_arrived(script: Script, *, killed: bool = False) -> None:
 def assert_unaffected(said: dict[str, Any], undisturbed: dict[str, Any]) -> None:
     """The workflow came to the same results in about the same time."""
     assert said["outcomes"] == undisturbed["outcomes"]
-    assert said["seconds"] < SLOWER * undisturbed["seconds"]
+    assert said["seconds"] < SLOWER * undisturbed["seconds"] + SLOWER_SECONDS
 
 
 def replay(config: OctopusConfig) -> str:
@@ -247,7 +249,7 @@ def test_a_broker_that_comes_late_gets_everything(
     assert_unaffected(script.finished(), undisturbed)
     assert_all_arrived(script)
     messages = [line for line in script.messages().splitlines() if "octopus_plugins" in line]
-    assert len(messages) == 2, messages  # it is away, with what happens to the events; it is back
+    assert len(messages) == 1, messages
     assert proxied_broker.address in messages[0] and str(script.config.spool_dir) in messages[0]
 
 
@@ -284,7 +286,7 @@ def test_a_killed_workflow_s_records_are_replayed(
     assert processes.of_run(script.home) == []
 
 
-def test_a_broker_that_is_stopped_for_longer_than_a_client_s_patience_changes_nothing(
+def test_a_broker_that_is_stopped_until_after_the_end_changes_nothing(
     start: Callable[[str], Script], own_broker: EmbeddedBroker, undisturbed: dict[str, Any]
 ) -> None:
     script = start(own_broker.address)

@@ -1,0 +1,190 @@
+"""Retries that go where they can succeed: nodes with names of their own, in UTS namespaces."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import workflow_apps as apps
+from parsl.config import Config
+
+from parsl_monitor import OctopusMonitoringHub, WrathRetryHandler
+from parsl_monitor.demo.nodes import Node, NodeLauncher, nodes_have_names
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nodes_with_names() -> None:
+    if not nodes_have_names():
+        pytest.skip("needs UTS namespaces: Linux, as root or with kernel.unprivileged_userns_clone=1")
+
+
+@pytest.fixture(scope="module")
+def module_of_one_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A directory with a module that is on the path of one node only."""
+    site = tmp_path_factory.mktemp("site")
+    (site / "octopus_rare_module.py").write_text("", encoding="utf-8")
+    yield site
+
+
+def configured(executors: list[Any], octopus: Any, **handler: Any) -> Config:
+    return Config(
+        executors=executors,
+        monitoring=OctopusMonitoringHub(octopus=octopus),
+        retry_handler=WrathRetryHandler(**handler),
+        retries=4,
+        strategy="none",
+        initialize_logging=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def told(run: Make, executor: Make, settings: Make, module_of_one_node: Path, tmp_path_factory: Any) -> Any:
+    """Two nodes of a small executor, the first of which lacks a module, and one node of an executor with more memory."""
+    octopus = settings()
+    small = NodeLauncher("small", {"0": Node(memory=4096), "1": Node(memory=4096, path=str(module_of_one_node))})
+    large = NodeLauncher("large", {"*": Node()})
+    config = configured(
+        [
+            executor("small", nodes=2, launcher=small, mem_per_worker=4),
+            executor("large", launcher=large, mem_per_worker=16),
+        ],
+        octopus,
+        policy={"categories": {"network_unreachable": {"initial_interval": 1.5}}},
+        ladder=["small", "large"],
+    )
+    marker = str(tmp_path_factory.mktemp("marker") / "tries")
+
+    def workflow() -> dict[str, Any]:
+        # Both nodes are there before anything fails, and the app that needs the module has ended well on one.
+        hosts: set[str] = set()
+        while not {"small-0", "small-1"} <= hosts:
+            hosts |= {future.result(timeout=60) for future in [on_small(apps.host_name)(0.05) for _ in range(4)]}
+        needy = [on_small(apps.use_module)("octopus_rare_module") for _ in range(2)]
+        for future in needy:
+            future.exception(timeout=60)
+        more = [on_small(apps.use_module)("octopus_rare_module") for _ in range(6)]
+        futures = {f"needy-{number}": future for number, future in enumerate([*needy, *more])}
+        for future in more:
+            future.exception(timeout=60)
+        return futures | {
+            "odd": on_small(apps.fail_once_on)("small-1"),
+            "memory": on_small(apps.allocate)(6 << 30),
+            "delayed": on_small(apps.fail_until)(marker, 2),
+            **{f"beside-{number}": on_small(apps.double)(number) for number in range(4)},
+        }
+
+    return run(config, workflow, octopus=octopus, timeout=60)
+
+
+def on_small(app: Any) -> Any:
+    from parsl import python_app
+
+    return python_app(app.func, executors=["small"])
+
+
+def test_tasks_that_miss_a_module_succeed_on_the_node_that_has_it(told: Any) -> None:
+    assert {told.outcomes[f"needy-{number}"] for number in range(8)} == {"small-1"}
+    failed_on = {failure.host for failure in told.failures() if failure.categorization.category == "module_missing"}
+    assert failed_on == {"small-0"}
+
+
+def test_a_node_that_lacks_a_module_gets_no_further_tasks(told: Any) -> None:
+    denials = [decision for decision in told.decisions() if decision.deny_hosts]
+    assert [set(decision.deny_hosts) for decision in denials] == [{"small-0"}]
+    begins = {task.host for task in told.tasks() if task.state == "running" and task.time > denials[0].time + 1.0}
+    assert "small-1" in begins and "small-0" not in begins
+
+
+def test_a_task_that_needs_more_memory_goes_to_the_executor_that_has_it(told: Any) -> None:
+    assert told.outcomes["memory"] == 6 << 30
+    (decision,) = told.decisions("memory")
+    assert (decision.category, decision.placement.executor) == ("memory_exhausted", "large")
+    assert [task.host for task in told.tasks("memory") if task.state == "running"] == ["small-1", "large-0"]
+
+
+def test_a_delayed_retry_runs_after_its_delay(told: Any) -> None:
+    assert told.outcomes["delayed"] == 2
+    (decision,) = told.decisions("delayed")
+    assert decision.category == "network_unreachable"
+    assert decision.delay > 1.0
+    first, second = (task.time for task in told.tasks("delayed") if task.state == "running")
+    assert decision.delay <= second - first < decision.delay + 5
+
+
+def test_what_waits_beside_a_delayed_retry_is_not_held_up(told: Any) -> None:
+    (decision,) = told.decisions("delayed")
+    ends = [told.tasks(f"beside-{number}")[-1].time for number in range(4)]
+    assert max(ends) < decision.time + decision.delay
+
+
+@pytest.mark.slow
+def test_a_retry_runs_on_another_node(run: Make, executor: Make, settings: Make) -> None:
+    octopus = settings()
+    launcher = NodeLauncher("pair", {"*": Node()})
+    config = configured([executor("pair", nodes=2, launcher=launcher)], octopus)
+
+    def workflow() -> dict[str, Any]:
+        hosts: set[str] = set()
+        while not {"pair-0", "pair-1"} <= hosts:
+            hosts |= {future.result(timeout=60) for future in [apps.host_name(0.05) for _ in range(4)]}
+        return {f"odd-{number}": apps.fail_once_on("pair-0") for number in range(12)}
+
+    told = run(config, workflow, octopus=octopus)
+    assert set(told.outcomes.values()) == {"pair-1"}
+    retried = told.decisions()
+    assert retried, "no task began on pair-0"
+    assert {decision.placement.rung for decision in retried} == {"other_node"}
+    assert {decision.placement.avoid_hosts for decision in retried} == {("pair-0",)}
+    assert all(failure.host == "pair-0" and failure.try_id == 0 for failure in told.failures())
+
+
+@pytest.mark.slow
+def test_a_passive_policy_decides_and_changes_nothing(
+    run: Make, executor: Make, settings: Make, module_of_one_node: Path
+) -> None:
+    octopus = settings()
+    launcher = NodeLauncher("pair", {"0": Node(), "1": Node(path=str(module_of_one_node))})
+    config = configured([executor("pair", nodes=2, launcher=launcher)], octopus, mode="passive")
+
+    def workflow() -> dict[str, Any]:
+        hosts: set[str] = set()
+        while not {"pair-0", "pair-1"} <= hosts:
+            hosts |= {future.result(timeout=60) for future in [apps.host_name(0.05) for _ in range(4)]}
+        return {
+            "bug": apps.look_up("omega"),
+            **{f"needy-{number}": apps.use_module("octopus_rare_module") for number in range(6)},
+        }
+
+    told = run(config, workflow, octopus=octopus)
+    # Parsl's own four retries, all used, where an active policy gives up after two tries.
+    assert len(told.failures("bug")) == 5
+    assert {decision.mode for decision in told.decisions()} == {"passive"}
+    assert "terminate" in {decision.action for decision in told.decisions("bug")[:-1]}
+    assert not list(told.run_dir.rglob("octopus-denylist.json"))
+
+
+def test_a_delay_needs_one_thread_however_many_wait(run: Make, executor: Make, settings: Make, tmp_path: Path) -> None:
+    octopus = settings()
+    policy = {"categories": {"network_unreachable": {"initial_interval": 2.0}}}
+    config = configured([executor("small", workers=2)], octopus, policy=policy)
+    seen: list[int] = []
+
+    def workflow() -> dict[str, Any]:
+        apps.double(1).result(timeout=60)
+        before = threading.active_count()
+        futures = {f"late-{number}": apps.fail_until(str(tmp_path / str(number)), 2) for number in range(20)}
+        futures["after"] = apps.double(2)
+        futures["after"].result(timeout=60)
+        while sum((tmp_path / str(number)).exists() for number in range(20)) < 20:
+            apps.double(0).result(timeout=60)
+        seen.append(threading.active_count() - before)
+        return futures
+
+    told = run(config, workflow, octopus=octopus)
+    assert [told.outcomes[f"late-{number}"] for number in range(20)] == [2] * 20
+    assert seen[0] <= 1

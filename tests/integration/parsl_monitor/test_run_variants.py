@@ -1,0 +1,143 @@
+"""Runs with less than everything: through ``enable``, on threads, without retries, hub alone, handler alone."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import workflow_apps as apps
+from parsl import python_app
+from parsl.config import Config
+from parsl.executors import HighThroughputExecutor, ThreadPoolExecutor
+
+from parsl_monitor import OctopusMonitoringHub, WrathRetryHandler, enable
+
+Make = Callable[..., Any]
+
+
+def threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(label="threads", max_threads=2)
+
+
+def settings_of_a_run(**options: Any) -> dict[str, Any]:
+    return {"retries": 2, "strategy": "none", "initialize_logging": False, **options}
+
+
+def failing_workflow() -> dict[str, Any]:
+    bug = apps.look_up("omega")
+    return {"double": apps.double(4), "bug": bug, "dependent": apps.total(bug)}
+
+
+@pytest.fixture(scope="module")
+def enabled(run: Make, executor: Make, settings: Make) -> Any:
+    """Plain Parsl executors, processes and threads, made to stream by ``enable``."""
+    octopus = settings()
+    config = Config(
+        executors=[executor("processes", kind=HighThroughputExecutor, workers=2), threads()], **settings_of_a_run()
+    )
+
+    def workflow() -> dict[str, Any]:
+        futures = {}
+        for label in ("processes", "threads"):
+            for name, function in (("double", apps.double), ("bug", apps.look_up)):
+                app = python_app(function.func, executors=[label])
+                futures[f"{name}-{label}"] = app(4) if name == "double" else app("omega")
+        return futures
+
+    return run(enable(config, octopus=octopus, sample_period=0.1, heartbeat_period=0.5), workflow, octopus=octopus)
+
+
+@pytest.fixture(scope="module")
+def hub_alone(run: Make, executor: Make, settings: Make) -> Any:
+    octopus = settings()
+    config = Config(
+        executors=[executor("small")], monitoring=OctopusMonitoringHub(octopus=octopus), **settings_of_a_run(retries=1)
+    )
+    return run(config, failing_workflow, octopus=octopus)
+
+
+def test_enable_makes_a_plain_executor_s_workers_report(enabled: Any) -> None:
+    assert enabled.outcomes["double-processes"] == 8
+    states = enabled.tasks("double-processes")
+    assert [task.state for task in states] == ["pending", "launched", "running", "running_ended", "exec_done"]
+    assert states[2].pid not in (None, os.getpid())
+    assert states[2].host == platform.node()
+    assert enabled.failures("bug-processes")[0].limits is not None
+    assert [beat for beat in enabled.heartbeats() if beat.component == "node"]
+
+
+def test_enable_tells_what_can_be_seen_of_threads(enabled: Any) -> None:
+    assert enabled.outcomes["double-threads"] == 8
+    assert enabled.states("double-threads") == ["pending", "launched", "exec_done"]
+    failure = enabled.failures("bug-threads")[0]
+    assert (failure.executor, failure.host, failure.pid) == ("threads", platform.node(), os.getpid())
+    assert failure.exception.type == "ValueError"
+    assert failure.categorization.category == "code_error"
+
+
+def test_enable_decides_on_every_executor(enabled: Any) -> None:
+    for name in ("bug-processes", "bug-threads"):
+        assert [decision.action for decision in enabled.decisions(name)] == ["retry", "terminate"]
+        assert isinstance(enabled.outcomes[name], ValueError)
+    pools = {pool.label: pool for event in enabled.runs() for pool in event.pools}
+    assert (pools["processes"].steerable, pools["threads"].steerable) == (True, False)
+
+
+def test_without_a_handler_failures_are_told_and_categorised_and_retried_as_parsl_does(hub_alone: Any) -> None:
+    assert hub_alone.outcomes["double"] == 8
+    failures = hub_alone.failures("bug")
+    assert [failure.try_id for failure in failures] == [0, 1]
+    assert {failure.categorization.category for failure in failures} == {"code_error"}
+    assert failures[0].host == platform.node()
+    assert failures[0].exception.location and failures[0].traceback
+    (dependent,) = hub_alone.failures("dependent")
+    assert dependent.categorization.category == "dependency_failed"
+    assert dependent.dependencies == (hub_alone.task_ids["bug"],)
+    assert hub_alone.decisions() == []
+
+
+@pytest.mark.slow
+def test_without_a_hub_the_handler_decides_and_nothing_is_sent(run: Make, executor: Make, settings: Make) -> None:
+    config = Config(executors=[executor("small")], retry_handler=WrathRetryHandler(), **settings_of_a_run(retries=5))
+    told = run(config, failing_workflow)
+    assert told.outcomes["double"] == 8
+    assert isinstance(told.outcomes["bug"], ValueError)
+    assert told.failures() == told.decisions() == told.tasks() == []
+    assert told.messages == []
+
+
+def test_without_a_hub_a_confirmed_bug_is_given_up_early(run: Make, tmp_path: Any) -> None:
+    marker = tmp_path / "tries"
+
+    @python_app
+    def fail() -> None:
+        with marker.open("a", encoding="utf-8") as file:
+            file.write("x")
+        raise ValueError("always the same")
+
+    config = Config(executors=[threads()], retry_handler=WrathRetryHandler(), **settings_of_a_run(retries=9))
+    run(config, lambda: {"bug": fail()})
+    assert marker.read_text(encoding="utf-8") == "xx"
+
+
+def test_with_no_retries_a_failure_is_told_decided_and_final(run: Make, settings: Make) -> None:
+    octopus = settings()
+    config = enable(Config(executors=[threads()], **settings_of_a_run(retries=0)), octopus=octopus)
+    told = run(config, failing_workflow, octopus=octopus)
+    assert [failure.try_id for failure in told.failures("bug")] == [0]
+    (decision,) = told.decisions("bug")
+    assert (decision.action, decision.rule) == ("terminate", "run.retries")
+    assert told.states("bug")[-1] == "failed"
+
+
+def test_the_workflow_s_own_handler_keeps_the_last_word(run: Make, settings: Make) -> None:
+    octopus = settings()
+    config = Config(executors=[threads()], retry_handler=lambda error, task: 99.0, **settings_of_a_run(retries=5))
+    told = run(enable(config, octopus=octopus), failing_workflow, octopus=octopus)
+    (decision,) = told.decisions("bug")
+    assert decision.action == "terminate"
+    assert "own retry_handler" in decision.reason
+    assert len(told.failures("bug")) == 1
