@@ -65,12 +65,15 @@ class Attempts:
             attempt.number = number
             self._by_number[attempt.executor, number] = attempt
 
-    def claim(self, task_id: str, try_id: int) -> Attempt | None:
-        """The attempt that this thread just made is the one of this task and try."""
+    def claim(self, task_id: str, try_id: int, executor: str) -> Attempt | None:
+        """The attempt that this thread just made is the one of this task and try.
+
+        None where the executor makes no attempts; one that another executor made and could not submit is dropped.
+        """
         attempt: Attempt | None = getattr(self._thread, "latest", None)
-        if attempt is None:
-            return None
         self._thread.latest = None
+        if attempt is None or attempt.executor != executor:
+            return None
         with self._lock:
             attempt.task_id, attempt.try_id = task_id, try_id
             self._by_task[task_id] = attempt

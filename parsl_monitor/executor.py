@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -37,6 +38,9 @@ STEERING = "octopus_steering"
 """Key of a resource specification under which the retry handler tells the executor how to place a retry."""
 
 FRONT_OF_THE_QUEUE = 0
+
+AVOID_SECONDS = 60.0
+"""How long a retry is kept for another node. If none has room by then, the node that it avoids is better than none."""
 
 _EXECUTE = "parsl_monitor.worker.execute"
 
@@ -145,7 +149,8 @@ class ObservedExecutor:
         outer: Future[Any] = Future()
         attempt = hub.attempts.open(self.label) if hub is not None else Attempt(self.label)
         if steering is not None and steering.avoid_hosts:
-            context = {**context, octopus_interchange.AVOID: steering.avoid_hosts}
+            until = time.time() + steering.delay + AVOID_SECONDS
+            context = {**context, octopus_interchange.AVOID: (steering.avoid_hosts, until)}
         if steering is not None and steering.delay > 0:
             self._octopus_delays.call(steering.delay, lambda: self._send_later(attempt, context, buffer, outer))
         else:
@@ -183,6 +188,8 @@ class ObservedExecutor:
                 context = {**context, "task_executor": {"f": _EXECUTE, "a": arguments, "k": {}}}
             if self._octopus_hub is not None:
                 self._octopus_hub.attempts.sent(attempt, number)
+            else:
+                attempt.number = number
             inner = cast(Any, super()).submit_payload(context, buffer)
         if observed:
             inner.add_done_callback(lambda done: self._settle(done, attempt, context, buffer, outer))

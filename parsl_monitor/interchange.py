@@ -24,7 +24,7 @@ from parsl.executors.high_throughput.interchange import Interchange
 from sortedcontainers import SortedKeyList
 
 AVOID = "octopus_avoid"
-"""Key of a task's context: the hosts that must not get it."""
+"""Key of a task's context: the hosts that must not get it, and until when, ``(hosts, Unix seconds)``."""
 
 _PACKAGES = ("parsl", "octopus-plugins")
 
@@ -117,11 +117,11 @@ class OctopusInterchange(Interchange):
         kept: list[Any] = []
         while self.pending_task_queue and len(tasks) < count:
             entry = self.pending_task_queue.pop()
-            avoid = set(entry[2]["context"].get(AVOID, ()))
-            if host in avoid and eligible - avoid:
+            avoid, until = entry[2]["context"].get(AVOID, ((), 0.0))
+            if host in avoid and eligible.difference(avoid) and time.time() < until:
                 kept.append(entry)
                 continue
-            self.pending_task_queue.choosy -= bool(avoid)
+            self.pending_task_queue.choosy -= AVOID in entry[2]["context"]
             tasks.append(entry[2])
         self.pending_task_queue.update(kept)  # which does not count them again
         return tasks

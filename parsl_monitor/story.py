@@ -112,7 +112,7 @@ class Story:
         state = message["task_status_name"]
         with self.lock:
             if state == "launched":
-                attempt = self.attempts.claim(task_id, message["try_id"])
+                attempt = self.attempts.claim(task_id, message["try_id"], message["task_executor"])
                 place: Mapping[str, Any] = {}
             else:
                 attempt = self.attempts.of_task(task_id)

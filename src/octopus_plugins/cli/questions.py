@@ -131,7 +131,7 @@ def _print_tries(found: Sequence[Any], **columns: Callable[[Any], str]) -> None:
     out = screen.console()
     out.print(rows)
     if not several:
-        out.print(f"\nrun {run_ids.pop()}", style="dim")
+        out.print(screen.printable(f"\nrun {run_ids.pop()}"), style="dim")
 
 
 def _latest(changes: Iterable[Task]) -> list[Task]:

@@ -215,8 +215,7 @@ def _known_values(event_class: type[Event], name: str, wanted: frozenset[str]) -
 def _plugin_categories() -> list[str]:
     from octopus_plugins.plugins import load_plugins
 
-    categories = [rule.category for rule in load_plugins().rules()]
-    return [str(category.value) if isinstance(category, Enum) else str(category) for category in categories]
+    return [str(rule.category.value) for rule in load_plugins().rules()]
 
 
 def _check(name: str, values: frozenset[str], known: Collection[str]) -> None:

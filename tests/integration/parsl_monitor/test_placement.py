@@ -46,12 +46,12 @@ def configured(executors: list[Any], octopus: Any, **handler: Any) -> Config:
 def told(run: Make, executor: Make, settings: Make, module_of_one_node: Path, tmp_path_factory: Any) -> Any:
     """Two nodes of a small executor, the first of which lacks a module, and one node of an executor with more memory."""
     octopus = settings()
-    small = NodeLauncher("small", {"0": Node(memory=4096), "1": Node(memory=4096, path=str(module_of_one_node))})
+    small = NodeLauncher("small", {"0": Node(memory=2048), "1": Node(memory=2048, path=str(module_of_one_node))})
     large = NodeLauncher("large", {"*": Node()})
     config = configured(
         [
-            executor("small", nodes=2, launcher=small, mem_per_worker=4),
-            executor("large", launcher=large, mem_per_worker=16),
+            executor("small", nodes=2, launcher=small, mem_per_worker=2),
+            executor("large", launcher=large, mem_per_worker=4),
         ],
         octopus,
         policy={"categories": {"network_unreachable": {"initial_interval": 1.5}}},
@@ -72,8 +72,7 @@ def told(run: Make, executor: Make, settings: Make, module_of_one_node: Path, tm
         for future in more:
             future.exception(timeout=60)
         return futures | {
-            "odd": on_small(apps.fail_once_on)("small-1"),
-            "memory": on_small(apps.allocate)(6 << 30),
+            "memory": on_small(apps.allocate)(3 << 30),
             "delayed": on_small(apps.fail_until)(marker, 2),
             **{f"beside-{number}": on_small(apps.double)(number) for number in range(4)},
         }
@@ -101,7 +100,7 @@ def test_a_node_that_lacks_a_module_gets_no_further_tasks(told: Any) -> None:
 
 
 def test_a_task_that_needs_more_memory_goes_to_the_executor_that_has_it(told: Any) -> None:
-    assert told.outcomes["memory"] == 6 << 30
+    assert told.outcomes["memory"] == 3 << 30
     (decision,) = told.decisions("memory")
     assert (decision.category, decision.placement.executor) == ("memory_exhausted", "large")
     assert [task.host for task in told.tasks("memory") if task.state == "running"] == ["small-1", "large-0"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from octopus_plugins.errors import SchemaError
@@ -72,6 +72,7 @@ any_json = st.recursive(
 
 @pytest.mark.parametrize("cls", EVENT_CLASSES, ids=lambda cls: cls.__name__)
 def test_every_event_comes_back_as_it_was_sent(cls: type[Event]) -> None:
+    @settings(deadline=None)
     @given(events_of(cls))
     def round_trip(event: Event) -> None:
         assert decode(encode(event)) == event
@@ -79,6 +80,7 @@ def test_every_event_comes_back_as_it_was_sent(cls: type[Event]) -> None:
     round_trip()
 
 
+@settings(deadline=None)
 @given(any_event)
 def test_the_envelope_says_what_the_event_is(event: Event) -> None:
     envelope = read_envelope(encode(event))
@@ -88,6 +90,7 @@ def test_the_envelope_says_what_the_event_is(event: Event) -> None:
     assert envelope.time.timestamp() == pytest.approx(event.time, abs=1e-5)
 
 
+@settings(deadline=None)
 @given(any_event, any_json)
 def test_unknown_fields_are_skipped(event: Event, extra: Any) -> None:
     record = msgspec.json.decode(encode(event))
@@ -96,17 +99,20 @@ def test_unknown_fields_are_skipped(event: Event, extra: Any) -> None:
     assert decode(msgspec.json.encode(record)) == event
 
 
+@settings(deadline=None)
 @given(any_json)
 def test_unknown_types_are_skipped(data: Any) -> None:
     record = {"specversion": "1.0", "id": "1", "source": "/x", "type": "octopus.failure/v99", "data": data}
     assert decode(msgspec.json.encode(record)) is None
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_give_an_event_or_a_schema_error(value: bytes) -> None:
     _decode_or_schema_error(value)
 
 
+@settings(deadline=None)
 @given(any_event, st.data())
 def test_a_damaged_record_gives_an_event_or_a_schema_error(event: Event, data: st.DataObject) -> None:
     value = bytearray(encode(event))
@@ -115,6 +121,7 @@ def test_a_damaged_record_gives_an_event_or_a_schema_error(event: Event, data: s
     _decode_or_schema_error(bytes(value[: data.draw(st.integers(0, len(value)))]))
 
 
+@settings(deadline=None)
 @given(st.sampled_from(EVENT_CLASSES), any_json)
 def test_any_data_in_a_right_envelope_gives_an_event_or_a_schema_error(cls: type[Event], data: Any) -> None:
     record = {"specversion": "1.0", "id": "1", "source": "/x", "type": cls.TYPE, "data": data}
@@ -140,6 +147,7 @@ def test_what_is_no_event_is_a_schema_error(value: bytes) -> None:
         decode(value)
 
 
+@settings(deadline=None)
 @given(events_of(Failure), st.integers(10_000, 30_000), st.integers(0, 100_000))
 def test_a_large_event_is_cut_to_the_bound_and_says_so(event: Failure, max_bytes: int, length: int) -> None:
     # Three bytes a character in UTF-8, and two of them escaped in JSON: the bound is one of bytes.

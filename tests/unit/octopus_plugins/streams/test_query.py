@@ -6,13 +6,15 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from octopus_plugins.errors import ConfigError
 from octopus_plugins.events import Categorization, Decision, ExceptionInfo, Failure, Heartbeat, Task
+from octopus_plugins.hookspecs import hookimpl
+from octopus_plugins.plugins import load_plugins
 from octopus_plugins.streams.query import Query, moment
-from octopus_plugins.wrath import Category
+from octopus_plugins.wrath import Category, Layer, Rule, Trust
 
 NOW = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 
@@ -72,6 +74,7 @@ def test_a_wrong_time_is_an_error_that_says_what_is_allowed(value: Any) -> None:
         moment(value, name="since", now=NOW)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_a_time_or_a_config_error(text: str) -> None:
     try:
@@ -133,6 +136,7 @@ def test_filters_take_one_value_or_several_and_all_must_hold(filters: Any, expec
     assert [event.app for event in query.select(events)] == expected
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(["r", "s", "r/s", ""]),
     st.sampled_from(["1", "11", "1/1"]),
@@ -167,3 +171,22 @@ def test_last_stands_for_the_newest_run() -> None:
 def _failure(task_id: str, app: str, host: str | None, found: Categorization | None) -> Failure:
     exception = ExceptionInfo(type="MemoryError")
     return Failure(run_id="r", time=NOW, task_id=task_id, app=app, host=host, exception=exception, categorization=found)
+
+
+def test_a_category_that_a_plugin_brings_can_be_asked_for() -> None:
+    class Licence:
+        value, layer = "licence_refused", Layer.environment
+
+    class Site:
+        @hookimpl
+        def octopus_rules(self) -> list[Any]:
+            return [Rule(name="x", category=Licence(), trust=Trust.text, match=lambda *_: None)]  # type: ignore[arg-type]
+
+    with pytest.raises(ConfigError, match="'licence_refused' is unknown"):
+        Query.ask(Failure, since=None, until=None, category="licence_refused")
+    load_plugins().register(Site(), "site")
+    try:
+        query = Query.ask(Failure, since=None, until=None, category="licence_refused")
+    finally:
+        load_plugins().unregister("site")
+    assert query.filters["category"] == {"licence_refused"}
