@@ -28,6 +28,7 @@ _ENDED_WELL = frozenset({"exec_done", "memo_done"})
 _ENDED_BADLY = frozenset({"failed", "dep_fail"})
 
 MAX_REMEMBERED_WORKERS = 200_000
+MAX_REMEMBERED_TASKS = 200_000
 
 
 class Story:
@@ -52,6 +53,7 @@ class Story:
         self._reported: dict[str, int] = {}
         # Parsl's own counts leave out memoised tasks and those whose dependencies failed.
         self._done = self._failed = 0
+        self._failed_tasks: set[str] = set()
         self._workers: dict[tuple[str, str, int], dict[str, Any]] = {}
         self._deaths: dict[tuple[str, int], Mapping[str, Any]] = {}
 
@@ -124,7 +126,8 @@ class Story:
                     self.tell(self._unhandled_failure(subject, attempt, message, now))
                 self.attempts.close(task_id)
                 self._done += state in _ENDED_WELL
-                self._failed += state in _ENDED_BADLY
+                if state in _ENDED_BADLY:
+                    self._note_failed(task_id)
             self.tell(translate.task_event(message, now, place))
 
     def _unhandled_failure(
@@ -135,8 +138,15 @@ class Story:
         if error is not None:
             failure = translate.failure_event(self._placed(subject, attempt, error), error, attempt, now)
         else:
-            failure = translate.reported_failure(subject, message["task_fail_history"], attempt, now)
+            report, awaited = message["task_fail_history"], translate.awaited_tasks(message)
+            culprits = tuple(task_id for task_id in awaited if task_id in self._failed_tasks)
+            failure = translate.reported_failure(subject, report, attempt, now, culprits)
         return self._categorized(self._with_death(failure))
+
+    def _note_failed(self, task_id: str) -> None:
+        self._failed += 1
+        if len(self._failed_tasks) < MAX_REMEMBERED_TASKS:
+            self._failed_tasks.add(task_id)
 
     def _settle(self, subject: Try, attempt: Attempt | None) -> None:
         """Tell what the worker reported of a try, once."""

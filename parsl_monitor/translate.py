@@ -216,8 +216,23 @@ def failure_event(subject: Try, error: BaseException, attempt: Attempt | None, n
     return _failure(subject, attempt, now, {**failure_details(error), "dependencies": failed_dependencies(error)})
 
 
-def reported_failure(subject: Try, report: str, attempt: Attempt | None, now: float) -> Failure:
-    """A failed try of which Parsl keeps only ``repr(exception)``."""
+def awaited_tasks(message: Mapping[str, Any]) -> tuple[str, ...]:
+    """The tasks that one depends on or joins, from its TASK_INFO."""
+    return _ids(message["task_depends"]) + _ids(message["task_joins"])
+
+
+def reported_failure(
+    subject: Try, report: str, attempt: Attempt | None, now: float, dependencies: tuple[str, ...] = ()
+) -> Failure:
+    """A failed try of which Parsl keeps only ``repr(exception)``.
+
+    Args:
+        subject: The try.
+        report: What Parsl keeps.
+        attempt: What was seen of it on its worker, if anything.
+        now: Unix seconds.
+        dependencies: The failed tasks that it waited for.
+    """
     name, bracket, rest = report.partition("(")
     known = _REPORTED_TYPES.get(name.strip())
     info = ExceptionInfo(
@@ -225,7 +240,7 @@ def reported_failure(subject: Try, report: str, attempt: Attempt | None, now: fl
         mro=known or (),
         message=rest.removesuffix(")") if bracket else report,
     )
-    return _failure(subject, attempt, now, {"exception": info})
+    return _failure(subject, attempt, now, {"exception": info, "dependencies": dependencies})
 
 
 def _failure(subject: Try, attempt: Attempt | None, now: float, details: dict[str, Any]) -> Failure:

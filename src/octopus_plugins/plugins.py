@@ -133,7 +133,8 @@ class Plugins:
                 continue
             for rule in found:
                 # wrath stands above this module, so that its class cannot be asked for by name.
-                if callable(getattr(rule, "match", None)) and hasattr(getattr(rule, "category", None), "layer"):
+                category = getattr(rule, "category", None)
+                if callable(getattr(rule, "match", None)) and hasattr(category, "layer") and hasattr(category, "value"):
                     rules.append(rule)
                 else:
                     self._report_hook(impl, f"gave {rule!r:.100}, which is no Rule", "return a list of Rule")

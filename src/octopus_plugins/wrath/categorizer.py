@@ -121,9 +121,9 @@ class _Attempt:
         for (_, depth, _, _), rule in ranked:
             if rule.words and not self._has_words(rule):
                 continue
-            match = self._try(rule, self._below(depth))
-            if match is not None:
-                return _categorization(rule, match)
+            found = self._try(rule, self._below(depth))
+            if found is not None:
+                return found
         return None
 
     def _has_words(self, rule: Rule) -> bool:
@@ -140,11 +140,12 @@ class _Attempt:
         causes = self._failure.causes
         return replace(self._failure, exception=causes[depth - 1], causes=causes[depth:])
 
-    def _try(self, rule: Rule, failure: Failure) -> Match | None:
+    def _try(self, rule: Rule, failure: Failure, read_from_text: str | None = None) -> Categorization | None:
         try:
-            return rule.match(failure, self._history)
+            match = rule.match(failure, self._history)
+            return None if match is None else _categorization(rule, match, read_from_text)
         except Exception as error:  # noqa: BLE001
-            # The border to rules of plugins: one that raises is reported and skipped.
+            # The border to rules of plugins: one that raises, or finds what is no finding, is reported and skipped.
             if self._on_error is not None:
                 self._on_error(rule, error)
             return None
@@ -153,9 +154,9 @@ class _Attempt:
         for info in exceptions_in_text(self._failure):
             view = replace(self._failure, exception=info, causes=())
             for rule in self._typed(view):
-                match = self._try(rule, view)
-                if match is not None:
-                    return _categorization(rule, match, factor=TEXT_CONFIDENCE, read_from_text=info.type)
+                found = self._try(rule, view, info.type)
+                if found is not None:
+                    return found
         return None
 
     def _typed(self, view: Failure) -> Iterator[Rule]:
@@ -164,9 +165,8 @@ class _Attempt:
         return (rule for rank, rule in self._book.ranked(view) if rule.types and -rank[0] >= least and not rule.words)
 
 
-def _categorization(
-    rule: Rule, match: Match, *, factor: float = 1.0, read_from_text: str | None = None
-) -> Categorization:
+def _categorization(rule: Rule, match: Match, read_from_text: str | None) -> Categorization:
+    factor = 1.0 if read_from_text is None else TEXT_CONFIDENCE
     category = match.category or rule.category
     evidence: dict[str, Scalar] = {name: value for name, value in match.evidence.items() if value is not None}
     if read_from_text is not None:

@@ -110,7 +110,7 @@ def _make_executor(
         label=label,
         max_workers_per_node=workers,
         heartbeat_period=options.pop("heartbeat_period", 1),
-        heartbeat_threshold=options.pop("heartbeat_threshold", 3),
+        heartbeat_threshold=options.pop("heartbeat_threshold", 15),
         address="127.0.0.1",
         loopback_address="127.0.0.1",
         provider=LocalProvider(

@@ -220,6 +220,8 @@ def test_a_failed_join_is_a_failure_too(told: Any) -> None:
     (failure,) = told.failures("failing-join")
     assert failure.categorization.category == "join_failed"
     assert "parsl.dataflow.errors.JoinError" in failure.exception.mro
+    joined = next(task for task in told.tasks("failing-join") if task.state == "joining").joins
+    assert len(failure.dependencies) == 1 and failure.dependencies[0] in joined
     assert told.states("failing-join")[-1] == "failed"
 
 

@@ -67,7 +67,7 @@ def main() -> None:
         label="small",
         max_workers_per_node=2,
         heartbeat_period=1,
-        heartbeat_threshold=5,
+        heartbeat_threshold=15,
         address="127.0.0.1",
         sample_period=0.2,
         node_heartbeat_period=0.5,

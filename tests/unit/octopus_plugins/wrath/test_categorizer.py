@@ -580,6 +580,15 @@ def test_a_rule_that_raises_is_reported_and_skipped(fail):
     assert [(bad.name, str(error)) for bad, error in told] == [("broken", "plugin bug")]
 
 
+@pytest.mark.parametrize("finding", [Match("no such", category="no_such_category"), "not a Match", Match(reason=None)])
+def test_a_finding_that_is_none_is_reported_and_skipped(fail, finding):
+    rule = Rule("mistaken", Category.bad_input, Trust.exact_type, lambda failure, history: finding)
+    told = []
+    found = categorize(fail(MemoryError()), None, (rule, *DEFAULT_RULES), on_error=lambda *what: told.append(what))
+    assert found.category == "memory_exhausted"
+    assert [bad.name for bad, _ in told] == ["mistaken"]
+
+
 def test_more_trust_goes_before_the_order_of_the_list(fail):
     weak = Rule("weak", Category.bad_input, Trust.text, lambda f, h: Match("weak"))
     strong = Rule("strong", Category.gpu_error, Trust.structured, lambda f, h: Match("strong"))
