@@ -57,25 +57,27 @@ def enable(
     check_parsl()
     if hasattr(config, _ADDED):
         return config
-    before: dict[str, Any] = {"monitoring": config.monitoring, "retry_handler": config.retry_handler, "executors": []}
-    if config.monitoring is None:
-        config.monitoring = OctopusMonitoringHub(octopus=octopus)
-    elif not isinstance(config.monitoring, OctopusMonitoringHub):
+    # All that can be refused comes first, so that a refusal leaves the configuration as it was.
+    hub, handler = config.monitoring, config.retry_handler
+    if hub is None:
+        hub = OctopusMonitoringHub(octopus=octopus)
+    elif not isinstance(hub, OctopusMonitoringHub):
         raise ConfigError(
             "the configuration has a MonitoringHub already; put OctopusMonitoringHub in its place, with"
             " logging_endpoint= to keep Parsl's own database as well"
         )
-    if not isinstance(config.retry_handler, WrathRetryHandler):
-        config.retry_handler = WrathRetryHandler(policy, ladder=ladder, mode=mode, retry_handler=config.retry_handler)
+    if not isinstance(handler, WrathRetryHandler):
+        handler = WrathRetryHandler(policy, ladder=ladder, mode=mode, retry_handler=handler)
+    radio = OctopusRadio(sample_period=sample_period, heartbeat_period=heartbeat_period)
+    before: dict[str, Any] = {"monitoring": config.monitoring, "retry_handler": config.retry_handler, "executors": []}
+    config.monitoring, config.retry_handler = hub, handler
     for executor in config.executors:
         if isinstance(executor, HighThroughputExecutor) and not isinstance(executor, ObservedExecutor):
             before["executors"].append((executor, type(executor), executor.remote_monitoring_radio))
             # The instance stays the user's own, with all it was given: only its class learns to observe.
             executor.__class__ = _observed(type(executor))
             if type(executor.remote_monitoring_radio) is HTEXRadio:
-                executor.remote_monitoring_radio = OctopusRadio(
-                    sample_period=sample_period, heartbeat_period=heartbeat_period
-                )
+                executor.remote_monitoring_radio = radio
     setattr(config, _ADDED, before)
     return config
 

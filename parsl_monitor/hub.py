@@ -88,7 +88,7 @@ class OctopusMonitoringHub(MonitoringHub):
         self.monitoring_hub_active = False
         self._plugins = plugins if plugins is not None else load_plugins()
         self._executors: list[ObservedExecutor] = []
-        self._unobserved_hosts: dict[str, set[str]] = {}
+        self._registered_hosts: dict[str, dict[str, bool]] = {}
         self._story: Story | None = None
         self._database_queue: Any = None
         self._reader: threading.Thread | None = None
@@ -162,7 +162,7 @@ class OctopusMonitoringHub(MonitoringHub):
 
     def warn_unobserved(self, executor: str) -> None:
         """A worker of this executor lacks our package: its tasks run unobserved."""
-        hosts = sorted(self._unobserved_hosts.get(executor, ()))
+        hosts = sorted(self._suspects(executor))
         logger.warning(
             "Tasks run unobserved on %s of executor %r: octopus-plugins is not installed in the workers' environment. "
             "Install it there (pip install 'octopus-plugins[parsl]', for example in the provider's worker_init).",
@@ -205,5 +205,13 @@ class OctopusMonitoringHub(MonitoringHub):
         content = message[1]
         if isinstance(content, dict) and isinstance(content.get("packages"), dict) and "executor_label" in content:
             names = {name.lower().replace("_", "-") for name in content["packages"]}
-            if "octopus-plugins" not in names:
-                self._unobserved_hosts.setdefault(content["executor_label"], set()).add(content["hostname"])
+            hosts = self._registered_hosts.setdefault(content["executor_label"], {})
+            hosts[content["hostname"]] = "octopus-plugins" in names
+
+    def _suspects(self, executor: str) -> set[str]:
+        """The hosts that may lack our package: Parsl names no host with the error that tells of it."""
+        silent = self._registered_hosts.get(executor, {}).copy()
+        for host in self.story.reporting_hosts(executor):
+            silent.pop(host, None)
+        # A manager lists what is installed, which is not always what its workers import.
+        return {host for host, installed in silent.items() if not installed} or set(silent)

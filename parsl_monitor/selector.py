@@ -38,7 +38,7 @@ class OctopusManagerSelector(ManagerSelector):
         if denied:
             allowed = {m for m in manager_list if ready_managers[m]["hostname"] not in denied}
             # Never keep everything waiting: with no other node left, a denied one is better than none.
-            if allowed or any(record["hostname"] not in denied for record in ready_managers.values()):
+            if allowed or any(_may_serve(record, denied) for record in ready_managers.values()):
                 manager_list = allowed
         ordered: list[bytes] = self.inner.sort_managers(ready_managers, manager_list)
         return ordered
@@ -70,6 +70,11 @@ class OctopusManagerSelector(ManagerSelector):
         except (OSError, ValueError, AttributeError, TypeError):
             return  # a torn or foreign file: keep what was known; the next replacement is read again
         self._stamp = stamp
+
+
+def _may_serve(record: Mapping[str, Any], denied: set[str]) -> bool:
+    """Whether a manager will get tasks again: it is busy now, but neither denied nor held nor draining."""
+    return bool(record["active"] and not record["draining"] and record["hostname"] not in denied)
 
 
 def deny(path: str | os.PathLike[str], hosts: Mapping[str, float]) -> None:

@@ -99,6 +99,11 @@ class Story:
             self._settle(subject, attempt)
             return self._categorized(self._with_death(translate.failure_event(subject, error, attempt, time.time())))
 
+    def reporting_hosts(self, executor: str) -> set[str]:
+        """The nodes of an executor of which a worker has reported."""
+        with self.lock:
+            return {host for label, host, _ in self._workers if label == executor}
+
     def rules(self) -> tuple[Rule, ...]:
         """Every rule that categorises: the plugins' before the built-in ones."""
         if self._rules is None:

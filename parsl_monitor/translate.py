@@ -7,7 +7,6 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -292,12 +291,17 @@ def stderr_tail(target: Any) -> str | None:
     if not isinstance(target, (str, os.PathLike)) or not os.fspath(target):
         return None
     try:
-        with Path(target).open("rb") as stream:
+        with open(target, "rb", opener=_open_without_waiting) as stream:
             stream.seek(0, os.SEEK_END)
             stream.seek(max(0, stream.tell() - MAX_STDERR))
             return stream.read(MAX_STDERR).decode("utf-8", errors="replace")
     except (OSError, ValueError):
         return None
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    # A named pipe would hold up Parsl's thread until somebody writes to it.
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def usage(measured: Mapping[str, Any] | None) -> Usage | None:

@@ -68,6 +68,14 @@ class Observation(NamedTuple):
     usage: dict[str, Any]
     post_mortem: dict[str, Any] | None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Parsl serializes results with dill, in Python: 65 µs for this as it is, 19 µs for bytes made by pickle, in C.
+        return _observation, (pickle.dumps(tuple(self)),)
+
+
+def _observation(fields: bytes) -> Observation:
+    return Observation(*pickle.loads(fields))
+
 
 def execute(buffer: bytes, number: int, settings: tuple[str, str, float, float]) -> Observation:
     """Run one task and observe it. Parsl's worker calls this by name.
@@ -81,8 +89,8 @@ def execute(buffer: bytes, number: int, settings: tuple[str, str, float, float])
         The result or the exception, with what was seen.
     """
     observer = _observer(Settings(*settings))
-    observer.begin(number)
     before = resource.getrusage(resource.RUSAGE_SELF)
+    observer.begin(number, before)
     started = time.time()
     failed = False
     result: Any
@@ -117,6 +125,7 @@ class _Observer:
         self._settings = settings
         self._pid = os.getpid()
         self._task: tuple[int, float] | None = None
+        self._before = resource.getrusage(resource.RUSAGE_SELF)
         self.place: dict[str, Any] = {
             "host": platform.node(),
             "block": _variable("PARSL_WORKER_BLOCK_ID"),
@@ -132,7 +141,8 @@ class _Observer:
         """False in a process forked from the worker: its thread stayed behind."""
         return self._pid == os.getpid()
 
-    def begin(self, number: int) -> None:
+    def begin(self, number: int, before: resource.struct_rusage) -> None:
+        self._before = before
         self._task = (number, time.time())
 
     def end(self) -> None:
@@ -152,14 +162,15 @@ class _Observer:
         import psutil
 
         process = psutil.Process(self._pid)
+        before, now = self._before, resource.getrusage(resource.RUSAGE_SELF)
         with process.oneshot():
             memory = process.memory_info()
             return {
                 "time": time.time(),
                 "rss": memory.rss,
                 "vms": memory.vms,
-                "cpu_user": process.cpu_times().user,
-                "cpu_system": process.cpu_times().system,
+                "cpu_user": round(now.ru_utime - before.ru_utime, 6),
+                "cpu_system": round(now.ru_stime - before.ru_stime, 6),
                 "open_files": process.num_fds(),
                 "threads": process.num_threads(),
                 "children": len(process.children()),

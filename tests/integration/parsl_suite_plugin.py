@@ -31,6 +31,8 @@ class SuiteHub(OctopusMonitoringHub):
     Ours keeps none unless ``logging_endpoint`` names it; some of the tests read the default one.
     """
 
+    logging_endpoint: str | None
+
     def start(self, dfk_run_dir: str, config_run_dir: str | os.PathLike[str], log_config: Any) -> None:
         if self.logging_endpoint is None:
             self.logging_endpoint = f"sqlite:///{os.fspath(config_run_dir)}/monitoring.db"

@@ -39,7 +39,7 @@ Workflow = Callable[[], dict[str, "Future[Any]"]]
 def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What this process and its workers find in their environment: the apps, the scripts, an empty home of settings."""
     home = tmp_path_factory.mktemp("home")
-    inherited = [os.path.abspath(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    inherited = [str(Path(entry).resolve()) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join([str(SITE), *inherited]))
         patch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
@@ -126,7 +126,7 @@ def _make_executor(
 
 @pytest.fixture(scope="session")
 def executor() -> Callable[..., Any]:
-    """Make an executor with short heartbeats: label, kind, nodes, workers, worker_init, launcher, and Parsl's options."""
+    """Make an executor with short heartbeats: label, kind, nodes, workers, worker_init, launcher, Parsl's options."""
     return _make_executor
 
 

@@ -16,6 +16,8 @@ from parsl_monitor.demo.nodes import Node, NodeLauncher, nodes_have_names
 
 Make = Callable[..., Any]
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", autouse=True)
 def nodes_with_names() -> None:
@@ -44,7 +46,7 @@ def configured(executors: list[Any], octopus: Any, **handler: Any) -> Config:
 
 @pytest.fixture(scope="module")
 def told(run: Make, executor: Make, settings: Make, module_of_one_node: Path, tmp_path_factory: Any) -> Any:
-    """Two nodes of a small executor, the first of which lacks a module, and one node of an executor with more memory."""
+    """Two nodes of a small executor, the first of which lacks a module, and one of an executor with more memory."""
     octopus = settings()
     small = NodeLauncher("small", {"0": Node(memory=2048), "1": Node(memory=2048, path=str(module_of_one_node))})
     large = NodeLauncher("large", {"*": Node()})
@@ -121,7 +123,6 @@ def test_what_waits_beside_a_delayed_retry_is_not_held_up(told: Any) -> None:
     assert max(ends) < decision.time + decision.delay
 
 
-@pytest.mark.slow
 def test_a_retry_runs_on_another_node(run: Make, executor: Make, settings: Make) -> None:
     octopus = settings()
     launcher = NodeLauncher("pair", {"*": Node()})
@@ -142,7 +143,6 @@ def test_a_retry_runs_on_another_node(run: Make, executor: Make, settings: Make)
     assert all(failure.host == "pair-0" and failure.try_id == 0 for failure in told.failures())
 
 
-@pytest.mark.slow
 def test_a_passive_policy_decides_and_changes_nothing(
     run: Make, executor: Make, settings: Make, module_of_one_node: Path
 ) -> None:

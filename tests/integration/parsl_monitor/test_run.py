@@ -25,7 +25,9 @@ PARSL_STATES = {"pending", "launched", "exec_done", "memo_done", "joining", "fai
 
 
 @pytest.fixture(scope="module")
-def told(run: Callable[..., Any], executor: Callable[..., Any], settings: Callable[..., Any], tmp_path_factory: Any) -> Any:
+def told(
+    run: Callable[..., Any], executor: Callable[..., Any], settings: Callable[..., Any], tmp_path_factory: Any
+) -> Any:
     """A run with everything on, two workers on one node."""
     octopus = settings()
     config = Config(
@@ -44,7 +46,7 @@ def told(run: Callable[..., Any], executor: Callable[..., Any], settings: Callab
         futures = {f"double-{number}": future for number, future in enumerate(numbers)}
         return futures | {
             "total": apps.total(*numbers),
-            "burn": apps.burn(0.6),
+            "burn": apps.burn(1.2),
             "bug": bug,
             "dependent": apps.total(bug),
             "bash": apps.complain(7, stderr=stderr),
@@ -96,7 +98,9 @@ def test_each_retry_tells_its_start_and_end_anew(told: Any) -> None:
 
 
 def test_worker_start_and_end_name_host_block_manager_worker_and_pid(told: Any) -> None:
-    running, ended = (next(task for task in told.tasks("burn") if task.state == state) for state in ("running", "running_ended"))
+    running, ended = (
+        next(task for task in told.tasks("burn") if task.state == state) for state in ("running", "running_ended")
+    )
     for task in (running, ended):
         assert task.host == platform.node()
         assert task.block == "0"
@@ -104,7 +108,7 @@ def test_worker_start_and_end_name_host_block_manager_worker_and_pid(told: Any) 
         assert task.worker_id in (0, 1)
         assert task.pid not in (None, os.getpid())
         assert (task.executor, task.app) == ("small", "burn") or task.state == "running"
-    assert 0.6 <= ended.time - running.time < 5
+    assert 1.2 <= ended.time - running.time < 6
     assert ended.usage.cpu_user > 0.1
     assert ended.usage.peak_rss > 64 << 20
 
@@ -117,6 +121,7 @@ def test_a_task_that_runs_for_a_while_is_sampled(told: Any) -> None:
     assert usage.rss > 64 << 20
     assert usage.open_files > 3
     assert usage.threads >= 2
+    assert 0 < usage.cpu_user <= usage.time - samples[0].usage.time + 1.2  # of the try, not of the worker's life
     place = next(task for task in told.tasks("burn") if task.state == "running")
     assert {(sample.host, sample.pid, sample.try_id) for sample in samples} == {(place.host, place.pid, 0)}
 
@@ -143,7 +148,12 @@ def test_the_manager_is_seen_from_the_submit_side(told: Any) -> None:
 
 def test_a_failure_event_is_complete(told: Any) -> None:
     failure = told.failures("bug")[0]
-    assert (failure.task_id, failure.try_id, failure.app, failure.executor) == (told.task_ids["bug"], 0, "look_up", "small")
+    assert (failure.task_id, failure.try_id, failure.app, failure.executor) == (
+        told.task_ids["bug"],
+        0,
+        "look_up",
+        "small",
+    )
     assert (failure.host, failure.block) == (platform.node(), "0")
     assert failure.manager and failure.pid and failure.worker_id in (0, 1)
     assert failure.exception.type == "ValueError"
@@ -206,13 +216,8 @@ def test_what_depends_on_a_failed_task_names_it_and_is_not_retried(told: Any) ->
 
 
 def test_a_join_tells_what_it_waits_for(told: Any) -> None:
-    states = told.states("join")
-    assert states == ["pending", "launched", "running", "running_ended", "joining", "exec_done"] or states == [
-        "pending",
-        "launched",
-        "joining",
-        "exec_done",
-    ]
+    # Joins run in a thread of the workflow's process, where no worker reports.
+    assert told.states("join") == ["pending", "launched", "joining", "exec_done"]
     assert len(next(task for task in told.tasks("join") if task.state == "joining").joins) == 3
 
 

@@ -44,7 +44,7 @@ def enabled(run: Make, executor: Make, settings: Make) -> Any:
         for label in ("processes", "threads"):
             for name, function in (("double", apps.double), ("bug", apps.look_up)):
                 app = python_app(function.func, executors=[label])
-                futures[f"{name}-{label}"] = app(4) if name == "double" else app("omega")
+                futures[f"{name}-{label}"] = app(4, seconds=0.6) if name == "double" else app("omega")
         return futures
 
     return run(enable(config, octopus=octopus, sample_period=0.1, heartbeat_period=0.5), workflow, octopus=octopus)
@@ -59,6 +59,7 @@ def hub_alone(run: Make, executor: Make, settings: Make) -> Any:
     return run(config, failing_workflow, octopus=octopus)
 
 
+@pytest.mark.slow
 def test_enable_makes_a_plain_executor_s_workers_report(enabled: Any) -> None:
     assert enabled.outcomes["double-processes"] == 8
     states = enabled.tasks("double-processes")
@@ -69,6 +70,7 @@ def test_enable_makes_a_plain_executor_s_workers_report(enabled: Any) -> None:
     assert [beat for beat in enabled.heartbeats() if beat.component == "node"]
 
 
+@pytest.mark.slow
 def test_enable_tells_what_can_be_seen_of_threads(enabled: Any) -> None:
     assert enabled.outcomes["double-threads"] == 8
     assert enabled.states("double-threads") == ["pending", "launched", "exec_done"]
@@ -78,6 +80,7 @@ def test_enable_tells_what_can_be_seen_of_threads(enabled: Any) -> None:
     assert failure.categorization.category == "code_error"
 
 
+@pytest.mark.slow
 def test_enable_decides_on_every_executor(enabled: Any) -> None:
     for name in ("bug-processes", "bug-threads"):
         assert [decision.action for decision in enabled.decisions(name)] == ["retry", "terminate"]
@@ -86,6 +89,7 @@ def test_enable_decides_on_every_executor(enabled: Any) -> None:
     assert (pools["processes"].steerable, pools["threads"].steerable) == (True, False)
 
 
+@pytest.mark.slow
 def test_without_a_handler_failures_are_told_and_categorised_and_retried_as_parsl_does(hub_alone: Any) -> None:
     assert hub_alone.outcomes["double"] == 8
     failures = hub_alone.failures("bug")

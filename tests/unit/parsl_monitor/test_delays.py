@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from parsl_monitor.delays import Delays
+
+
+@pytest.fixture
+def delays() -> Iterator[Delays]:
+    delays = Delays("test-delays")
+    yield delays
+    delays.close()
+    assert "test-delays" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_calls_come_in_the_order_of_their_times(delays: Delays) -> None:
+    done = threading.Event()
+    seen: list[str] = []
+    delays.call(0.3, done.set)
+    delays.call(0.2, lambda: seen.append("second"))
+    delays.call(0.1, lambda: seen.append("first"))
+    assert done.wait(5)
+    assert seen == ["first", "second"]
+
+
+def test_a_call_does_not_come_early(delays: Delays) -> None:
+    done = threading.Event()
+    begin = time.monotonic()
+    delays.call(0.2, done.set)
+    assert done.wait(5)
+    assert time.monotonic() - begin >= 0.2
+
+
+def test_a_shorter_delay_overtakes_one_that_is_waited_for(delays: Delays) -> None:
+    done = threading.Event()
+    delays.call(60, lambda: None)
+    delays.call(0.05, done.set)
+    assert done.wait(5)
+    assert len(delays) == 1
+
+
+def test_however_many_wait_one_thread_does(delays: Delays) -> None:
+    before = threading.active_count()
+    for _ in range(500):
+        delays.call(60, lambda: None)
+    assert threading.active_count() == before + 1
+
+
+def test_a_call_that_raises_is_logged_and_stops_no_other(delays: Delays, caplog: pytest.LogCaptureFixture) -> None:
+    done = threading.Event()
+    delays.call(0.0, lambda: 1 / 0)  # type: ignore[arg-type]
+    delays.call(0.05, done.set)
+    with caplog.at_level(logging.ERROR, "octopus_plugins"):
+        assert done.wait(5)
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_after_close_nothing_is_called() -> None:
+    delays = Delays("test-delays")
+    called = threading.Event()
+    delays.call(0.1, called.set)
+    delays.close()
+    assert not called.wait(0.3)
+    assert len(delays) == 0

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from parsl.config import Config
+from parsl.executors import HighThroughputExecutor, ThreadPoolExecutor
+from parsl.monitoring import MonitoringHub
+from parsl.monitoring.radios.htex import HTEXRadio
+from parsl.monitoring.radios.udp import UDPRadio
+
+from octopus_plugins.errors import ConfigError, PolicyError
+from parsl_monitor import OctopusHighThroughputExecutor, OctopusMonitoringHub, OctopusRadio, WrathRetryHandler
+from parsl_monitor.enabling import disable, enable
+from parsl_monitor.executor import ObservedExecutor
+
+
+class Special(HighThroughputExecutor):
+    """A user's own executor."""
+
+    def site(self) -> str:
+        return f"special {self.label}"
+
+
+@pytest.fixture
+def config() -> Config:
+    return Config(
+        executors=[
+            HighThroughputExecutor(label="plain", address="127.0.0.1", max_workers_per_node=3),
+            Special(label="special", address="127.0.0.1"),
+            ThreadPoolExecutor(label="threads"),
+        ],
+        retries=3,
+    )
+
+
+def state(config: Config) -> dict[str, Any]:
+    """Everything of a configuration that enable could have changed."""
+    return {
+        **{name: value for name, value in vars(config).items() if name != "_executors"},
+        "executors": [
+            (id(executor), type(executor), {**vars(executor), "radio": executor.remote_monitoring_radio})
+            for executor in config.executors
+        ],
+    }
+
+
+def test_enable_changes_the_configuration_it_is_given_and_returns_it(config: Config) -> None:
+    assert enable(config) is config
+    assert isinstance(config.monitoring, OctopusMonitoringHub)
+    assert isinstance(config.retry_handler, WrathRetryHandler)
+    assert config.retries == 3
+
+
+def test_enable_makes_executors_observed_and_leaves_them_what_they_were(config: Config) -> None:
+    plain, special, threads = config.executors
+    enable(config, sample_period=0.5, heartbeat_period=2.5)
+    assert isinstance(plain, ObservedExecutor) and isinstance(plain, HighThroughputExecutor)
+    assert vars(plain)["max_workers_per_node"] == 3
+    assert isinstance(special, ObservedExecutor) and isinstance(special, Special)
+    assert special.site() == "special special"
+    assert type(threads) is ThreadPoolExecutor
+    for executor in (plain, special):
+        radio = executor.remote_monitoring_radio
+        assert isinstance(radio, OctopusRadio)
+        assert (radio.sample_period, radio.heartbeat_period) == (0.5, 2.5)
+
+
+def test_enabling_twice_changes_nothing_more(config: Config) -> None:
+    enable(config)
+    before = state(config)
+    enable(config, sample_period=9)
+    assert state(config) == before
+
+
+def test_disable_puts_everything_back(config: Config) -> None:
+    before = state(config)
+    disable(enable(config))
+    assert state(config) == before
+
+
+def test_disabling_what_was_not_enabled_changes_nothing(config: Config) -> None:
+    before = state(config)
+    assert disable(config) is config
+    assert state(config) == before
+
+
+def test_it_can_be_enabled_again_after_it_was_disabled(config: Config) -> None:
+    enable(disable(enable(config)))
+    assert isinstance(config.executors[0], ObservedExecutor)
+    assert [type(executor).__mro__.count(ObservedExecutor) for executor in config.executors[:2]] == [1, 1]
+
+
+def test_a_radio_that_the_user_chose_stays(config: Config) -> None:
+    chosen = UDPRadio(address="127.0.0.1")
+    config.executors[0].remote_monitoring_radio = chosen
+    enable(config)
+    assert config.executors[0].remote_monitoring_radio is chosen
+
+
+def test_an_executor_of_ours_stays_as_it_is() -> None:
+    ours = OctopusHighThroughputExecutor(label="ours", address="127.0.0.1", sample_period=7.0)
+    enable(Config(executors=[ours]))
+    assert type(ours) is OctopusHighThroughputExecutor
+    assert ours.remote_monitoring_radio.sample_period == 7.0
+
+
+def test_a_retry_handler_that_is_set_keeps_the_last_word() -> None:
+    def own(error: Exception, task: Any) -> float:
+        return 2.0
+
+    config = enable(Config(executors=[ThreadPoolExecutor()], retry_handler=own))
+    assert isinstance(config.retry_handler, WrathRetryHandler)
+    assert config.retry_handler.retry_handler is own
+
+
+def test_a_handler_and_a_hub_of_ours_stay() -> None:
+    hub, handler = OctopusMonitoringHub(), WrathRetryHandler()
+    config = Config(executors=[ThreadPoolExecutor()], monitoring=hub, retry_handler=handler)
+    enable(config)
+    assert config.monitoring is hub and config.retry_handler is handler
+    disable(config)
+    assert config.monitoring is hub and config.retry_handler is handler
+
+
+def test_a_hub_of_parsl_s_is_refused_with_the_way_out_and_nothing_is_changed() -> None:
+    config = Config(
+        executors=[HighThroughputExecutor(address="127.0.0.1")], monitoring=MonitoringHub(logging_endpoint="sqlite://")
+    )
+    before = state(config)
+    with pytest.raises(ConfigError, match="logging_endpoint"):
+        enable(config)
+    assert state(config) == before
+
+
+def test_a_wrong_policy_is_refused_and_nothing_is_changed(config: Config) -> None:
+    before = state(config)
+    with pytest.raises(PolicyError, match="modes"):
+        enable(config, policy={"modes": "active"})
+    assert state(config) == before
+
+
+def test_wrong_periods_are_refused_and_nothing_is_changed(config: Config) -> None:
+    before = state(config)
+    with pytest.raises(ValueError, match="sample_period"):
+        enable(config, sample_period=-1)
+    assert state(config) == before
+
+
+def test_parsl_s_default_radio_is_the_one_that_is_replaced() -> None:
+    assert type(HighThroughputExecutor(address="127.0.0.1").remote_monitoring_radio) is HTEXRadio

@@ -1,0 +1,162 @@
+"""What the mixin adds to an executor, on one that keeps what it is told to send."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+from parsl.app.errors import RemoteExceptionWrapper
+
+from parsl_monitor.attempts import Attempt
+from parsl_monitor.executor import STEERING, ObservedExecutor, Steering, _copy, _deliver, _worker_lacks_us
+from parsl_monitor.interchange import AVOID
+from parsl_monitor.selector import OctopusManagerSelector
+
+
+class Plain:
+    """In the place of HighThroughputExecutor: numbers what is submitted, and keeps it."""
+
+    def __init__(self, logdir: Path) -> None:
+        self.label, self.logdir = "small", str(logdir)
+        self.run_id: str | None = "run"
+        self.monitoring_messages = None
+        self.remote_monitoring_radio = None
+        self.manager_selector: Any = None
+        self.interchange_launch_cmd = ["interchange.py"]
+        self._task_counter = 0
+        self.sent: list[tuple[dict[str, Any], bytes, Future[Any]]] = []
+        self.arrived = threading.Event()
+        self.stopped = False
+
+    def start(self) -> None: ...
+
+    def submit(self, func: Any, resource_specification: Any, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.specification = resource_specification
+        return self.submit_payload({}, b"task")
+
+    def submit_payload(self, context: dict[str, Any], buffer: bytes) -> Future[Any]:
+        self._task_counter += 1
+        future: Future[Any] = Future()
+        self.sent.append((context, buffer, future))
+        self.arrived.set()
+        return future
+
+    def shutdown(self) -> None:
+        self.stopped = True
+
+
+class Observed(ObservedExecutor, Plain): ...
+
+
+@pytest.fixture
+def executor(tmp_path: Path) -> Iterator[Observed]:
+    made = Observed(tmp_path)
+    made.start()
+    yield made
+    made.shutdown()
+
+
+def test_a_task_goes_out_at_once_and_its_result_comes_back(executor: Observed) -> None:
+    future = executor.submit(print, {"priority": 3})
+    ((context, _, inner),) = executor.sent
+    assert context == {}
+    assert executor.specification == {"priority": 3}
+    inner.set_result(42)
+    assert future.result(timeout=0) == 42
+
+
+def test_steering_never_reaches_parsl(executor: Observed) -> None:
+    given = {STEERING: Steering(avoid_hosts=("node-a",)), "priority": 0}
+    executor.submit(print, given)
+    assert executor.specification == {"priority": 0}
+    assert STEERING in given
+    hosts, until = executor.sent[0][0][AVOID]
+    assert hosts == ("node-a",)
+    assert until > time.time()
+
+
+def test_one_task_s_steering_is_not_the_next_one_s(executor: Observed) -> None:
+    executor.submit(print, {STEERING: Steering(avoid_hosts=("node-a",))})
+    executor.submit(print, {})
+    assert executor.sent[1][0] == {}
+
+
+def test_a_delayed_task_is_sent_after_its_delay(executor: Observed) -> None:
+    begin = time.monotonic()
+    future = executor.submit(print, {STEERING: Steering(delay=0.2)})
+    assert executor.sent == []
+    assert executor.arrived.wait(5)
+    assert time.monotonic() - begin >= 0.2
+    executor.sent[0][2].set_result("late")
+    assert future.result(timeout=5) == "late"
+
+
+def test_after_shutdown_what_was_delayed_is_not_sent(executor: Observed) -> None:
+    executor.submit(print, {STEERING: Steering(delay=0.1)})
+    executor.shutdown()
+    assert executor.stopped
+    assert not executor.arrived.wait(0.3)
+
+
+def test_a_delayed_task_that_cannot_be_sent_fails_with_the_reason(
+    executor: Observed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Any, context: Any, buffer: Any) -> Any:
+        raise ConnectionError("the interchange is gone")
+
+    monkeypatch.setattr(Plain, "submit_payload", refuse)
+    monkeypatch.setattr(Plain, "submit", lambda self, *_: self.submit_payload({}, b""))
+    future = executor.submit(print, {STEERING: Steering(delay=0.01)})
+    with pytest.raises(ConnectionError, match="interchange is gone"):
+        future.result(timeout=5)
+
+
+def test_denied_hosts_reach_the_selector(executor: Observed) -> None:
+    assert isinstance(executor.manager_selector, OctopusManagerSelector)
+    executor.deny_hosts({"node-a": time.time() + 60})
+    assert executor.manager_selector.denied_hosts() == {"node-a"}
+
+
+def test_an_interchange_command_of_the_user_s_stays(executor: Observed) -> None:
+    executor.interchange_launch_cmd = ["my-interchange"]
+    executor.start()
+    assert executor.interchange_launch_cmd == ["my-interchange"]
+
+
+@pytest.mark.parametrize(
+    ("error", "lacks"),
+    [
+        (ModuleNotFoundError("no", name="parsl_monitor"), True),
+        (ModuleNotFoundError("no", name="parsl_monitor.worker"), True),
+        (ModuleNotFoundError("no", name="parsl_monitoring"), False),
+        (ModuleNotFoundError("no", name="numpy"), False),
+        (ModuleNotFoundError("no"), False),
+        (ValueError("parsl_monitor"), False),
+    ],
+)
+def test_only_our_own_absence_means_that_the_worker_lacks_us(error: BaseException, lacks: bool) -> None:
+    assert _worker_lacks_us(error) is lacks
+
+
+def test_a_result_that_cannot_be_read_fails_its_task_alone() -> None:
+    outer: Future[Any] = Future()
+    attempt = Attempt("small")
+    _deliver(b"no pickle of Parsl's", attempt, outer)
+    assert "cannot be read on the submit side" in str(outer.exception(timeout=0))
+    assert attempt.exception is outer.exception(timeout=0)
+
+
+def test_what_a_task_raised_is_noted_and_passed_on_as_parsl_has_it() -> None:
+    inner: Future[Any] = Future()
+    outer: Future[Any] = Future()
+    attempt = Attempt("small")
+    error = ValueError("x")
+    inner.set_result(RemoteExceptionWrapper(ValueError, error, None))
+    _copy(inner, attempt, outer)
+    assert isinstance(outer.result(timeout=0), RemoteExceptionWrapper)
+    assert str(attempt.exception) == "x"

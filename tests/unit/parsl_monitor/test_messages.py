@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import threading
+from multiprocessing import context
+from multiprocessing.queues import Queue
+from typing import Any
+
+import pytest
+
+from parsl_monitor.messages import HubQueue
+
+
+def speak(queue: Any) -> None:
+    queue.put(("tag", {"from": "elsewhere"}))
+
+
+def test_a_put_in_this_process_is_a_call_in_the_same_thread() -> None:
+    heard: list[tuple[Any, int]] = []
+    queue = HubQueue(lambda message: heard.append((message, threading.get_ident())), hub=None)
+    queue.put(("tag", 1))
+    assert heard == [(("tag", 1), threading.get_ident())]
+    queue.close()
+    queue.join_thread()
+
+
+def test_it_knows_its_hub() -> None:
+    hub = object()
+    queue = HubQueue(lambda message: None, hub)
+    assert queue.hub is hub
+    queue.close()
+    queue.join_thread()
+
+
+def test_it_is_pickled_for_a_child_process_only() -> None:
+    queue = HubQueue(lambda message: None, hub=None)
+    with pytest.raises(RuntimeError, match="inheritance"):
+        pickle.dumps(queue)
+    queue.close()
+    queue.join_thread()
+
+
+def test_a_put_in_another_process_is_a_message_here() -> None:
+    heard: list[Any] = []
+    queue = HubQueue(heard.append, hub=threading.Lock())  # what cannot be pickled stays here
+    child = multiprocessing.get_context("spawn").Process(target=speak, args=(queue,))
+    child.start()
+    try:
+        assert queue.get(timeout=30) == ("tag", {"from": "elsewhere"})
+    finally:
+        child.join(10)
+        queue.close()
+        queue.join_thread()
+    assert heard == []
+    assert child.exitcode == 0
+
+
+def test_there_it_is_the_plain_queue() -> None:
+    queue = HubQueue(lambda message: None, hub=None)
+    context.set_spawning_popen(object())  # type: ignore[arg-type]
+    try:
+        make, arguments = queue.__reduce__()
+        there = make(*arguments)
+    finally:
+        context.set_spawning_popen(None)
+    assert type(there) is Queue
+    queue.close()
+    queue.join_thread()

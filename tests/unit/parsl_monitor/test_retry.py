@@ -1,0 +1,169 @@
+"""The handler on its own: task records as Parsl makes them, no monitoring hub."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from parsl.app.errors import BashExitFailure
+from parsl.dataflow.errors import DependencyError
+from parsl.executors import ThreadPoolExecutor
+
+from octopus_plugins.errors import PolicyError
+from parsl_monitor import OctopusHighThroughputExecutor, WrathRetryHandler, retry
+from parsl_monitor.executor import STEERING, Steering
+
+
+@pytest.fixture
+def record() -> dict[str, Any]:
+    """A task on an executor of two."""
+    executors = {
+        label: OctopusHighThroughputExecutor(label=label, address="127.0.0.1", mem_per_worker=memory)
+        for label, memory in (("small", 1), ("large", 8))
+    }
+    executors["threads"] = ThreadPoolExecutor(label="threads")
+    dfk = SimpleNamespace(
+        run_id="run", monitoring=None, executors=executors, config=SimpleNamespace(retries=3, retry_handler=None)
+    )
+    return {
+        "dfk": dfk,
+        "id": 7,
+        "try_id": 0,
+        "func_name": "app",
+        "executor": "small",
+        "time_invoked": datetime.datetime.now(),
+        "try_time_launched": datetime.datetime.now(),
+        "kwargs": {},
+        "fail_cost": 0.0,
+        "resource_specification": {},
+    }
+
+
+def placed(record: dict[str, Any]) -> dict[str, Any]:
+    """What a handler may have changed."""
+    return {name: record[name] for name in ("executor", "resource_specification")}
+
+
+def test_a_first_failure_is_retried_at_the_front_of_the_queue(record: dict[str, Any]) -> None:
+    shared = record["resource_specification"]
+    assert WrathRetryHandler()(ValueError("x"), record) == 1.0
+    assert record["resource_specification"]["priority"] == 0
+    assert isinstance(record["resource_specification"][STEERING], Steering)
+    assert shared == {}  # Parsl's default, which all tasks share
+
+
+def test_a_priority_that_the_user_chose_stays(record: dict[str, Any]) -> None:
+    record["resource_specification"] = {"priority": 5}
+    WrathRetryHandler()(ValueError("x"), record)
+    assert record["resource_specification"]["priority"] == 5
+
+
+def test_a_failed_dependency_is_charged_more_than_is_left(record: dict[str, Any]) -> None:
+    error = DependencyError([(ValueError("x"), "task 1")], 7)
+    assert record["fail_cost"] + WrathRetryHandler()(error, record) > 3
+
+
+def test_a_bug_that_shows_twice_is_given_up(record: dict[str, Any]) -> None:
+    handler = WrathRetryHandler()
+    record["fail_cost"] += handler(ValueError("x"), record)
+    record["try_id"] = 1
+    assert record["fail_cost"] + handler(ValueError("x"), record) > 3
+
+
+def test_without_retries_nothing_is_retried(record: dict[str, Any]) -> None:
+    record["dfk"].config.retries = 0
+    assert WrathRetryHandler()(ConnectionRefusedError(111, "refused"), record) > 0
+    assert record["resource_specification"] == {}
+
+
+def test_a_task_that_needs_more_memory_climbs_the_ladder(record: dict[str, Any]) -> None:
+    assert WrathRetryHandler(ladder=["small", "large"])(MemoryError(), record) <= 3
+    assert record["executor"] == "large"
+
+
+def test_an_executor_that_cannot_be_steered_gets_no_steering(record: dict[str, Any]) -> None:
+    record["executor"] = "threads"
+    record["resource_specification"] = {STEERING: Steering(delay=5.0), "cores": 1}
+    WrathRetryHandler()(ValueError("x"), record)
+    assert record["resource_specification"] == {"cores": 1}
+
+
+def test_passive_charges_as_parsl_does_and_places_nothing(record: dict[str, Any]) -> None:
+    before = placed(record)
+    handler = WrathRetryHandler(mode="passive", ladder=["small", "large"])
+    for error in (ValueError("x"), MemoryError(), DependencyError([(ValueError("x"), "task 1")], 7)):
+        assert handler(error, record) == 1.0
+        record["try_id"] += 1
+    assert placed(record) == before
+
+
+def test_the_workflow_s_own_handler_is_asked_with_what_parsl_gave(record: dict[str, Any]) -> None:
+    asked: list[Any] = []
+
+    def own(error: Exception, task: Any) -> float:
+        asked.append((error, task))
+        return 0.5
+
+    error = ValueError("x")
+    assert WrathRetryHandler(retry_handler=own)(error, record) == 0.5
+    assert asked == [(error, record)]
+
+
+def test_the_workflow_s_own_handler_can_end_what_we_would_retry(record: dict[str, Any]) -> None:
+    assert WrathRetryHandler(retry_handler=lambda error, task: 50.0)(MemoryError(), record) == 50.0
+
+
+def test_the_workflow_s_own_handler_can_retry_what_we_would_end(record: dict[str, Any]) -> None:
+    handler = WrathRetryHandler(retry_handler=lambda error, task: 0.25)
+    for _ in range(4):
+        assert handler(ValueError("x"), record) == 0.25
+        record["fail_cost"] += 0.25
+        record["try_id"] += 1
+
+
+def test_what_the_workflow_s_own_handler_raises_is_its_own(record: dict[str, Any]) -> None:
+    def own(error: Exception, task: Any) -> float:
+        raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        WrathRetryHandler(retry_handler=own)(ValueError("x"), record)
+
+
+def test_a_decision_that_breaks_is_said_once_and_costs_one(
+    record: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(retry, "decide", broken)
+    handler = WrathRetryHandler()
+    before = placed(record)
+    with caplog.at_level(logging.WARNING, "octopus_plugins"):
+        assert [handler(ValueError("x"), record) for _ in range(3)] == [1.0] * 3
+    assert placed(record) == before
+    assert len(caplog.records) == 1
+
+
+def test_a_ladder_with_an_unknown_executor_is_warned_of_once_with_the_close_one(
+    record: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    handler = WrathRetryHandler(ladder=["small", "larg"])
+    with caplog.at_level(logging.WARNING, "octopus_plugins"):
+        handler(ValueError("x"), record)
+        handler(ValueError("y"), record)
+    (said,) = [entry.getMessage() for entry in caplog.records]
+    assert "'larg'" in said and "did you mean 'large'?" in said
+
+
+def test_a_wrong_policy_is_refused_when_it_is_given() -> None:
+    with pytest.raises(PolicyError, match=r"memory_exausted.*memory_exhausted"):
+        WrathRetryHandler({"categories": {"memory_exausted": {}}})
+
+
+def test_a_bash_app_s_exit_is_decided_like_any_other(record: dict[str, Any]) -> None:
+    handler = WrathRetryHandler()
+    assert handler(BashExitFailure("app", 7), record) == 1.0
+    assert record["executor"] == "small"

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+import pickle
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from parsl.executors.high_throughput.manager_selector import ManagerSelector
+
+from parsl_monitor import selector
+from parsl_monitor.selector import OctopusManagerSelector, deny
+
+
+class InOrder(ManagerSelector):
+    def sort_managers(self, ready_managers: Any, manager_list: set[bytes]) -> list[bytes]:
+        return sorted(manager_list)
+
+
+def managers(**hosts: str) -> dict[bytes, dict[str, Any]]:
+    return {name.encode(): {"hostname": host, "active": True, "draining": False} for name, host in hosts.items()}
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(selector, "CHECK_PERIOD", 0.0)
+    return tmp_path / "denylist.json"
+
+
+def test_with_no_list_every_manager_gets_tasks(path: Path) -> None:
+    ready = managers(a="node-a", b="node-b")
+    assert OctopusManagerSelector(path, InOrder()).sort_managers(ready, set(ready)) == [b"a", b"b"]
+
+
+def test_managers_of_denied_nodes_are_left_out(path: Path) -> None:
+    ready = managers(a="node-a", b="node-b", c="node-a")
+    deny(path, {"node-a": time.time() + 60})
+    assert OctopusManagerSelector(path, InOrder()).sort_managers(ready, set(ready)) == [b"b"]
+
+
+def test_a_denial_ends_at_its_time(path: Path) -> None:
+    ready = managers(a="node-a", b="node-b")
+    deny(path, {"node-a": time.time() - 1})
+    assert OctopusManagerSelector(path, InOrder()).sort_managers(ready, set(ready)) == [b"a", b"b"]
+
+
+def test_a_new_list_replaces_the_old_one(path: Path) -> None:
+    chosen = OctopusManagerSelector(path)
+    deny(path, {"node-a": time.time() + 60})
+    assert chosen.denied_hosts() == {"node-a"}
+    deny(path, {"node-b": time.time() + 60})
+    assert chosen.denied_hosts() == {"node-b"}
+
+
+@pytest.mark.parametrize("text", ["", '{"node-b": 99', "[]", '{"node-b": "soon"}', "\x00\x01"])
+def test_a_torn_or_foreign_file_leaves_what_was_known(path: Path, text: str) -> None:
+    chosen = OctopusManagerSelector(path)
+    deny(path, {"node-a": time.time() + 60})
+    assert chosen.denied_hosts() == {"node-a"}
+    path.write_text(text, encoding="utf-8")
+    assert chosen.denied_hosts() == {"node-a"}
+    deny(path, {})
+    assert chosen.denied_hosts() == set()
+
+
+def test_where_every_node_is_denied_they_get_tasks_all_the_same(path: Path) -> None:
+    ready = managers(a="node-a", b="node-b")
+    deny(path, dict.fromkeys(("node-a", "node-b"), time.time() + 60))
+    assert OctopusManagerSelector(path, InOrder()).sort_managers(ready, set(ready)) == [b"a", b"b"]
+
+
+def test_a_denied_node_waits_while_another_is_only_busy(path: Path) -> None:
+    ready = managers(a="node-a", b="node-b")
+    deny(path, {"node-a": time.time() + 60})
+    assert OctopusManagerSelector(path, InOrder()).sort_managers(ready, {b"a"}) == []
+
+
+@pytest.mark.parametrize("change", [{"active": False}, {"draining": True}])
+def test_a_denied_node_gets_tasks_where_the_others_never_will(path: Path, change: dict[str, bool]) -> None:
+    ready = managers(a="node-a", b="node-b")
+    ready[b"b"].update(change)
+    deny(path, {"node-a": time.time() + 60})
+    assert OctopusManagerSelector(path, InOrder()).sort_managers(ready, {b"a"}) == [b"a"]
+
+
+def test_it_travels_to_the_interchange(path: Path) -> None:
+    deny(path, {"node-a": time.time() + 60})
+    there = pickle.loads(pickle.dumps(OctopusManagerSelector(path, InOrder())))
+    ready = managers(a="node-a", b="node-b")
+    assert there.sort_managers(ready, set(ready)) == [b"b"]
+
+
+def test_denying_leaves_one_whole_file_and_nothing_else(path: Path) -> None:
+    for number in range(20):
+        deny(path, {f"node-{number}": 1.0})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"node-19": 1.0}
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_denylist_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(OSError, match="file"):
+        deny(tmp_path / "file" / "denylist.json", {"node-a": 1.0})

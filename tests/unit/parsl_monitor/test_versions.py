@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from parsl.executors import HighThroughputExecutor
+from parsl.monitoring import MonitoringHub
+
+from octopus_plugins.errors import UnsupportedHostError
+from parsl_monitor.versions import check_parsl
+
+
+def test_the_installed_parsl_has_what_we_build_on() -> None:
+    check_parsl()
+
+
+def test_a_parsl_without_a_seam_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(HighThroughputExecutor, "submit_payload")
+    with pytest.raises(UnsupportedHostError, match=r"HighThroughputExecutor\.submit_payload.*constraints\.txt"):
+        check_parsl()
+
+
+def test_a_parsl_with_another_signature_is_refused_with_what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(self: Any, place: str) -> None: ...
+
+    monkeypatch.setattr(MonitoringHub, "start", start)
+    with pytest.raises(UnsupportedHostError, match=r"MonitoringHub\.start.*'place'"):
+        check_parsl()
