@@ -65,6 +65,13 @@ class Attempts:
             attempt.number = number
             self._by_number[attempt.executor, number] = attempt
 
+    def unsent(self, attempt: Attempt) -> None:
+        """The attempt did not go to its executor after all."""
+        with self._lock:
+            if attempt.number is not None:
+                self._by_number.pop((attempt.executor, attempt.number), None)
+            attempt.number = None
+
     def claim(self, task_id: str, try_id: int, executor: str) -> Attempt | None:
         """The attempt that this thread just made is the one of this task and try.
 

@@ -190,7 +190,12 @@ class ObservedExecutor:
                 self._octopus_hub.attempts.sent(attempt, number)
             else:
                 attempt.number = number
-            inner = cast(Any, super()).submit_payload(context, buffer)
+            try:
+                inner = cast(Any, super()).submit_payload(context, buffer)
+            except Exception:
+                if self._octopus_hub is not None:
+                    self._octopus_hub.attempts.unsent(attempt)
+                raise
         if observed:
             inner.add_done_callback(lambda done: self._settle(done, attempt, context, buffer, outer))
         else:

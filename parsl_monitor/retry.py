@@ -6,6 +6,7 @@ import difflib
 import logging
 import os
 import platform
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -53,6 +54,7 @@ class WrathRetryHandler:
         self.policy = policy_from(policy, ladder=ladder, mode=mode)
         self.retry_handler = retry_handler
         self._history = History()
+        self._lock = threading.Lock()  # over the history, where there is no hub that has one
         self._known_executors: frozenset[str] = frozenset()
         self._complained = False
 
@@ -82,8 +84,9 @@ class WrathRetryHandler:
             hub.story.tell(failure, decision)
             hub.plugins.decided(failure, decision)
         else:
-            self._history.observe(failure)
-            self._history.observe(decision)
+            with self._lock:
+                self._history.observe(failure)
+                self._history.observe(decision)
         if decision.mode == "passive":
             return 1.0 if own_cost is None else own_cost
         if decision.deny_hosts and hub is not None:
@@ -97,8 +100,9 @@ class WrathRetryHandler:
         subject = _subject(record)
         if hub is None:
             failure = translate.failure_event(subject, exception, None, time.time())
-            failure = msgspec.structs.replace(failure, categorization=categorize(failure, self._history))
-            return failure, decide(failure, self._history, self.policy)
+            with self._lock:
+                failure = msgspec.structs.replace(failure, categorization=categorize(failure, self._history))
+                return failure, decide(failure, self._history, self.policy)
         with hub.story.lock:
             failure = hub.story.failure(subject, exception)
             decision = decide(failure, hub.story.history, self.policy)
@@ -119,7 +123,8 @@ class WrathRetryHandler:
         if hub is not None:
             hub.story.tell(run)
         else:
-            self._history.observe(run)
+            with self._lock:
+                self._history.observe(run)
         for label in self.policy.ladder:
             if label not in labels:
                 known = sorted(pool.label for pool in pools)

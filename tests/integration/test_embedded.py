@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
 
+import psutil
 import pytest
 
 from octopus_plugins.config import OctopusConfig, local_broker_file
@@ -100,3 +101,16 @@ def test_without_its_package_the_error_says_what_to_install(monkeypatch: pytest.
     monkeypatch.setattr(resources, "files", missing)
     with pytest.raises(MissingDependencyError, match=r"octopus-plugins\[local\]"), EmbeddedBroker():
         pass
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells a process of its parent's death")
+def test_a_broker_of_a_killed_process_ends_with_it(wait_for: Callable[..., None]) -> None:
+    script = (
+        "import time; from octopus_plugins.local.embedded import EmbeddedBroker\n"
+        "with EmbeddedBroker() as broker: print(broker.pid, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        broker = int(process.stdout.readline())
+        process.kill()
+    wait_for(lambda: not psutil.pid_exists(broker) or psutil.Process(broker).status() == psutil.STATUS_ZOMBIE)

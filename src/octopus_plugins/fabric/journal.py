@@ -92,20 +92,26 @@ class Journal:
         # Locked before it gets its name, so that nobody takes it for the leavings of a dead process.
         draft = spool_dir / f".{name}"
         draft.mkdir(mode=0o700)
+        acked = PositionFile(draft / "acked")
+        lock = -1
         try:
             lock = os.open(draft / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with os.fdopen(os.open(draft / "session.json", os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
                 json.dump(description, file)
             # Written now, so that it can be rewritten when the disk is full.
-            acked = PositionFile(draft / "acked")
             acked.write(Position(0, 0))
-            acked.close()
             _owned.add(spool_dir / name)
             draft.rename(spool_dir / name)
         except OSError:
+            # A full disk is tried again and again: what is opened here must not pile up.
+            if lock >= 0:
+                os.close(lock)
+            _owned.discard(spool_dir / name)
             shutil.rmtree(draft, ignore_errors=True)
             raise
+        finally:
+            acked.close()
         return cls(spool_dir / name, lock, max_bytes=max_bytes)
 
     @classmethod

@@ -33,7 +33,7 @@ from octopus_plugins.fabric.topics import QuietLogger, ensure_topics, topic_name
 log = logging.getLogger("octopus_plugins")
 
 _CHUNK_BYTES = 64 * 1024  # taken from a lane at once; small, since it is handled with the GIL held
-_LINGER_SECONDS = 0.005
+_LINGER_SECONDS = 0.025
 _SILENCE_SECONDS = 3.0  # without an answer, until a person is told
 _PATIENCE_SECONDS = (5.0, 60.0)  # without an answer, until the client is thought to be beyond help: first, at most
 _BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0)
@@ -195,11 +195,11 @@ class Sender:
         waited = 0.0
         next_look = 0.0
         while not self._stopped.is_set():
-            sent = False
+            sent = 0  # bytes
             if self._refused:
                 self._send_alone()
             for lane in self.lanes:
-                sent |= self._send_from(lane)
+                sent += self._send_from(lane)
             self._client.poll(0 if sent else min(0.005 + waited / 10, 0.1) if self._in_flight else 0)
             arrived = self._collect()
             self._look_for_trouble()
@@ -212,6 +212,9 @@ class Sender:
                 waited = 0.0
                 if not self._in_flight:
                     next_look = now  # a lane may have come to its end
+                elif 0 < sent < _CHUNK_BYTES:
+                    # All caught up: let more gather, or a steady trickle would be sent a few records at a time.
+                    self._stopped.wait(_LINGER_SECONDS)
             elif self._in_flight:
                 waited += 0.005
             else:
@@ -221,13 +224,14 @@ class Sender:
                     # Let a few more gather: the host's thread is not disturbed for each single one.
                     time.sleep(_LINGER_SECONDS)
 
-    def _send_from(self, lane: Lane) -> bool:
+    def _send_from(self, lane: Lane) -> int:
+        """Send what is next in a lane; return how many bytes that was."""
         if self._in_flight >= self._config.in_flight_bytes * lane.share or not lane.may_send():
-            return False
+            return 0
         records, token = lane.queue.take(_CHUNK_BYTES)
         lane.exhausted = not records
         if not records:
-            return False
+            return 0
         batch = Batch(records, token, self._delivery_failed)
         lane.batches.append(batch)
         if not self._in_flight:
@@ -236,7 +240,7 @@ class Sender:
         for record in records:
             if not self._produce(record, batch.report):
                 batch.reject(record)
-        return True
+        return batch.bytes
 
     def _produce(self, record: Record, report: Callable[[Any, Any], None]) -> bool:
         """Hand a record to the client; False where the client itself refuses it."""

@@ -148,7 +148,7 @@ def up(port: int | None = None) -> Running:
         return running
     file = local_broker_file()
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    process, address = tansu.start(_log_file(), port)
+    process, address = tansu.start(_log_file(), port, detached=True)
     # Written whole and then renamed, so that nobody reads half of it.
     draft = file.with_name(f"{file.name}.{os.getpid()}")
     draft.write_text(f"{address}\n{process.pid}\n", encoding="utf-8")

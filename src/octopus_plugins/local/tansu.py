@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import socket
 import stat
 import subprocess
+import sys
 import time
 from importlib import resources
 from pathlib import Path
@@ -19,6 +21,10 @@ from octopus_plugins.fabric.topics import existing_topics
 _READY_SECONDS = 15.0
 _STOP_SECONDS = 5.0
 _ATTEMPTS = 3
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+# Loaded now: little may be done between fork and exec.
+_libc = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 
 
 def binary() -> Path:
@@ -44,13 +50,17 @@ def binary() -> Path:
     return path
 
 
-def start(log: Path, port: int | None, *, advertised: str | None = None) -> tuple[subprocess.Popen[bytes], str]:
+def start(
+    log: Path, port: int | None, *, advertised: str | None = None, detached: bool = False
+) -> tuple[subprocess.Popen[bytes], str]:
     """Start Tansu and wait until it answers.
 
     Args:
         log: File for what it prints; overwritten.
         port: TCP port on loopback; None for a free one.
         advertised: ``host:port`` that clients are told to connect to, where that is not its own.
+        detached: Whether it outlives the thread that starts it. On Linux it is ended with that thread otherwise,
+            also when the process is killed.
 
     Returns:
         Its process and its address, ``host:port``.
@@ -62,7 +72,7 @@ def start(log: Path, port: int | None, *, advertised: str | None = None) -> tupl
     executable = binary()
     for attempt in range(1, _ATTEMPTS + 1):
         address = f"127.0.0.1:{port or free_port()}"
-        process = _spawn(executable, address, advertised or address, log)
+        process = _spawn(executable, address, advertised or address, log, detached)
         try:
             reason = _wait_until_ready(process, address)
         except BaseException:
@@ -77,7 +87,12 @@ def start(log: Path, port: int | None, *, advertised: str | None = None) -> tupl
     raise AssertionError("unreachable")
 
 
-def _spawn(executable: Path, address: str, advertised: str, log: Path) -> subprocess.Popen[bytes]:
+def _end_with_parent() -> None:
+    assert _libc is not None
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _spawn(executable: Path, address: str, advertised: str, log: Path, detached: bool) -> subprocess.Popen[bytes]:
     urls = ["--listener-url", f"tcp://{address}", "--advertised-listener-url", f"tcp://{advertised}"]
     try:
         with log.open("wb") as output:
@@ -90,6 +105,7 @@ def _spawn(executable: Path, address: str, advertised: str, log: Path) -> subpro
                 env={"PATH": os.defpath, "RUST_LOG": "warn"},
                 cwd="/",
                 start_new_session=True,
+                preexec_fn=_end_with_parent if _libc is not None and not detached else None,  # noqa: PLW1509 - one prctl
             )
     except OSError as error:
         raise BrokerStartError(f"{executable} cannot be run: {error}") from error

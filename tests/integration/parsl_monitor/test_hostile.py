@@ -139,7 +139,7 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
     if mounted.returncode != 0:
         pytest.skip(f"needs to mount a small tmpfs, as root: {mounted.stderr.decode().strip()}")
     yield directory
-    subprocess.run(["umount", "--lazy", str(directory)], check=True)
+    subprocess.run(["umount", str(directory)], check=True)
 
 
 def test_with_a_full_spool_disk_records_arrive_through_memory(run: Make, settings: Make, full_disk: Path) -> None:
