@@ -26,6 +26,7 @@ class Attempt:
         usage: What it used in all, or the last sample of it.
         post_mortem: Limits, node state, versions at the time of a failure.
         exception: What it failed with.
+        unreadable: Whether its result or exception could not be read on the submit side.
         announced: Whether the event ``running`` was emitted.
         settled: Whether all that its worker reported was emitted.
     """
@@ -40,6 +41,7 @@ class Attempt:
     usage: dict[str, Any] | None = None
     post_mortem: dict[str, Any] | None = None
     exception: BaseException | None = None
+    unreadable: bool = False
     announced: bool = False
     settled: bool = False
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
 
 logger = logging.getLogger("octopus_plugins")
+
+
+LONGEST_WAIT = 3600.0
+"""Seconds of one wait; a lock takes no more than threading.TIMEOUT_MAX."""
 
 
 class Delays:
@@ -28,7 +33,13 @@ class Delays:
         self._closed = False
 
     def call(self, delay: float, function: Callable[[], None]) -> None:
-        """Call ``function`` after ``delay`` seconds, unless closed before."""
+        """Call ``function`` after ``delay`` seconds, unless closed before.
+
+        Raises:
+            ValueError: The delay is no finite number.
+        """
+        if not math.isfinite(delay):
+            raise ValueError(f"a delay of {delay} seconds")
         with self._changed:
             heapq.heappush(self._due, (time.monotonic() + delay, next(self._order), function))
             if self._thread is None:
@@ -52,7 +63,8 @@ class Delays:
         while True:
             with self._changed:
                 while not self._closed and (not self._due or self._due[0][0] > time.monotonic()):
-                    self._changed.wait(self._due[0][0] - time.monotonic() if self._due else None)
+                    left = self._due[0][0] - time.monotonic() if self._due else LONGEST_WAIT
+                    self._changed.wait(min(left, LONGEST_WAIT))
                 if self._closed:
                     return
                 function = heapq.heappop(self._due)[2]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,7 +20,7 @@ from parsl.app.errors import RemoteExceptionWrapper
 from parsl.executors import HighThroughputExecutor
 from parsl.executors.high_throughput.executor import DEFAULT_INTERCHANGE_LAUNCH_CMD
 from parsl.monitoring.radios.multiprocessing import MultiprocessingQueueRadioSender
-from parsl.serialize import deserialize
+from parsl.serialize import deserialize, pack_apply_message
 from parsl.serialize.errors import DeserializationError
 
 from parsl_monitor import interchange as octopus_interchange
@@ -41,6 +43,9 @@ FRONT_OF_THE_QUEUE = 0
 
 AVOID_SECONDS = 60.0
 """How long a retry is kept for another node. If none has room by then, the node that it avoids is better than none."""
+
+Repack = Callable[[], bytes]
+"""Serializes a task once more."""
 
 _EXECUTE = "parsl_monitor.worker.execute"
 
@@ -73,6 +78,7 @@ class ObservedExecutor:
     remote_monitoring_radio: Any
     manager_selector: Any
     interchange_launch_cmd: Any
+    enable_mpi_mode: bool
     encrypted: bool
     cert_dir: str | None
     loopback_address: str
@@ -82,7 +88,7 @@ class ObservedExecutor:
         """Start the executor, with a denylist for its nodes and a quieter interchange."""
         self._octopus_hub: OctopusMonitoringHub | None = getattr(self.monitoring_messages, "hub", None)
         self._octopus_lock = threading.Lock()
-        self._octopus_steering = threading.local()
+        self._octopus_call = threading.local()
         self._octopus_delays = Delays(f"octopus-delays-{self.label}")
         self._octopus_missing = 0
         self._octopus_seen = 0
@@ -136,25 +142,29 @@ class ObservedExecutor:
             specification = dict(resource_specification)
             steering = specification.pop(STEERING)
             resource_specification = specification
-        self._octopus_steering.value = steering
+        # To pack a task again costs nothing until it is needed; to keep it packed costs memory while it waits.
+        self._octopus_call.value = steering, partial(pack_apply_message, func, args, kwargs, buffer_threshold=1 << 20)
         try:
             return cast("Future[Any]", cast(Any, super()).submit(func, resource_specification, *args, **kwargs))
         finally:
-            self._octopus_steering.value = None
+            self._octopus_call.value = None
 
     def submit_payload(self, context: dict[str, Any], buffer: bytes) -> Future[Any]:
         """Submit a serialized task; see HighThroughputExecutor.submit_payload."""
-        steering: Steering | None = getattr(self._octopus_steering, "value", None)
+        steering, repack = getattr(self._octopus_call, "value", None) or (None, lambda: buffer)
         hub = self._octopus_hub
         outer: Future[Any] = Future()
         attempt = hub.attempts.open(self.label) if hub is not None else Attempt(self.label)
         if steering is not None and steering.avoid_hosts:
             until = time.time() + steering.delay + AVOID_SECONDS
             context = {**context, octopus_interchange.AVOID: (steering.avoid_hosts, until)}
+        if steering is not None and not self.enable_mpi_mode:
+            # Retries join the back of the queue otherwise: a doomed task would take as long as the run to fail.
+            context = {**context, "resource_spec": {"priority": FRONT_OF_THE_QUEUE, **context.get("resource_spec", {})}}
         if steering is not None and steering.delay > 0:
-            self._octopus_delays.call(steering.delay, lambda: self._send_later(attempt, context, buffer, outer))
+            self._octopus_delays.call(steering.delay, lambda: self._send_later(attempt, context, repack, outer))
         else:
-            self._send(attempt, context, buffer, outer)
+            self._send(attempt, context, buffer, repack, outer)
             outer.parsl_executor_task_id = attempt.number  # type: ignore[attr-defined]
         return outer
 
@@ -172,13 +182,13 @@ class ObservedExecutor:
             self._octopus_delays.close()
         cast(Any, super()).shutdown(*args, **kwargs)
 
-    def _send_later(self, attempt: Attempt, context: dict[str, Any], buffer: bytes, outer: Future[Any]) -> None:
-        try:
-            self._send(attempt, context, buffer, outer)
-        except Exception as error:  # noqa: BLE001 - nobody is left to raise to: it belongs to the task's future
-            outer.set_exception(error)
+    def _send_later(self, attempt: Attempt, context: dict[str, Any], repack: Repack, outer: Future[Any]) -> None:
+        with _errors_to(outer):
+            self._send(attempt, context, repack(), repack, outer)
 
-    def _send(self, attempt: Attempt, context: dict[str, Any], buffer: bytes, outer: Future[Any]) -> None:
+    def _send(
+        self, attempt: Attempt, context: dict[str, Any], buffer: bytes, repack: Repack, outer: Future[Any]
+    ) -> None:
         observed = self._octopus_observe and "task_executor" not in context
         with self._octopus_lock:
             # The number that submit_payload is about to give; the lock makes that so.
@@ -197,34 +207,32 @@ class ObservedExecutor:
                     self._octopus_hub.attempts.unsent(attempt)
                 raise
         if observed:
-            inner.add_done_callback(lambda done: self._settle(done, attempt, context, buffer, outer))
+            inner.add_done_callback(lambda done: self._settle(done, attempt, context, repack, outer))
         else:
             inner.add_done_callback(lambda done: _copy(done, attempt, outer))
 
     def _settle(
-        self, inner: Future[Any], attempt: Attempt, context: dict[str, Any], buffer: bytes, outer: Future[Any]
+        self, inner: Future[Any], attempt: Attempt, context: dict[str, Any], repack: Repack, outer: Future[Any]
     ) -> None:
         """Pass an observed task's outcome on to the future that Parsl holds. Runs in Parsl's result thread."""
-        error = inner.exception()
-        if error is None:
-            observation = inner.result()
-            if isinstance(observation, Observation):
+        with _errors_to(outer):
+            error = inner.exception()
+            if error is None:
                 self._octopus_seen += 1
-                _learn(attempt, observation)
-                _deliver(observation.payload, attempt, outer)
-                return
-        elif _worker_lacks_us(error):
-            self._send_unobserved(attempt, context, buffer, outer)
-            return
-        _copy(inner, attempt, outer)
+                _deliver(inner.result(), attempt, outer)
+            elif _worker_lacks_us(error):
+                self._send_unobserved(attempt, context, repack, outer)
+            else:
+                _copy(inner, attempt, outer)
 
-    def _send_unobserved(self, attempt: Attempt, context: dict[str, Any], buffer: bytes, outer: Future[Any]) -> None:
+    def _send_unobserved(self, attempt: Attempt, context: dict[str, Any], repack: Repack, outer: Future[Any]) -> None:
         self._octopus_missing += 1
         if self._octopus_missing == 1 and self._octopus_hub is not None:
             self._octopus_hub.warn_unobserved(self.label)
         if self._octopus_seen == 0:
             self._octopus_observe = False
         context = {key: value for key, value in context.items() if key != "task_executor"}
+        buffer = repack()
         with self._octopus_lock:
             inner = cast(Any, super()).submit_payload(context, buffer)
         inner.add_done_callback(lambda done: _copy(done, attempt, outer))
@@ -235,7 +243,7 @@ class OctopusHighThroughputExecutor(ObservedExecutor, HighThroughputExecutor):
 
     Args:
         sample_period: Seconds between resource samples of a running task; 0 takes none.
-        heartbeat_period_node: Seconds between heartbeats of a node; 0 sends none.
+        node_heartbeat_period: Seconds between heartbeats of a node; 0 sends none.
         **options: As HighThroughputExecutor takes them.
     """
 
@@ -250,33 +258,43 @@ class OctopusHighThroughputExecutor(ObservedExecutor, HighThroughputExecutor):
         self.node_heartbeat_period = node_heartbeat_period
 
 
-def _learn(attempt: Attempt, observation: Observation) -> None:
-    attempt.place = observation.place
-    attempt.started = observation.started
-    attempt.ended = observation.ended
-    attempt.usage = {**(attempt.usage or {}), **observation.usage}
-    attempt.post_mortem = observation.post_mortem
-
-
-def _deliver(payload: bytes, attempt: Attempt, outer: Future[Any]) -> None:
+@contextlib.contextmanager
+def _errors_to(outer: Future[Any]) -> Iterator[None]:
+    """What is raised here belongs to the task's future: ``concurrent.futures`` would swallow it, and the task hang."""
     try:
-        result = deserialize(payload)
+        yield
+    except Exception as error:  # noqa: BLE001
+        if not outer.done():
+            outer.set_exception(error)
+
+
+def _deliver(packed: Any, attempt: Attempt, outer: Future[Any]) -> None:
+    try:
+        observation = Observation.unpacked(packed)
+        attempt.place = observation.place
+        attempt.started = observation.started
+        attempt.ended = observation.ended
+        attempt.usage = {**(attempt.usage or {}), **observation.usage}
+        attempt.post_mortem = observation.post_mortem
+        result = deserialize(observation.payload)
+        if isinstance(result, RemoteExceptionWrapper):
+            attempt.exception = result.get_exception()
     except Exception as error:  # noqa: BLE001 - whatever a foreign pickle raises is this task's failure alone
+        attempt.unreadable = True
         attempt.exception = DeserializationError(f"the task's result cannot be read on the submit side: {error}")
         attempt.exception.__cause__ = error
         outer.set_exception(attempt.exception)
         return
-    if isinstance(result, RemoteExceptionWrapper):
-        attempt.exception = result.get_exception()
     outer.set_result(result)
 
 
 def _copy(inner: Future[Any], attempt: Attempt, outer: Future[Any]) -> None:
-    error = inner.exception()
-    if error is not None:
-        attempt.exception = error
-        outer.set_exception(error)
-    else:
+    with _errors_to(outer):
+        error = inner.exception()
+        if error is not None:
+            attempt.exception = error
+            outer.set_exception(error)
+            return
         result = inner.result()
         if isinstance(result, RemoteExceptionWrapper):
             attempt.exception = result.get_exception()

@@ -126,6 +126,8 @@ class OctopusMonitoringHub(MonitoringHub):
         transform = self._plugins.transform if self._plugins.has_transforms else None
         self._emitter = Emitter(self.octopus, transform=transform)
         self._story = Story(self._emitter, self._plugins, self.attempts)
+        self._executors.clear()
+        self._ending.clear()
         self.resource_msgs = HubQueue(self._deliver, self)
         self._reader = threading.Thread(target=self._read, name="octopus-hub", daemon=True)
         self._reader.start()
@@ -153,7 +155,10 @@ class OctopusMonitoringHub(MonitoringHub):
         self._executors.append(executor)
 
     def deny_hosts(self, hosts: Mapping[str, float]) -> None:
-        """Give nodes no new tasks, on every observed executor, until the given Unix times."""
+        """Give nodes no new tasks, on every observed executor, until the given Unix times.
+
+        Called under the story's lock, so that of two denials the later one stays.
+        """
         for executor in self._executors:
             try:
                 executor.deny_hosts(hosts)
@@ -172,7 +177,10 @@ class OctopusMonitoringHub(MonitoringHub):
 
     def receive(self, message: Message) -> None:
         """Take a message that came from another process."""
-        self._note_packages(message)
+        try:
+            self._note_packages(message)
+        except Exception:
+            logger.warning("A report of another process cannot be read", exc_info=True)
         self._deliver(message)
 
     def _deliver(self, message: Message) -> None:

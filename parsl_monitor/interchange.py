@@ -26,6 +26,9 @@ from sortedcontainers import SortedKeyList
 AVOID = "octopus_avoid"
 """Key of a task's context: the hosts that must not get it, and until when, ``(hosts, Unix seconds)``."""
 
+MAX_PASSED_OVER = 200
+"""Tasks that wait for another node and are passed over in one look; the interchange must not stall on them."""
+
 _PACKAGES = ("parsl", "octopus-plugins")
 
 
@@ -61,6 +64,11 @@ class _Pending(SortedKeyList):
     def add(self, value: Any) -> None:
         self.choosy += AVOID in value[2]["context"]
         super().add(value)
+
+    def pop(self, index: int = -1) -> Any:
+        value = super().pop(index)
+        self.choosy -= AVOID in value[2]["context"]
+        return value
 
 
 class OctopusInterchange(Interchange):
@@ -115,15 +123,15 @@ class OctopusInterchange(Interchange):
         eligible = self._eligible_hosts()
         tasks: list[Any] = []
         kept: list[Any] = []
-        while self.pending_task_queue and len(tasks) < count:
+        while self.pending_task_queue and len(tasks) < count and len(kept) < MAX_PASSED_OVER:
             entry = self.pending_task_queue.pop()
             avoid, until = entry[2]["context"].get(AVOID, ((), 0.0))
             if host in avoid and eligible.difference(avoid) and time.time() < until:
                 kept.append(entry)
                 continue
-            self.pending_task_queue.choosy -= AVOID in entry[2]["context"]
             tasks.append(entry[2])
-        self.pending_task_queue.update(kept)  # which does not count them again
+        for entry in kept:
+            self.pending_task_queue.add(entry)
         return tasks
 
     def _eligible_hosts(self) -> set[str]:

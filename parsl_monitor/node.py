@@ -37,8 +37,8 @@ def limits() -> dict[str, Any]:
 def node_state() -> dict[str, Any]:
     """What this node has left. Keys as in events.NodeState."""
     memory = psutil.virtual_memory()
-    here = _disk(Path.cwd())
-    tmp = _disk(Path(tempfile.gettempdir()))
+    here = _disk(os.curdir)  # which a task may have deleted
+    tmp = _disk(tempfile.gettempdir())
     return {
         "time": time.time(),
         "cpus": os.cpu_count(),
@@ -135,9 +135,9 @@ def _exit_status(pid: int) -> dict[str, int]:
     return {"exit_code": os.WEXITSTATUS(status)} if os.WIFEXITED(status) else {}
 
 
-def _disk(path: Path) -> tuple[int | None, int | None]:
+def _disk(path: str) -> tuple[int | None, int | None]:
     try:
-        usage = psutil.disk_usage(str(path))
+        usage = psutil.disk_usage(path)
     except OSError:
         return None, None
     return usage.total, usage.free

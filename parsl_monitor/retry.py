@@ -17,7 +17,7 @@ from parsl.executors import ThreadPoolExecutor
 from octopus_plugins.events import Decision, Failure, Run
 from octopus_plugins.wrath import History, Policy, categorize, decide, policy_from
 from parsl_monitor import translate
-from parsl_monitor.executor import FRONT_OF_THE_QUEUE, STEERING, ObservedExecutor, Steering
+from parsl_monitor.executor import STEERING, ObservedExecutor, Steering
 from parsl_monitor.hub import OctopusMonitoringHub
 from parsl_monitor.translate import Try
 
@@ -55,7 +55,7 @@ class WrathRetryHandler:
         self.retry_handler = retry_handler
         self._history = History()
         self._lock = threading.Lock()  # over the history, where there is no hub that has one
-        self._known_executors: frozenset[str] = frozenset()
+        self._known: tuple[str, frozenset[str]] | None = None
         self._complained = False
 
     def __call__(self, exception: Exception, task_record: Any) -> float:
@@ -90,7 +90,8 @@ class WrathRetryHandler:
         if decision.mode == "passive":
             return 1.0 if own_cost is None else own_cost
         if decision.deny_hosts and hub is not None:
-            hub.deny_hosts(hub.story.history.denied_hosts(failure.time))
+            with hub.story.lock:
+                hub.deny_hosts(hub.story.history.denied_hosts(failure.time))
         if decision.action == "retry":
             _place(record, decision)
             return decision.charge
@@ -111,9 +112,9 @@ class WrathRetryHandler:
     def _learn_executors(self, dfk: Any, hub: OctopusMonitoringHub | None) -> None:
         """Tell the run's executors, once and when one was added; warn of labels in the ladder that do not exist."""
         labels = frozenset(dfk.executors)
-        if labels == self._known_executors:
+        if self._known == (dfk.run_id, labels):
             return
-        self._known_executors = labels
+        self._known = (dfk.run_id, labels)
         pools = tuple(
             translate.pool_of(executor, steerable=isinstance(executor, ObservedExecutor))
             for label, executor in dfk.executors.items()
@@ -168,8 +169,6 @@ def _place(record: Any, decision: Decision) -> None:
         specification[STEERING] = Steering(
             delay=decision.delay, avoid_hosts=placement.avoid_hosts if placement is not None else ()
         )
-        # Retries join the back of the queue otherwise, so that a doomed task takes as long as the whole run to fail.
-        specification.setdefault("priority", FRONT_OF_THE_QUEUE)
     record["resource_specification"] = specification
 
 

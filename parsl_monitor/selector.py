@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,6 @@ def deny(path: str | os.PathLike[str], hosts: Mapping[str, float]) -> None:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.with_name(f"{target.name}.{os.getpid()}")
+    fresh = target.with_name(f"{target.name}.{uuid.uuid4().hex}")
     fresh.write_text(json.dumps(dict(hosts)), encoding="utf-8")
     fresh.replace(target)

@@ -26,7 +26,7 @@ from octopus_plugins.events import (
     WorkerState,
 )
 from octopus_plugins.events.exceptions import failed_dependencies, failure_details
-from octopus_plugins.events.failure import MAX_STDERR
+from octopus_plugins.events.failure import MAX_CAUSES, MAX_STDERR
 from parsl_monitor.attempts import Attempt
 
 _GIGABYTE = 1 << 30
@@ -212,7 +212,15 @@ def failure_event(subject: Try, error: BaseException, attempt: Attempt | None, n
         attempt: What was seen of it on its worker, if anything.
         now: Unix seconds.
     """
-    return _failure(subject, attempt, now, {**failure_details(error), "dependencies": failed_dependencies(error)})
+    details = {**failure_details(error), "dependencies": failed_dependencies(error)}
+    described = (attempt.post_mortem or {}).get("error") if attempt is not None and attempt.unreadable else None
+    if described:
+        # The submit side lacks the exception's class; its worker has described it.
+        mro = tuple(described["mro"])
+        info = ExceptionInfo(type=mro[0], mro=mro, message=described["message"])
+        causes = (details["exception"], *details["causes"])[:MAX_CAUSES]
+        details |= {"exception": info, "causes": causes, "traceback": described["traceback"]}
+    return _failure(subject, attempt, now, details)
 
 
 def awaited_tasks(message: Mapping[str, Any]) -> tuple[str, ...]:
@@ -288,9 +296,10 @@ def stderr_tail(target: Any) -> str | None:
     """The end of a task's standard error, where it goes to a file that can be read here."""
     if isinstance(target, tuple) and target:
         target = target[0]
-    if not isinstance(target, (str, os.PathLike)) or not os.fspath(target):
+    if not isinstance(target, (str, os.PathLike)) or target == "":
         return None
     try:
+        # A remote File of Parsl has no path here, and says so by ValueError.
         with open(target, "rb", opener=_open_without_waiting) as stream:
             stream.seek(0, os.SEEK_END)
             stream.seek(max(0, stream.tell() - MAX_STDERR))

@@ -18,6 +18,7 @@ import resource
 import sys
 import threading
 import time
+import traceback
 from typing import Any, NamedTuple
 
 from parsl.app.errors import RemoteExceptionWrapper
@@ -25,6 +26,12 @@ from parsl.executors.execute_task import execute_task
 from parsl.serialize import serialize
 
 from parsl_monitor.node import NodeWatch, limits, node_state
+
+OBSERVATION = "octopus-observation/1"
+"""First item of a result that is ours; another number means other fields."""
+
+MAX_DESCRIPTION = 8_192
+"""Characters of an exception's message, and of its traceback, as described on the worker."""
 
 TAG = "octopus"
 """First item of the messages that are ours in Parsl's monitoring channel."""
@@ -68,16 +75,26 @@ class Observation(NamedTuple):
     usage: dict[str, Any]
     post_mortem: dict[str, Any] | None
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Parsl serializes results with dill, in Python: 65 µs for this as it is, 19 µs for bytes made by pickle, in C.
-        return _observation, (pickle.dumps(tuple(self)),)
+    def packed(self) -> tuple[str, bytes]:
+        """As it travels: nothing that Parsl's result thread, which guards nothing, could fail to read.
+
+        Parsl serializes results with dill, in Python: 65 µs for the fields, 19 µs for bytes made by pickle, in C.
+        """
+        return OBSERVATION, pickle.dumps(tuple(self))
+
+    @classmethod
+    def unpacked(cls, result: Any) -> Observation:
+        """Read what ``packed`` made.
+
+        Raises:
+            ValueError: It is something else: the worker has another version of octopus-plugins.
+        """
+        if not (isinstance(result, tuple) and len(result) == 2 and result[0] == OBSERVATION):
+            raise ValueError("the worker's octopus-plugins is another version than the submit side's")
+        return cls(*pickle.loads(result[1]))
 
 
-def _observation(fields: bytes) -> Observation:
-    return Observation(*pickle.loads(fields))
-
-
-def execute(buffer: bytes, number: int, settings: tuple[str, str, float, float]) -> Observation:
+def execute(buffer: bytes, number: int, settings: tuple[str, str, float, float]) -> tuple[str, bytes]:
     """Run one task and observe it. Parsl's worker calls this by name.
 
     Args:
@@ -86,7 +103,7 @@ def execute(buffer: bytes, number: int, settings: tuple[str, str, float, float])
         settings: See Settings; a plain tuple, so that it travels as one.
 
     Returns:
-        The result or the exception, with what was seen.
+        The result or the exception, with what was seen: a packed Observation.
     """
     observer = _observer(Settings(*settings))
     before = resource.getrusage(resource.RUSAGE_SELF)
@@ -115,7 +132,23 @@ def execute(buffer: bytes, number: int, settings: tuple[str, str, float, float])
         "cpu_system": round(after.ru_stime - before.ru_stime, 6),
         "peak_rss": after.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
     }
-    return Observation(payload, observer.place, started, ended, usage, observer.post_mortem() if failed else None)
+    post_mortem = observer.post_mortem() if failed else None
+    if post_mortem is not None and isinstance(result, RemoteExceptionWrapper):
+        post_mortem["error"] = _described(result)
+    return Observation(payload, observer.place, started, ended, usage, post_mortem).packed()
+
+
+def _described(wrapper: RemoteExceptionWrapper) -> dict[str, Any]:
+    """An exception in words, for a submit side that lacks its class."""
+    kind, error = wrapper.e_type, wrapper.e_value
+    try:
+        return {
+            "mro": [f"{cls.__module__}.{cls.__qualname__}".removeprefix("builtins.") for cls in kind.__mro__[:-1]],
+            "message": str(error)[:MAX_DESCRIPTION],
+            "traceback": "".join(traceback.format_exception(kind, error, error.__traceback__))[-MAX_DESCRIPTION:],
+        }
+    except Exception:  # noqa: BLE001 - a hostile exception: its pickle is all there is then
+        return {}
 
 
 class _Observer:

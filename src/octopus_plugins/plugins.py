@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib.metadata
 import logging
+import math
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["WITHHOLD", "Plugins", "hookimpl", "load_plugins"]
 
 logger = logging.getLogger("octopus_plugins")
+
+LONGEST_DELAY = 7 * 24 * 3600.0
+"""Seconds that a plugin may make a retry wait."""
 
 _loaded: Plugins | None = None
 _loading = threading.Lock()
@@ -172,10 +176,13 @@ class Plugins:
         """
         for impl in self._impls("octopus_decision"):
             result = self._call_one(impl, {"failure": failure, "decision": decision})
-            if type(result) is type(decision) and result.action in {"retry", "terminate"}:
+            if type(result) is type(decision) and _is_sound(result):
                 decision = result
             elif result is not None:
-                remedy = "return a Decision whose action is 'retry' or 'terminate', or None"
+                remedy = (
+                    "return a Decision whose action is 'retry' or 'terminate', with a charge of at least 0"
+                    f" and a delay of 0 to {LONGEST_DELAY:,.0f} seconds, or None"
+                )
                 self._report_hook(impl, f"returned {result!r:.100}", remedy)
         return decision
 
@@ -230,6 +237,15 @@ class Plugins:
             return
         self._reported.add((plugin, hook))
         logger.warning("%s", message, exc_info=error if logger.isEnabledFor(logging.DEBUG) else None)
+
+
+def _is_sound(decision: Decision) -> bool:
+    # Comparisons with NaN are False. A negative charge would make retries endless.
+    return (
+        decision.action in {"retry", "terminate"}
+        and 0 <= decision.charge < math.inf
+        and 0 <= decision.delay <= LONGEST_DELAY
+    )
 
 
 def _describe(error: BaseException) -> str:

@@ -103,7 +103,9 @@ class Run(Event, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def id(self) -> str:
-        return f"{self.run_id}/run/{self.state}"
+        # A run may get more executors: what it then says is new.
+        more = f"/{len(self.pools)}" if self.pools else ""
+        return f"{self.run_id}/run/{self.state}{more}"
 
     @property
     def key(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -154,7 +155,17 @@ def test_octopus_decision_changes_a_decision_one_after_the_other(plugins: Plugin
     assert plugins.change(FAILURE, DECISION) == msgspec.structs.replace(DECISION, delay=2.0)
 
 
-@pytest.mark.parametrize("wrong", ["terminate", FAILURE, msgspec.structs.replace(DECISION, action="explode")])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "terminate",
+        FAILURE,
+        msgspec.structs.replace(DECISION, action="explode"),
+        msgspec.structs.replace(DECISION, charge=-1.0),
+        msgspec.structs.replace(DECISION, charge=math.nan),
+        msgspec.structs.replace(DECISION, delay=math.inf),
+    ],
+)
 def test_a_mistaken_result_of_octopus_decision_is_reported_and_ignored(
     plugins: Plugins, caplog: pytest.LogCaptureFixture, wrong: Any
 ) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -67,3 +68,19 @@ def test_after_close_nothing_is_called() -> None:
     delays.close()
     assert not called.wait(0.3)
     assert len(delays) == 0
+
+
+@pytest.mark.parametrize("endless", [math.inf, math.nan])
+def test_a_delay_must_have_an_end(endless: float) -> None:
+    delays = Delays("test")
+    with pytest.raises(ValueError, match="delay"):
+        delays.call(endless, list)
+    delays.close()
+
+
+def test_a_very_long_delay_does_not_keep_the_others() -> None:
+    delays, done = Delays("test"), threading.Event()
+    delays.call(1e12, list)
+    delays.call(0.01, done.set)
+    assert done.wait(5)
+    delays.close()

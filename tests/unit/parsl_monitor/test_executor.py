@@ -28,6 +28,7 @@ class Plain:
         self.remote_monitoring_radio = None
         self.manager_selector: Any = None
         self.interchange_launch_cmd = ["interchange.py"]
+        self.enable_mpi_mode = False
         self._task_counter = 0
         self.sent: list[tuple[dict[str, Any], bytes, Future[Any]]] = []
         self.arrived = threading.Event()
@@ -75,9 +76,16 @@ def test_steering_never_reaches_parsl(executor: Observed) -> None:
     executor.submit(print, given)
     assert executor.specification == {"priority": 0}
     assert STEERING in given
+    assert executor.sent[0][0]["resource_spec"] == {"priority": 0}
     hosts, until = executor.sent[0][0][AVOID]
     assert hosts == ("node-a",)
     assert until > time.time()
+
+
+def test_the_front_of_the_queue_is_not_asked_of_an_executor_that_knows_no_priority(executor: Observed) -> None:
+    executor.enable_mpi_mode = True
+    executor.submit(print, {STEERING: Steering()})
+    assert "resource_spec" not in executor.sent[0][0]
 
 
 def test_one_task_s_steering_is_not_the_next_one_s(executor: Observed) -> None:
@@ -149,6 +157,26 @@ def test_a_result_that_cannot_be_read_fails_its_task_alone() -> None:
     _deliver(b"no pickle of Parsl's", attempt, outer)
     assert "cannot be read on the submit side" in str(outer.exception(timeout=0))
     assert attempt.exception is outer.exception(timeout=0)
+
+
+@pytest.mark.parametrize("packed", [("octopus-observation/0", b""), 7, None, ("octopus-observation/1", b"no pickle")])
+def test_another_version_on_the_workers_fails_the_task_and_nothing_else(packed: object) -> None:
+    outer: Future[Any] = Future()
+    _deliver(packed, Attempt("small"), outer)
+    assert "cannot be read on the submit side" in str(outer.exception(timeout=0))
+
+
+def test_a_resubmission_that_is_refused_ends_the_task(executor: Observed, monkeypatch: pytest.MonkeyPatch) -> None:
+    executor._octopus_observe = True
+    future = executor.submit(print, {})
+    inner = executor.sent[0][2]
+
+    def refuse(self: Any, context: Any, buffer: Any) -> Any:
+        raise ConnectionError("the executor is in a bad state")
+
+    monkeypatch.setattr(Plain, "submit_payload", refuse)
+    inner.set_exception(ModuleNotFoundError("no", name="parsl_monitor"))
+    assert isinstance(future.exception(timeout=0), ConnectionError)
 
 
 def test_what_a_task_raised_is_noted_and_passed_on_as_parsl_has_it() -> None:

@@ -211,3 +211,19 @@ def test_a_report_names_the_executor_and_leaves_out_foreign_packages(
     assert set(report["packages"]) == {"parsl", "octopus-plugins"}
     assert report["overdue"] is False
     assert "numpy" in interchange._ready_managers[b"a"]["packages"]
+
+
+def test_tasks_that_were_passed_over_are_counted_once(
+    interchange: OctopusInterchange, manager: Callable[..., bytes], submit: Callable[..., None]
+) -> None:
+    manager("a")
+    manager("b")
+    for task in range(3):
+        submit(task, avoid=("node-a",))
+    for _ in range(5):
+        interchange.serving = b"a"
+        assert interchange.get_tasks(8) == []
+    assert interchange.pending_task_queue.choosy == 3
+    interchange.serving = b"b"
+    assert len(interchange.get_tasks(8)) == 3
+    assert interchange.pending_task_queue.choosy == 0

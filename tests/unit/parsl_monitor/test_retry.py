@@ -47,10 +47,9 @@ def placed(record: dict[str, Any]) -> dict[str, Any]:
     return {name: record[name] for name in ("executor", "resource_specification")}
 
 
-def test_a_first_failure_is_retried_at_the_front_of_the_queue(record: dict[str, Any]) -> None:
+def test_a_first_failure_is_retried_with_a_note_for_the_executor(record: dict[str, Any]) -> None:
     shared = record["resource_specification"]
     assert WrathRetryHandler()(ValueError("x"), record) == 1.0
-    assert record["resource_specification"]["priority"] == 0
     assert isinstance(record["resource_specification"][STEERING], Steering)
     assert shared == {}  # Parsl's default, which all tasks share
 
@@ -167,3 +166,11 @@ def test_a_bash_app_s_exit_is_decided_like_any_other(record: dict[str, Any]) -> 
     handler = WrathRetryHandler()
     assert handler(BashExitFailure("app", 7), record) == 1.0
     assert record["executor"] == "small"
+
+
+def test_a_second_run_tells_the_handler_of_its_executors_anew(record: dict[str, Any]) -> None:
+    handler = WrathRetryHandler()
+    handler(ValueError("x"), record)
+    record["dfk"].run_id = "another"
+    handler(ValueError("x"), record)
+    assert handler._history.run("another").retries == record["dfk"].config.retries

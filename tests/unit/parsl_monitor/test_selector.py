@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import pickle
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +103,10 @@ def test_a_denylist_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(OSError, match="file"):
         deny(tmp_path / "file" / "denylist.json", {"node-a": 1.0})
+
+
+def test_denials_of_several_threads_do_not_get_in_each_others_way(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        for written in [pool.submit(deny, tmp_path / "denied.json", {"node-a": 1.0}) for _ in range(400)]:
+            written.result()
+    assert [path.name for path in tmp_path.iterdir()] == ["denied.json"]

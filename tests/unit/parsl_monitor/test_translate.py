@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from parsl.data_provider.files import File
 from parsl.executors import HighThroughputExecutor, ThreadPoolExecutor
 from parsl.launchers import SimpleLauncher
 from parsl.providers import LocalProvider, SlurmProvider
@@ -153,3 +154,16 @@ def test_a_start_that_was_told_is_not_told_again() -> None:
     assert [event.state for event in worker_events(SUBJECT, attempt)] == ["running_ended"]
     attempt.announced = False
     assert [event.state for event in worker_events(SUBJECT, attempt)] == ["running", "running_ended"]
+
+
+def test_standard_error_on_a_remote_host_has_no_tail_here() -> None:
+    assert stderr_tail(File("https://example.org/err.txt")) is None
+
+
+def test_an_exception_whose_class_is_missing_here_is_told_as_its_worker_described_it() -> None:
+    described = {"mro": ["site.LicenceError", "Exception"], "message": "no seat", "traceback": "Traceback: no seat"}
+    attempt = Attempt("small", post_mortem={"error": described}, unreadable=True)
+    failure = failure_event(Try("run", "1", 0), ModuleNotFoundError("No module named 'site'"), attempt, 1.0)
+    assert (failure.exception.type, failure.exception.message) == ("site.LicenceError", "no seat")
+    assert [cause.type for cause in failure.causes] == ["ModuleNotFoundError"]
+    assert failure.traceback == "Traceback: no seat"

@@ -39,7 +39,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[dict[str
 
 
 def execute(function: Callable[..., Any], *args: Any, settings: Any = QUIET) -> Observation:
-    return worker.execute(pack_apply_message(function, args, {}), 11, settings)
+    return Observation.unpacked(worker.execute(pack_apply_message(function, args, {}), 11, settings))
 
 
 def outcome(observation: Observation) -> Any:
@@ -68,7 +68,7 @@ def test_an_exception_comes_back_with_its_traceback_and_a_post_mortem() -> None:
     assert isinstance(error, KeyError) and error.args == ("gone",)
     assert error.__traceback__ is not None
     assert observation.post_mortem is not None
-    assert set(observation.post_mortem) == {"versions", "limits", "node", "usage"}
+    assert set(observation.post_mortem) == {"versions", "limits", "node", "usage", "error"}
 
 
 def test_a_result_that_cannot_be_sent_is_the_task_s_failure() -> None:
@@ -153,3 +153,16 @@ def test_a_forked_child_is_a_worker_of_its_own(sent: Callable[[], list[dict[str,
 def test_outside_of_a_worker_pool_a_task_runs_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(channel, "result_queue", None)
     assert outcome(execute(lambda: "well")) == "well"
+
+
+def test_what_travels_is_builtins_only() -> None:
+    kind, fields = worker.execute(pack_apply_message(int, (), {}), 1, QUIET)
+    assert (type(kind), type(fields)) == (str, bytes)
+
+
+def test_an_exception_is_described_for_a_submit_side_that_lacks_its_class() -> None:
+    post_mortem = execute(lambda: {}["absent"]).post_mortem
+    assert post_mortem is not None
+    assert post_mortem["error"]["mro"] == ["KeyError", "LookupError", "Exception", "BaseException"]
+    assert post_mortem["error"]["message"] == "'absent'"
+    assert "absent" in post_mortem["error"]["traceback"]
