@@ -78,7 +78,7 @@ class OctopusConfig(BaseModel):
         ssl_ca_location: File of CA certificates; default: the system's.
         ssl_certificate_location: Client certificate for mTLS.
         ssl_key_location: Client key for mTLS.
-        spool_dir: Directory of the on-disk spool.
+        spool_dir: Directory of the on-disk spool; absolute and without symbolic links from here on.
         spool_max_bytes: Most that the spool of one process may take on disk.
         sample_queue_bytes: Most memory for samples that wait; the oldest are dropped.
         in_flight_bytes: Most bytes handed to the Kafka client and not yet acknowledged.
@@ -100,7 +100,7 @@ class OctopusConfig(BaseModel):
     ssl_ca_location: str | None = None
     ssl_certificate_location: str | None = None
     ssl_key_location: str | None = None
-    spool_dir: Path = Field(default_factory=lambda: state_home() / "spool")
+    spool_dir: Path = Field(default_factory=lambda: state_home() / "spool", validate_default=True)
     spool_max_bytes: int = Field(default=1024 * 1024 * 1024, ge=1024 * 1024)
     sample_queue_bytes: int = Field(default=8 * 1024 * 1024, ge=64 * 1024)
     in_flight_bytes: int = Field(default=8 * 1024 * 1024, ge=64 * 1024)
@@ -125,6 +125,15 @@ class OctopusConfig(BaseModel):
             if not host or not port.isdigit() or not 0 < int(port) < 65536:
                 raise ValueError(f"{server.strip()!r} is not host:port")
         return value
+
+    @field_validator("spool_dir")
+    @classmethod
+    def _fix_spool_dir(cls, value: Path) -> Path:
+        # Sessions are found again, and emitters shared, by this path: neither chdir nor a moved link may change it.
+        try:
+            return value.resolve()
+        except (OSError, RuntimeError) as error:  # the working directory is gone, or links go round in circles
+            raise ValueError(f"{str(value)!r} cannot be resolved ({error}); give an absolute path") from error
 
     @classmethod
     def load(cls, *, path: str | os.PathLike[str] | None = None, **settings: Any) -> OctopusConfig:

@@ -15,7 +15,7 @@ from confluent_kafka import Producer as KafkaProducer
 
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.events import Decision, Heartbeat, ResourceSample, Task, Topic, Usage, encode
-from octopus_plugins.fabric import Emitter, Producer, Reader, ensure_topics, existing_topics, topic_name
+from octopus_plugins.fabric import Emitter, Producer, Reader, ensure_topics, existing_topics, orphans, topic_name
 from octopus_plugins.local.embedded import EmbeddedBroker
 
 
@@ -223,6 +223,54 @@ def test_emitters_with_equal_configurations_share_one_producer(config: OctopusCo
     assert second.counts.emitted == 2
     second.close(20)
     assert [event.key for event in Reader(config, Topic.task_metrics)] == ["run/1", "run/2"]
+
+
+def test_what_is_emitted_after_the_close_is_dropped_and_said_once(
+    config: OctopusConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    emitter = Emitter(config)
+    emitter.emit(task(1))
+    emitter.close(20)
+    emitter.emit(task(2), Heartbeat(run_id="run", time=1.0, host="node"))
+    emitter.emit(task(3))
+    counts = emitter.counts
+    assert (counts.emitted, counts.delivered, counts.spooled, counts.dropped) == (4, 1, 0, 3)
+    assert sum("after the close" in each.getMessage() for each in caplog.records) == 1
+    assert emitter.flush(0), "nothing waits"
+    assert list(config.spool_dir.iterdir()) == []
+    assert [event.key for event in Reader(config, Topic.task_metrics)] == ["run/1"]
+
+
+def test_an_emitter_that_is_closed_before_its_first_event_makes_no_session(config: OctopusConfig) -> None:
+    emitter = Emitter(config)
+    emitter.close(1)
+    emitter.emit(task(1))
+    assert (emitter.counts.emitted, emitter.counts.dropped) == (1, 1)
+    assert not config.spool_dir.exists()
+
+
+def test_what_is_emitted_while_it_closes_is_delivered_spooled_or_dropped(
+    make_config: Callable[..., OctopusConfig],
+) -> None:
+    config = make_config("127.0.0.1:9", connect_timeout=1)
+    emitter = Emitter(config)
+    emitter.emit(task(0))
+    done = threading.Event()
+
+    def emit() -> None:
+        while not done.is_set():
+            emitter.emit(task(1), Heartbeat(run_id="run", time=1.0, host="node"))
+
+    thread = threading.Thread(target=emit)
+    thread.start()
+    try:
+        emitter.close(0.5)
+    finally:
+        done.set()
+        thread.join(10)
+    counts = emitter.counts
+    (left,) = orphans(config)
+    assert left.count() + counts.dropped == counts.emitted
 
 
 def test_a_forked_child_emits_too(config: OctopusConfig, emitter: Emitter) -> None:

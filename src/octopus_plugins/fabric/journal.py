@@ -32,9 +32,19 @@ log = logging.getLogger("octopus_plugins")
 SEGMENT_BYTES = 4 * 1024 * 1024
 _ACKED_EVERY = 0.1  # seconds between two writes of the acknowledged position
 
-# POSIX locks do not lock out their own process, so that the sessions of this one are known by name.
-_owned: set[Path] = set()
-os.register_at_fork(after_in_child=_owned.clear)
+# POSIX locks do not lock out their own process, which even loses one by closing any descriptor of the file. So the
+# lock files of this process are known, by device and inode: a path can be spelt in many ways.
+_owned: set[tuple[int, int]] = set()
+_owning = threading.Lock()
+
+
+def _own_nothing() -> None:
+    global _owning  # noqa: PLW0603  another thread may have held it when the process was forked
+    _owning = threading.Lock()
+    _owned.clear()
+
+
+os.register_at_fork(after_in_child=_own_nothing)
 
 
 class Journal:
@@ -73,7 +83,7 @@ class Journal:
         self._appended = self._acknowledged = 0
         self._write_file = self._read_file = -1
         self._read_segment = 0
-        _owned.add(directory)
+        _owned.add(_inode(os.fstat(lock)))
 
     @classmethod
     def create(cls, spool_dir: Path, description: dict[str, str | int | float], *, max_bytes: int) -> Journal:
@@ -101,13 +111,13 @@ class Journal:
                 json.dump(description, file)
             # Written now, so that it can be rewritten when the disk is full.
             acked.write(Position(0, 0))
-            _owned.add(spool_dir / name)
+            with _owning:
+                _owned.add(_inode(os.fstat(lock)))
             draft.rename(spool_dir / name)
         except OSError:
             # A full disk is tried again and again: what is opened here must not pile up.
             if lock >= 0:
-                os.close(lock)
-            _owned.discard(spool_dir / name)
+                _release(lock)
             shutil.rmtree(draft, ignore_errors=True)
             raise
         finally:
@@ -121,23 +131,25 @@ class Journal:
         Raises:
             OSError: The directory cannot be read.
         """
-        if directory in _owned:
-            return None
-        try:
-            lock = os.open(directory / "lock", os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return None
-        try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever had the lock before may have delivered all of it and deleted the directory.
-            if os.fstat(lock).st_ino != (directory / "lock").stat().st_ino:
-                raise FileNotFoundError(errno.ENOENT, "the session is gone", str(directory))
-            return cls(directory, lock, max_bytes=0)
-        except OSError as error:
-            os.close(lock)
-            if error.errno in {errno.EACCES, errno.EAGAIN, errno.ENOENT}:
+        path = directory / "lock"
+        with _owning:
+            try:
+                if _inode(path.stat()) in _owned:
+                    return None
+                lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            except FileNotFoundError:
                 return None
-            raise
+            try:
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Whoever had the lock before may have delivered all of it and deleted the directory.
+                if _inode(os.fstat(lock)) != _inode(path.stat()):
+                    raise FileNotFoundError(errno.ENOENT, "the session is gone", str(directory))
+                return cls(directory, lock, max_bytes=0)
+            except OSError as error:
+                os.close(lock)
+                if error.errno in {errno.EACCES, errno.EAGAIN, errno.ENOENT}:
+                    return None
+                raise
 
     @property
     def unread_bytes(self) -> int:
@@ -263,12 +275,14 @@ class Journal:
         """
         with contextlib.suppress(OSError):
             self._acked_file.close()
-        for descriptor in (self._write_file, self._read_file, self._lock_file):
+        for descriptor in (self._write_file, self._read_file):
             if descriptor >= 0:
                 with contextlib.suppress(OSError):
                     os.close(descriptor)
+        if self._lock_file >= 0:
+            with contextlib.suppress(OSError):
+                _release(self._lock_file)
         self._write_file = self._read_file = self._lock_file = -1
-        _owned.discard(self.directory)
 
     def _path(self, segment: int) -> Path:
         return self.directory / f"{segment:08}.log"
@@ -319,3 +333,14 @@ class Journal:
             size - offset,
             copy,
         )
+
+
+def _inode(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _release(lock: int) -> None:
+    # At once: a deleted file's inode can be that of the next session's lock as soon as it is closed.
+    with _owning:
+        _owned.discard(_inode(os.fstat(lock)))
+        os.close(lock)

@@ -62,7 +62,9 @@ class Producer:
         self._sender: Sender | None = None
         self._replays: Replays | None = None
         self._thread: threading.Thread | None = None
-        self._closed = False
+        self._closed = False  # close has begun
+        self._ended = False  # nothing is taken any more
+        self._late = False  # something came after that
 
     @classmethod
     def shared(cls, config: OctopusConfig) -> Producer:
@@ -106,21 +108,21 @@ class Producer:
         """Send records and samples: topic, key, value, and whether it is a record.
 
         Records that come together are written to the journal at once. Never raises, never waits for the network.
+        After ``close`` they are dropped, counted, and warned of once: nobody would send them.
         """
         try:
             records: list[Record] = []
+            samples: list[Record] = []
             emitted: list[str] = []
             for topic, key, value, is_record in items:
                 name = topic.value
                 item = Record(name, key.encode("utf-8", "replace"), value)
                 emitted.append(name)
-                if is_record:
-                    records.append(item)
-                else:
-                    self._drop(self._samples.put(item))
+                (records if is_record else samples).append(item)
             self._tally.add("emitted", emitted)
-            if records:
-                self._keep(records)
+            if not self._keep(records, samples):
+                self._refuse(records + samples)
+                return
             if self._sender is None:
                 self._start()
             if self._sender is not None:
@@ -155,24 +157,43 @@ class Producer:
         if started:
             self._flush(timeout, min(timeout, _AWAY_CLOSE_SECONDS))
             self._stop(deadline)
-        counts = self.counts
-        unsent = list(self._overflow.drain()) + list(self._samples.drain())
-        self._drop(unsent)
         with self._lock:
+            self._ended = True
+            counts = self.counts
             journal, self._journal = self._journal, None
+        self._drop(self._overflow.drain() + self._samples.drain())
         kept = journal is not None and not journal.close()
         if started or counts.emitted:
             self._report(kept, counts.spooled)
 
-    def _keep(self, records: list[Record]) -> None:
-        """Write records to the journal, or to memory where the disk does not take them."""
+    def _keep(self, records: list[Record], samples: list[Record]) -> bool:
+        """Write records to the journal, or to memory where the disk does not take them, and samples to memory.
+
+        Returns:
+            False after ``close``; nothing is kept then.
+        """
         data = b"".join(map(encode_frame, records))
         with self._lock:
+            if self._ended:
+                return False
+            for sample in samples:
+                self._drop(self._samples.put(sample))
             # While older ones wait in memory the new ones line up behind them.
-            if not self._overflow and self._append(data, len(records)):
-                return
-        for record in records:
-            self._drop(self._overflow.put(record, 0 if record.topic in _IMPORTANT else 1))
+            if records and (self._overflow or not self._append(data, len(records))):
+                for record in records:
+                    self._drop(self._overflow.put(record, 0 if record.topic in _IMPORTANT else 1))
+            return True
+
+    def _refuse(self, late: list[Record]) -> None:
+        self._drop(late)
+        with self._lock:
+            first, self._late = not self._late, True
+        if first:
+            log.warning(
+                "events for %s were emitted after the close: they and all further ones are dropped and counted;"
+                " close the emitter last, or make a new one",
+                self._config.namespace,
+            )
 
     def _append(self, data: bytes, count: int) -> bool:
         now = time.monotonic()

@@ -52,7 +52,8 @@ class Host:
     Attributes:
         tally: How tasks fare on it.
         state: What its own last heartbeat said.
-        heartbeat: Unix time of its own last heartbeat; 0 for none.
+        heartbeat: Unix time of its own last heartbeat by its own clock; 0 for none.
+        heard: The same by the submit side's clock, as far as that is known: what tells whether it fell silent.
         period: Seconds between its own heartbeats, where it said so.
         manager_seen: When the framework last saw a worker pool on it; 0 for never.
         manager_lost: When the framework last lost or held back a worker pool on it; 0 for never.
@@ -65,6 +66,7 @@ class Host:
     tally: Tally = field(default_factory=Tally)
     state: str = "up"
     heartbeat: float = 0.0
+    heard: float = 0.0
     period: float | None = None
     manager_seen: float = 0.0
     manager_lost: float = 0.0
@@ -73,10 +75,14 @@ class Host:
     oom_time: float = 0.0
     faulty_tasks: set[tuple[str, str]] = field(default_factory=set)
 
-    def observe_heartbeat(self, event: Heartbeat) -> None:
+    def observe_heartbeat(self, event: Heartbeat, now: float) -> None:
         """Take in a sign of life, of the node itself or of a worker pool on it.
 
         A lost worker pool is not a lost node: only the node's own heartbeats tell how the node is.
+
+        Args:
+            event: The heartbeat.
+            now: Latest Unix time that the run's submit side told before; 0 for none. The node's clock may be slow.
         """
         if event.component == "manager":
             if event.state == "up":
@@ -84,6 +90,8 @@ class Host:
             else:
                 self.manager_lost = max(self.manager_lost, event.time)
         elif event.time >= self.heartbeat:
+            if event.time > self.heartbeat:  # a second copy is no new sign of life
+                self.heard = max(self.heard, event.time, now)
             self.heartbeat, self.state = event.time, event.state
             self.period = event.period or self.period
         if event.node is not None:
@@ -116,6 +124,6 @@ class Host:
         A node that was never heard counts as up, since most frameworks say nothing of nodes. After a lost worker pool
         it counts again when it or a pool on it is next heard.
         """
-        if self.state != "up" or self.manager_lost > max(self.heartbeat, self.manager_seen):
+        if self.state != "up" or self.manager_lost > max(self.heard, self.manager_seen):
             return False
-        return self.period is None or time - self.heartbeat <= max(MISSED * self.period, MINIMUM_SILENCE)
+        return self.period is None or time - self.heard <= max(MISSED * self.period, MINIMUM_SILENCE)

@@ -21,6 +21,9 @@ MAX_SIGNATURES = 16
 FINAL_STATES = frozenset({"exec_done", "memo_done", "failed", "dep_fail"})
 """Parsl's states after which a task is not heard of again."""
 
+WORKER_STATES = frozenset({"running", "running_ended"})
+"""States whose time is told by the worker's clock; all others are told by the submit side's."""
+
 NODE_FAULTS = frozenset(
     category.value
     for category in (
@@ -68,6 +71,9 @@ class History:
     def observe(self, event: Event) -> None:
         """Take in an event. A second copy of a failure or decision changes nothing; never raises."""
         try:
+            if _told_by_submit_side(event):
+                run = self._runs.ensure(event.run_id)
+                run.now = max(run.now, event.time)
             if isinstance(event, Task):
                 self._observe_task(event)
             elif isinstance(event, Heartbeat):
@@ -168,7 +174,8 @@ class History:
         block.state = state
 
     def _observe_heartbeat(self, event: Heartbeat) -> None:
-        self._hosts.ensure(event.host).observe_heartbeat(event)
+        run = self._runs.get(event.run_id)
+        self._hosts.ensure(event.host).observe_heartbeat(event, run.now if run else 0.0)
         for worker in event.workers:
             if not worker.alive:
                 self._dead_workers.put((event.host, worker.pid), worker)
@@ -257,6 +264,14 @@ class History:
         self._denied = {name: end for name, end in self._denied.items() if end > time}
         if len(self._denied) < MAX_HOSTS:
             self._denied[host] = max(until, self._denied.get(host, 0.0))
+
+
+def _told_by_submit_side(event: Event) -> bool:
+    if isinstance(event, Heartbeat):
+        return event.component == "manager"
+    if isinstance(event, Task):
+        return event.state not in WORKER_STATES
+    return isinstance(event, (Failure, Decision, Block, Run))
 
 
 def _fault(failure: Failure, categorization: Categorization) -> tuple[str, str, str]:

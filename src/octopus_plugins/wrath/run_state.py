@@ -49,6 +49,7 @@ class RunState:
     """A run.
 
     Attributes:
+        now: Latest Unix time that its submit side told; 0 for none.
         retries: The framework's number of retries per task; None for no limit.
         pools: Its executors by label.
         versions: Versions on the submit side.
@@ -58,6 +59,7 @@ class RunState:
         blocks: Scheduler jobs by (executor, block).
     """
 
+    now: float = 0.0
     retries: int | None = None
     pools: dict[str, Pool] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from octopus_plugins.wrath.case import Case
+from octopus_plugins.wrath.policy import Policy
 from octopus_plugins.wrath.signatures import signature
 
 
@@ -106,4 +108,30 @@ def _budget(case: Case) -> Stop | None:
     return None
 
 
-_CHECKS: tuple[Callable[[Case], Stop | None], ...] = (_not_resolvable, _confirmed, _budget, _attempts, _run_failures)
+def _tries(case: Case) -> Stop | None:
+    """The limits above count what is remembered; this one holds also for a task that the history forgot."""
+    tried = case.failure.try_id
+    retries = case.run.retries if case.run else None
+    if tried <= 0 or tried < _most_retries(case.policy, retries):
+        return None
+    return Stop("run.tries", f"it was tried {tried + 1} times, more often than the limits allow")
+
+
+def _most_retries(policy: Policy, retries: int | None) -> float:
+    """No fewer retries of one task than the budget and the categories' limits allow together; may be infinite."""
+    entries = [entry for entry in policy.categories.values() if entry.action == "retry"]
+    free = sum(entry.maximum_attempts for entry in entries if entry.charge == 0)
+    charged = [entry for entry in entries if entry.charge > 0]
+    if retries is not None:
+        return free + retries / min((entry.charge for entry in charged), default=1.0)
+    return free + sum(entry.maximum_attempts or math.inf for entry in charged)
+
+
+_CHECKS: tuple[Callable[[Case], Stop | None], ...] = (
+    _not_resolvable,
+    _confirmed,
+    _budget,
+    _attempts,
+    _run_failures,
+    _tries,
+)

@@ -83,3 +83,33 @@ def test_equal_configurations_are_one_key() -> None:
     first = OctopusConfig.load(sasl_password="secret", sasl_username="me")
     second = OctopusConfig.load(sasl_password="secret", sasl_username="me")
     assert len({first, second}) == 1
+
+
+def test_neither_another_working_directory_nor_a_moved_link_moves_the_spool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to("disk")
+    monkeypatch.chdir(tmp_path)
+    relative = OctopusConfig.load(spool_dir="new/spool")
+    linked = OctopusConfig.load(spool_dir=tmp_path / "link" / "spool")
+    monkeypatch.chdir("/")
+    (tmp_path / "link").unlink()
+    assert relative.spool_dir == tmp_path.resolve() / "new" / "spool"
+    assert linked.spool_dir == tmp_path.resolve() / "disk" / "spool"
+    assert linked == OctopusConfig.load(spool_dir=tmp_path / "disk" / "spool")
+
+
+def test_the_default_spool_does_not_move_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", "here")
+    assert OctopusConfig().spool_dir == tmp_path.resolve() / "here" / "octopus" / "spool"
+
+
+def test_a_spool_relative_to_a_directory_that_is_gone_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(ConfigError, match=r"spool_dir.*give an absolute path"):
+        OctopusConfig.load(spool_dir="spool")

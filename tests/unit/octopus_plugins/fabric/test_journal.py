@@ -7,6 +7,8 @@ import os
 import stat
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,14 @@ def reopen(journal: Journal) -> Journal:
     again = Journal.claim(journal.directory)
     assert again is not None
     return again
+
+
+def another_process_claims(directory: Path) -> bool:
+    code = "import sys; from pathlib import Path; from octopus_plugins.fabric.journal import Journal; "
+    code += "sys.exit(3 if Journal.claim(Path(sys.argv[1])) is not None else 4)"
+    status = subprocess.run([sys.executable, "-c", code, str(directory)], check=False).returncode
+    assert status in {3, 4}
+    return status == 3
 
 
 def test_what_is_appended_is_taken_in_order_over_many_segments(tmp_path: Path) -> None:
@@ -149,12 +159,48 @@ def test_a_living_session_is_nobody_elses(tmp_path: Path) -> None:
     journal = create(tmp_path)
     assert write(journal, record(1))
     assert Journal.claim(journal.directory) is None
-    code = "import sys; from pathlib import Path; from octopus_plugins.fabric.journal import Journal; "
-    code += "sys.exit(Journal.claim(Path(sys.argv[1])) is not None)"
-    command = [sys.executable, "-c", code, str(journal.directory)]
-    assert subprocess.run(command, check=False).returncode == 0, "its lock is held"
+    assert not another_process_claims(journal.directory), "its lock is held"
     journal.close()
-    assert subprocess.run(command, check=False).returncode == 1, "it was left behind"
+    assert another_process_claims(journal.directory), "it was left behind"
+
+
+def test_a_living_session_is_its_owners_by_whatever_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    created = create(tmp_path)
+    assert write(created, record(1))
+    (tmp_path / "link").symlink_to("spool")
+    monkeypatch.chdir(tmp_path)
+    for journal in (created, reopen(created)):
+        for spool in (Path("spool"), Path("link"), tmp_path / "link", tmp_path / "spool" / ".." / "spool"):
+            assert Journal.claim(spool / journal.directory.name) is None
+        assert not another_process_claims(journal.directory), "its lock is still held"
+    assert take_all(reopen(journal)) == [record(1)], "once let go it can be claimed again"
+
+
+def test_one_of_two_threads_claims_a_session(tmp_path: Path) -> None:
+    journal = create(tmp_path)
+    assert write(journal, record(1))
+    together = threading.Barrier(2)
+
+    def claim(directory: Path) -> Journal | None:
+        together.wait(10)
+        return Journal.claim(directory)
+
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(50):
+            journal.abandon()
+            (journal,) = (each for each in pool.map(claim, [journal.directory] * 2) if each is not None)
+    journal.abandon()
+
+
+def test_letting_go_twice_does_not_give_up_the_next_session(tmp_path: Path) -> None:
+    journals = []
+    for _ in range(20):  # a file system may give the new lock file the number of the deleted one
+        journal = create(tmp_path)
+        for each in journals:
+            each.abandon()
+        assert Journal.claim(journal.directory) is None
+        assert journal.close()
+        journals.append(journal)
 
 
 def test_files_are_for_their_owner_only(tmp_path: Path) -> None:

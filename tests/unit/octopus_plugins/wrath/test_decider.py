@@ -320,6 +320,58 @@ def test_lost_workers_use_up_no_retries_up_to_a_cap(fail, world):
     assert decisions[-1].rule == "worker_lost.maximum_attempts"
 
 
+def forgetful(retries):
+    """A history that forgets each task before its next try, as when very many fail in turn."""
+    history = History(maximum_tasks=1)
+    history.observe(Run(run_id="r", time=0.0, state="started", retries=retries))
+    return history
+
+
+def first_stop(history, failure, policy, *, up_to=1_000):
+    """The number of the first try that ends the task, and the decision; two tasks fail in turn."""
+    for number in range(up_to):
+        step(history, replace(failure, task_id="other"), policy)
+        decision = step(history, replace(failure, try_id=number), policy)
+        if decision.action == "terminate":
+            return number, decision
+    return None
+
+
+FREE = sum(entry.maximum_attempts for entry in Policy().categories.values() if entry.charge == 0)
+ALL = sum(entry.maximum_attempts for entry in Policy().categories.values() if entry.action == "retry")
+
+
+@pytest.mark.parametrize(("retries", "limit"), [(2, 2 + FREE), (None, ALL)])
+def test_a_task_that_the_history_forgot_still_ends(fail, retries, limit):
+    tries, decision = first_stop(forgetful(retries), fail(WorkerLost(0, "small-0"), host=None), Policy())
+    assert (tries, decision.rule) == (limit, "run.tries")
+    assert decision.reason.endswith(f"not retried: it was tried {limit + 1} times, more often than the limits allow")
+
+
+def test_a_task_whose_failures_a_plugin_charges_nothing_still_ends(fail, world):
+    there = world(retries=2)
+    policy = Policy(categories={Category.network_unreachable: CategoryPolicy(maximum_attempts=0)})
+    for number in range(2 + FREE + 1):
+        failure = fail(ConnectionError("refused"), try_id=number)
+        decision = decide(failure, there.history, policy)
+        assert decision.action == ("retry" if number < 2 + FREE else "terminate")
+        there.observe(failure, replace(decision, charge=0.0))
+    assert decision.rule == "run.tries"
+
+
+def test_small_charges_leave_room_for_as_many_tries(fail, world):
+    there = world(retries=40)
+    policy = Policy(categories={Category.network_unreachable: CategoryPolicy(maximum_attempts=0, charge=0.25)})
+    decisions = [step(there.history, fail(ConnectionError("refused"), try_id=n), policy) for n in range(161)]
+    assert {decision.action for decision in decisions[:-1]} == {"retry"}
+    assert (decisions[-1].action, decisions[-1].rule) == ("terminate", "run.retries")
+
+
+def test_a_category_without_limit_has_none_where_the_run_has_none(fail):
+    policy = Policy(categories={Category.network_unreachable: CategoryPolicy(maximum_attempts=0)})
+    assert first_stop(forgetful(None), fail(ConnectionError("refused")), policy) is None
+
+
 def test_a_task_that_ends_worker_after_worker_is_given_up(fail, world):
     there = world(nodes=6)
     rules = [step(there.history, fail(WorkerLost(0, f"small-{n}"), try_id=n, host=f"small-{n}")).rule for n in range(4)]

@@ -154,6 +154,63 @@ def test_heartbeats_tell_nodes_and_dead_workers():
     assert not host.is_up(72.0)
 
 
+def beat(time, **fields):
+    return Heartbeat(**({"run_id": "r", "host": "h", "time": time, "period": 10.0} | fields))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        Task(run_id="r", task_id="1", time=1_000.0, state="launched"),
+        Failure(run_id="r", task_id="1", time=1_000.0, exception=ExceptionInfo(type="KeyError")),
+        Decision(run_id="r", task_id="1", time=1_000.0, action="retry"),
+        Block(run_id="r", time=1_000.0, executor="small", block="0", state="RUNNING"),
+        Run(run_id="r", time=1_000.0, state="started"),
+        beat(1_000.0, host="other", component="manager"),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_a_node_whose_clock_is_slow_is_up_while_it_is_heard(told):
+    history = History()
+    history.observe(told)
+    history.observe(beat(910.0))
+    host = history.host("h")
+    assert host.is_up(1_030.0)
+    assert not host.is_up(1_031.0)  # and down once it falls silent
+    assert host.heartbeat == 910.0
+    history.observe(Task(run_id="r", task_id="2", time=1_100.0, state="launched"))
+    assert not host.is_up(1_100.0)
+    history.observe(beat(1_010.0))
+    assert host.is_up(1_100.0)
+
+
+def test_the_clocks_of_nodes_and_workers_tell_no_time_of_others():
+    history = History()
+    history.observe(Task(run_id="r", task_id="1", time=5_000.0, state="running"))
+    history.observe(Task(run_id="r", task_id="1", time=5_000.0, state="running_ended"))
+    history.observe(beat(5_000.0, host="fast"))
+    history.observe(Run(run_id="another", time=5_000.0, state="started"))
+    history.observe(beat(1_000.0))
+    assert not history.host("h").is_up(1_031.0)
+
+
+def test_a_second_copy_of_a_heartbeat_is_no_sign_of_life():
+    history = History()
+    history.observe(beat(1_000.0))
+    history.observe(Task(run_id="r", task_id="1", time=1_100.0, state="launched"))
+    history.observe(beat(1_000.0))
+    assert not history.host("h").is_up(1_100.0)
+
+
+def test_a_slow_node_counts_again_when_it_is_heard_after_a_lost_worker_pool():
+    history = History()
+    history.observe(beat(900.0))
+    history.observe(beat(1_000.0, component="manager", state="lost"))
+    assert not history.host("h").is_up(1_000.0)
+    history.observe(beat(910.0))
+    assert history.host("h").is_up(1_000.0)
+
+
 def test_a_lost_worker_pool_is_no_lost_node(fail):
     history = History()
     pool = Heartbeat(run_id="r", time=10.0, host="h", component="manager", executor="small")
