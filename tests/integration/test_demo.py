@@ -17,7 +17,13 @@ BIN = Path(sys.executable).parent
 def octopus(*arguments: str, cwd: Path, path: str | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, **({"PATH": path} if path is not None else {})}
     return subprocess.run(
-        [BIN / "octopus", *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=150, check=False
+        [BIN / "octopus", *arguments],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
     )
 
 

@@ -28,7 +28,7 @@ class Counts:
         delivered: Of those, acknowledged by the broker.
         spooled: Of those, waiting on disk now.
         replayed: Of earlier processes, acknowledged by the broker.
-        dropped: Given up for want of room: samples, or records that neither disk nor memory could take.
+        dropped: Given up: samples or records for which neither disk nor memory had room, or that came after the close.
         rejected: Refused by the broker for good; they stand in ``rejected.jsonl``.
         withheld: Kept back by a transform (a plugin).
         invalid: Could not be encoded.
