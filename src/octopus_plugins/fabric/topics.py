@@ -87,7 +87,7 @@ def unreachable(config: OctopusConfig, reason: str) -> str:
     remedy = (
         "`octopus broker up` starts one" if config.profile == "local" else "check bootstrap_servers and the network"
     )
-    return f"no Kafka broker answers at {config.servers} ({reason}); {remedy}, `octopus doctor` looks closer"
+    return f"no Kafka broker answers at {config.servers} ({reason}); {remedy}"
 
 
 def _admin(config: OctopusConfig) -> AdminClient:
