@@ -180,28 +180,12 @@ def test_a_worker_that_raises_what_cannot_be_read_back_costs_only_its_task(
 ) -> None:
     octopus = settings()
 
-    @python_app
-    def unreadable() -> Any:
-        class Late:
-            def __reduce__(self) -> Any:
-                return (__import__, ("octopus_module_of_nobody",))
-
-        return Late()
-
-    @python_app
-    def leave() -> None:
-        raise SystemExit(3)
-
-    @python_app
-    def unprintable() -> None:
-        class Mute(Exception):
-            def __str__(self) -> str:
-                raise RuntimeError("no words")
-
-        raise Mute
-
     def hostile() -> dict[str, Any]:
-        return workflow() | {"unreadable": unreadable(), "unprintable": unprintable(), "leave": leave()}
+        return workflow() | {
+            "unreadable": apps.unreadable(),
+            "unprintable": apps.unprintable(),
+            "leave": apps.leave(),
+        }
 
     config = configured(
         octopus, executor=executor("small", workers=2), policy={"categories": {"worker_lost": {"maximum_attempts": 2}}}

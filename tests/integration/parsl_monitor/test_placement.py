@@ -105,7 +105,8 @@ def test_a_task_that_needs_more_memory_goes_to_the_executor_that_has_it(told: An
     assert told.outcomes["memory"] == 3 << 30
     (decision,) = told.decisions("memory")
     assert (decision.category, decision.placement.executor) == ("memory_exhausted", "large")
-    assert [task.host for task in told.tasks("memory") if task.state == "running"] == ["small-1", "large-0"]
+    first, last = [task.host for task in told.tasks("memory") if task.state == "running"]
+    assert first in {"small-0", "small-1"} and last == "large-0"
 
 
 def test_a_delayed_retry_runs_after_its_delay(told: Any) -> None:

@@ -120,3 +120,28 @@ def use_module(name: str) -> str:
 @python_app
 def shout(bytes_of_message: int) -> None:
     raise ValueError("x" * bytes_of_message)
+
+
+@python_app
+def unreadable() -> Any:
+    """A result that only its worker can read."""
+
+    class Late:
+        def __reduce__(self) -> Any:
+            return (__import__, ("octopus_module_of_nobody",))
+
+    return Late()
+
+
+@python_app
+def leave() -> None:
+    raise SystemExit(3)
+
+
+@python_app
+def unprintable() -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    raise Mute
