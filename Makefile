@@ -8,10 +8,10 @@ UV_VERSION := 0.13.9
 UV := $(BIN)/uv
 SOURCES := src parsl_monitor globus_compute_hooks tests examples benchmarks docs
 
-.PHONY: help setup demo quick check test bench docs lock clean
+.PHONY: help setup demo quick check test bench resilience corpus docs lock clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(VENV)/.ready  ## make the virtual environment (other targets do it by themselves)
 
@@ -21,15 +21,15 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) …"
 	@$(PYTHON) -m venv $(VENV) || { echo "make: no venv module; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r constraints.txt
-	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r constraints.txt
+	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
 demo: setup  ## a real workflow that fails in several ways, recovers, and explains itself (OPTIONS=--keep leaves the broker up)
 	@$(BIN)/octopus demo $(OPTIONS)
 
 quick: setup  ## the fast tests, under 90 s
-	$(BIN)/pytest -q -m "not slow" tests/unit tests/contract tests/integration
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow" tests/unit tests/contract tests/integration
 
 check: setup  ## lint, format, types, contracts, generated docs
 	$(BIN)/ruff check $(SOURCES)
@@ -43,12 +43,19 @@ test: setup  ## check, then every test against the built wheel
 	rm -rf build/dist $(WHEEL_VENV)
 	$(UV) build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir build/dist .
 	$(UV) venv --quiet --python $(PYTHON) $(WHEEL_VENV)
-	$(UV) pip install --quiet --python $(WHEEL_VENV)/bin/python --require-hashes -r constraints.txt
-	$(UV) pip install --quiet --python $(WHEEL_VENV)/bin/python --no-deps build/dist/*.whl
-	cd tests && OCTOPUS_TEST_WHEEL=1 PATH="$(abspath $(WHEEL_VENV))/bin:$$PATH" $(abspath $(WHEEL_VENV))/bin/pytest $(PYTEST_OPTIONS) -c ../pyproject.toml --rootdir .. .
+	$(UV) pip install --quiet --compile-bytecode --python $(WHEEL_VENV)/bin/python --require-hashes -r constraints.txt
+	$(UV) pip install --quiet --compile-bytecode --python $(WHEEL_VENV)/bin/python --no-deps build/dist/*.whl
+	cd tests && OCTOPUS_TEST_WHEEL=1 PATH="$(abspath $(WHEEL_VENV))/bin:$$PATH" $(abspath $(WHEEL_VENV))/bin/pytest -n 2 --dist loadfile $(PYTEST_OPTIONS) -c ../pyproject.toml --rootdir .. .
 
 bench: setup  ## the figures of the README, as ratios within one run
 	$(BIN)/python benchmarks/run.py $(OPTIONS)
+
+resilience: setup  ## recovery from injected faults against stock Parsl, about 45 minutes (OPTIONS="--seeds 1 --scenarios memory")
+	$(BIN)/python -m benchmarks.resilience.run $(OPTIONS)
+
+corpus: setup  ## make the labelled failures anew by running them, and evaluate the rules on them
+	$(BIN)/python -m benchmarks.corpus.make
+	$(BIN)/python -m benchmarks.corpus.evaluate --write-docs
 
 docs: setup  ## regenerate docs/schema and docs/categories.md
 	$(BIN)/python docs/generate.py

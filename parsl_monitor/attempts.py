@@ -7,6 +7,7 @@ task's state ``launched``: so the submission a thread made last is the one that 
 from __future__ import annotations
 
 import threading
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,11 @@ class Attempt:
         unreadable: Whether its result or exception could not be read on the submit side.
         announced: Whether the event ``running`` was emitted.
         settled: Whether all that its worker reported was emitted.
+        outer: The future that Parsl holds; whoever settles it first has the last word on the try.
+        launched: When it was handed to the executor, Unix seconds.
+        app: Name of the app, once ``launched`` was reported.
+        walltime: Seconds that the task may run, where its app says so.
+        record: Parsl's own record of the task, once Parsl waits for the try.
     """
 
     executor: str
@@ -44,6 +50,11 @@ class Attempt:
     unreadable: bool = False
     announced: bool = False
     settled: bool = False
+    outer: Future[Any] | None = None
+    launched: float | None = None
+    app: str | None = None
+    walltime: float | None = None
+    record: Any = None
 
 
 class Attempts:
@@ -74,7 +85,7 @@ class Attempts:
                 self._by_number.pop((attempt.executor, attempt.number), None)
             attempt.number = None
 
-    def claim(self, task_id: str, try_id: int, executor: str) -> Attempt | None:
+    def claim(self, task_id: str, try_id: int, executor: str, app: str | None = None) -> Attempt | None:
         """The attempt that this thread just made is the one of this task and try.
 
         None where the executor makes no attempts; one that another executor made and could not submit is dropped.
@@ -84,7 +95,7 @@ class Attempts:
         if attempt is None or attempt.executor != executor:
             return None
         with self._lock:
-            attempt.task_id, attempt.try_id = task_id, try_id
+            attempt.task_id, attempt.try_id, attempt.app = task_id, try_id, app
             self._by_task[task_id] = attempt
         return attempt
 
@@ -95,6 +106,11 @@ class Attempts:
     def of_number(self, executor: str, number: int) -> Attempt | None:
         """The attempt that an executor knows by this number, while it is under way."""
         return self._by_number.get((executor, number))
+
+    def outstanding(self) -> list[Attempt]:
+        """The attempts of all tasks whose try is not over, those that wait for their delay included."""
+        with self._lock:
+            return list(self._by_task.values())
 
     def close(self, task_id: str) -> None:
         """The task's try is over."""

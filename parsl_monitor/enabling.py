@@ -29,8 +29,12 @@ def enable(
     policy: str | os.PathLike[str] | Mapping[str, Any] | Policy | None = None,
     ladder: Sequence[str] | None = None,
     mode: str | None = None,
+    decider: str = "workflow",
+    deadline: float = 0.5,
+    listen: bool = True,
     sample_period: float = 1.0,
     heartbeat_period: float = 10.0,
+    revive: bool = True,
 ) -> Config:
     """Turn Octopus on for a configuration, before it is loaded.
 
@@ -44,8 +48,12 @@ def enable(
         policy: See WrathRetryHandler.
         ladder: See WrathRetryHandler.
         mode: See WrathRetryHandler.
+        decider: See WrathRetryHandler.
+        deadline: See WrathRetryHandler.
+        listen: See OctopusMonitoringHub.
         sample_period: Seconds between resource samples of a running task; 0 takes none.
         heartbeat_period: Seconds between heartbeats of a node; 0 sends none.
+        revive: Whether blocks that died are replaced while tasks wait; see OctopusHighThroughputExecutor.
 
     Returns:
         The same configuration.
@@ -60,22 +68,26 @@ def enable(
     # All that can be refused comes first, so that a refusal leaves the configuration as it was.
     hub, handler = config.monitoring, config.retry_handler
     if hub is None:
-        hub = OctopusMonitoringHub(octopus=octopus)
+        hub = OctopusMonitoringHub(octopus=octopus, listen=listen)
     elif not isinstance(hub, OctopusMonitoringHub):
         raise ConfigError(
             "the configuration has a MonitoringHub already; put OctopusMonitoringHub in its place, with"
             " logging_endpoint= to keep Parsl's own database as well"
         )
     if not isinstance(handler, WrathRetryHandler):
-        handler = WrathRetryHandler(policy, ladder=ladder, mode=mode, retry_handler=handler)
+        handler = WrathRetryHandler(
+            policy, ladder=ladder, mode=mode, retry_handler=handler, decider=decider, deadline=deadline
+        )
     radio = OctopusRadio(sample_period=sample_period, heartbeat_period=heartbeat_period)
     before: dict[str, Any] = {"monitoring": config.monitoring, "retry_handler": config.retry_handler, "executors": []}
     config.monitoring, config.retry_handler = hub, handler
     for executor in config.executors:
         if isinstance(executor, HighThroughputExecutor) and not isinstance(executor, ObservedExecutor):
-            before["executors"].append((executor, type(executor), executor.remote_monitoring_radio))
+            before["executors"].append(
+                (executor, type(executor), executor.remote_monitoring_radio, executor.block_error_handler)
+            )
             # The instance stays the user's own, with all it was given: only its class learns to observe.
-            executor.__class__ = _observed(type(executor))
+            executor.__class__ = _observed(type(executor), revive)
             if type(executor.remote_monitoring_radio) is HTEXRadio:
                 executor.remote_monitoring_radio = radio
     setattr(config, _ADDED, before)
@@ -96,12 +108,13 @@ def disable(config: Config) -> Config:
         return config
     config.monitoring = before["monitoring"]
     config.retry_handler = before["retry_handler"]
-    for executor, cls, radio in before["executors"]:
+    for executor, cls, radio, block_error_handler in before["executors"]:
         executor.__class__ = cls
         executor.remote_monitoring_radio = radio
+        executor.block_error_handler = block_error_handler
     delattr(config, _ADDED)
     return config
 
 
-def _observed(cls: type) -> type:
-    return type(f"Octopus{cls.__name__}", (ObservedExecutor, cls), {"__module__": __name__})
+def _observed(cls: type, revive: bool) -> type:
+    return type(f"Octopus{cls.__name__}", (ObservedExecutor, cls), {"__module__": __name__, "revive": revive})

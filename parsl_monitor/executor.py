@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -16,22 +15,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from parsl import curvezmq
-from parsl.app.errors import RemoteExceptionWrapper
 from parsl.executors import HighThroughputExecutor
-from parsl.executors.high_throughput.executor import DEFAULT_INTERCHANGE_LAUNCH_CMD
+from parsl.executors.high_throughput.executor import DEFAULT_INTERCHANGE_LAUNCH_CMD, DEFAULT_LAUNCH_CMD
+from parsl.jobs.error_handlers import simple_error_handler
 from parsl.monitoring.radios.multiprocessing import MultiprocessingQueueRadioSender
-from parsl.serialize import deserialize, pack_apply_message
-from parsl.serialize.errors import DeserializationError
+from parsl.serialize import pack_apply_message
 
 from parsl_monitor import interchange as octopus_interchange
 from parsl_monitor.attempts import Attempt
 from parsl_monitor.delays import Delays
+from parsl_monitor.observation import Settings
+from parsl_monitor.outcome import TryFuture, copy, deliver, errors_to
+from parsl_monitor.pool import launch_command, passes_through
 from parsl_monitor.radio import OctopusRadio
 from parsl_monitor.receiver import Receiver
-from parsl_monitor.selector import OctopusManagerSelector, deny
-from parsl_monitor.worker import Observation, Settings
+from parsl_monitor.revival import Revival
+from parsl_monitor.selector import HostStanding, OctopusManagerSelector, publish
 
 if TYPE_CHECKING:
+    from octopus_plugins.wrath.standing import Standing
     from parsl_monitor.hub import OctopusMonitoringHub
 
 logger = logging.getLogger("octopus_plugins")
@@ -57,10 +59,28 @@ class Steering:
     Attributes:
         delay: Seconds to wait first.
         avoid_hosts: Nodes that must not get it while there is another one.
+        prefer_hosts: Nodes that should get it, best first; after a second or two any other may.
+        first: Whether it goes to the front of the executor's queue.
     """
 
     delay: float = 0.0
     avoid_hosts: tuple[str, ...] = ()
+    prefer_hosts: tuple[str, ...] = ()
+    first: bool = True
+
+    def context(self, now: float) -> dict[str, Any]:
+        """What the interchange is told of the task, in its context.
+
+        Args:
+            now: Unix seconds.
+        """
+        told: dict[str, Any] = {}
+        if self.avoid_hosts:
+            told[octopus_interchange.AVOID] = self.avoid_hosts, now + self.delay + AVOID_SECONDS
+        if self.prefer_hosts:
+            until = now + self.delay + octopus_interchange.PREFER_SECONDS
+            told[octopus_interchange.PREFER] = self.prefer_hosts, until
+        return told
 
 
 class ObservedExecutor:
@@ -78,14 +98,20 @@ class ObservedExecutor:
     remote_monitoring_radio: Any
     manager_selector: Any
     interchange_launch_cmd: Any
+    launch_cmd: str | None
+    provider: Any
     enable_mpi_mode: bool
+    block_error_handler: Any
     encrypted: bool
     cert_dir: str | None
     loopback_address: str
     interchange_port_range: tuple[int, int]
 
+    revive = True
+    """Whether blocks that died are replaced while tasks wait; a class attribute, for instances that `enable` adopts."""
+
     def start(self) -> None:
-        """Start the executor, with a denylist for its nodes and a quieter interchange."""
+        """Start the executor, with a standing for its nodes and an interchange that heeds it."""
         self._octopus_hub: OctopusMonitoringHub | None = getattr(self.monitoring_messages, "hub", None)
         self._octopus_lock = threading.Lock()
         self._octopus_call = threading.local()
@@ -93,11 +119,13 @@ class ObservedExecutor:
         self._octopus_missing = 0
         self._octopus_seen = 0
         self._octopus_observe = self._octopus_hub is not None
-        self._octopus_denylist = Path(self.logdir).absolute() / "octopus-denylist.json"
+        self._octopus_file = Path(self.logdir).absolute() / "octopus-standing.json"
+        self._octopus_standing = HostStanding()
+        self._octopus_telling = threading.Lock()  # of its own: to write a file may take a while
         if isinstance(self.manager_selector, OctopusManagerSelector):
-            self.manager_selector.path = os.fspath(self._octopus_denylist)
+            self.manager_selector.path = os.fspath(self._octopus_file)
         else:
-            self.manager_selector = OctopusManagerSelector(self._octopus_denylist, self.manager_selector)
+            self.manager_selector = OctopusManagerSelector(self._octopus_file, self.manager_selector)
         radio = self.remote_monitoring_radio
         if not isinstance(radio, OctopusRadio):
             radio = OctopusRadio()
@@ -112,9 +140,20 @@ class ObservedExecutor:
                 f"--label={self.label}",
                 f"--period={radio.heartbeat_period}",
             ]
+        if self.launch_cmd != DEFAULT_LAUNCH_CMD or self.enable_mpi_mode or not passes_through(self.provider):
+            logger.info(
+                "Executor %r keeps its own way of starting worker pools: they have no node agent (docs/workers.md)",
+                self.label,
+            )
+        else:
+            # Without a hub there is nobody who hears of heartbeats, and Parsl's interchange ends when one comes.
+            told = self._octopus_settings if self._octopus_observe else (*self._octopus_settings[:2], 0.0, 0.0)
+            self.launch_cmd = launch_command(DEFAULT_LAUNCH_CMD, told) or DEFAULT_LAUNCH_CMD
         if self._octopus_hub is None:
             cast(Any, super()).start()
         else:
+            if self.revive and self.block_error_handler is simple_error_handler:
+                self.block_error_handler = Revival(self._octopus_hub)
             self._octopus_hub.register(self)
             self._start_observed(self._octopus_hub)
 
@@ -143,7 +182,8 @@ class ObservedExecutor:
             steering = specification.pop(STEERING)
             resource_specification = specification
         # To pack a task again costs nothing until it is needed; to keep it packed costs memory while it waits.
-        self._octopus_call.value = steering, partial(pack_apply_message, func, args, kwargs, buffer_threshold=1 << 20)
+        repack = partial(pack_apply_message, func, args, kwargs, buffer_threshold=1 << 20)
+        self._octopus_call.value = steering, repack, kwargs.get("walltime")
         try:
             return cast("Future[Any]", cast(Any, super()).submit(func, resource_specification, *args, **kwargs))
         finally:
@@ -151,14 +191,16 @@ class ObservedExecutor:
 
     def submit_payload(self, context: dict[str, Any], buffer: bytes) -> Future[Any]:
         """Submit a serialized task; see HighThroughputExecutor.submit_payload."""
-        steering, repack = getattr(self._octopus_call, "value", None) or (None, lambda: buffer)
+        steering, repack, walltime = getattr(self._octopus_call, "value", None) or (None, lambda: buffer, None)
         hub = self._octopus_hub
-        outer: Future[Any] = Future()
         attempt = hub.attempts.open(self.label) if hub is not None else Attempt(self.label)
-        if steering is not None and steering.avoid_hosts:
-            until = time.time() + steering.delay + AVOID_SECONDS
-            context = {**context, octopus_interchange.AVOID: (steering.avoid_hosts, until)}
-        if steering is not None and not self.enable_mpi_mode:
+        outer = TryFuture(attempt, hub)
+        attempt.outer, attempt.launched = outer, time.time()
+        # A bash app waits for its program itself, and ends it in time; what is no number, Parsl will refuse.
+        attempt.walltime = float(walltime) if isinstance(walltime, (int, float)) and walltime > 0 else None
+        if steering is not None:
+            context = {**context, **steering.context(attempt.launched)}
+        if steering is not None and steering.first and not self.enable_mpi_mode:
             # Retries join the back of the queue otherwise: a doomed task would take as long as the run to fail.
             context = {**context, "resource_spec": {"priority": FRONT_OF_THE_QUEUE, **context.get("resource_spec", {})}}
         if steering is not None and steering.delay > 0:
@@ -168,13 +210,18 @@ class ObservedExecutor:
             outer.parsl_executor_task_id = attempt.number  # type: ignore[attr-defined]
         return outer
 
-    def deny_hosts(self, hosts: Mapping[str, float]) -> None:
-        """Give these nodes no new tasks until the given Unix times.
+    def steer(self, standing: Standing) -> None:
+        """Tell the interchange how the nodes stand: which get no tasks, which one at a time, which come first.
 
         Raises:
-            OSError: The denylist cannot be written.
+            OSError: The file that carries it cannot be written.
         """
-        deny(self._octopus_denylist, hosts)
+        fresh = HostStanding.of(standing)
+        with self._octopus_telling:
+            # Of two that are told at once the later one stays.
+            if fresh != self._octopus_standing:
+                publish(self._octopus_file, fresh)
+                self._octopus_standing = fresh
 
     def shutdown(self, *args: Any, **kwargs: Any) -> None:
         """Shut down the executor; tasks that still wait for their delay are not sent any more."""
@@ -183,7 +230,9 @@ class ObservedExecutor:
         cast(Any, super()).shutdown(*args, **kwargs)
 
     def _send_later(self, attempt: Attempt, context: dict[str, Any], repack: Repack, outer: Future[Any]) -> None:
-        with _errors_to(outer):
+        if outer.done():
+            return  # it was ended while it waited
+        with errors_to(outer):
             self._send(attempt, context, repack(), repack, outer)
 
     def _send(
@@ -194,7 +243,7 @@ class ObservedExecutor:
             # The number that submit_payload is about to give; the lock makes that so.
             number: int = self._task_counter + 1  # type: ignore[attr-defined]
             if observed:
-                arguments = (number, self._octopus_settings)
+                arguments = (number, self._octopus_settings, attempt.walltime)
                 context = {**context, "task_executor": {"f": _EXECUTE, "a": arguments, "k": {}}}
             if self._octopus_hub is not None:
                 self._octopus_hub.attempts.sent(attempt, number)
@@ -209,21 +258,23 @@ class ObservedExecutor:
         if observed:
             inner.add_done_callback(lambda done: self._settle(done, attempt, context, repack, outer))
         else:
-            inner.add_done_callback(lambda done: _copy(done, attempt, outer))
+            inner.add_done_callback(lambda done: copy(done, attempt, outer))
 
     def _settle(
         self, inner: Future[Any], attempt: Attempt, context: dict[str, Any], repack: Repack, outer: Future[Any]
     ) -> None:
         """Pass an observed task's outcome on to the future that Parsl holds. Runs in Parsl's result thread."""
-        with _errors_to(outer):
+        with errors_to(outer):
             error = inner.exception()
+            if outer.done():
+                return  # it counted as lost, and is tried elsewhere: this comes too late
             if error is None:
                 self._octopus_seen += 1
-                _deliver(inner.result(), attempt, outer)
+                deliver(inner.result(), attempt, outer)
             elif _worker_lacks_us(error):
                 self._send_unobserved(attempt, context, repack, outer)
             else:
-                _copy(inner, attempt, outer)
+                copy(inner, attempt, outer)
 
     def _send_unobserved(self, attempt: Attempt, context: dict[str, Any], repack: Repack, outer: Future[Any]) -> None:
         self._octopus_missing += 1
@@ -235,7 +286,7 @@ class ObservedExecutor:
         buffer = repack()
         with self._octopus_lock:
             inner = cast(Any, super()).submit_payload(context, buffer)
-        inner.add_done_callback(lambda done: _copy(done, attempt, outer))
+        inner.add_done_callback(lambda done: copy(done, attempt, outer))
 
 
 class OctopusHighThroughputExecutor(ObservedExecutor, HighThroughputExecutor):
@@ -244,10 +295,19 @@ class OctopusHighThroughputExecutor(ObservedExecutor, HighThroughputExecutor):
     Args:
         sample_period: Seconds between resource samples of a running task; 0 takes none.
         node_heartbeat_period: Seconds between heartbeats of a node; 0 sends none.
+        revive: Whether blocks that died are replaced while tasks wait, where a WrathRetryHandler is in force and
+            ``block_error_handler`` is left at its default.
         **options: As HighThroughputExecutor takes them.
     """
 
-    def __init__(self, *args: Any, sample_period: float = 1.0, node_heartbeat_period: float = 10.0, **options: Any):
+    def __init__(
+        self,
+        *args: Any,
+        sample_period: float = 1.0,
+        node_heartbeat_period: float = 10.0,
+        revive: bool = True,
+        **options: Any,
+    ):
         options.setdefault(
             "remote_monitoring_radio",
             OctopusRadio(sample_period=sample_period, heartbeat_period=node_heartbeat_period),
@@ -256,49 +316,7 @@ class OctopusHighThroughputExecutor(ObservedExecutor, HighThroughputExecutor):
         # Parsl prints its configuration from attributes named like the arguments.
         self.sample_period = sample_period
         self.node_heartbeat_period = node_heartbeat_period
-
-
-@contextlib.contextmanager
-def _errors_to(outer: Future[Any]) -> Iterator[None]:
-    """What is raised here belongs to the task's future: ``concurrent.futures`` would swallow it, and the task hang."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001
-        if not outer.done():
-            outer.set_exception(error)
-
-
-def _deliver(packed: Any, attempt: Attempt, outer: Future[Any]) -> None:
-    try:
-        observation = Observation.unpacked(packed)
-        attempt.place = observation.place
-        attempt.started = observation.started
-        attempt.ended = observation.ended
-        attempt.usage = {**(attempt.usage or {}), **observation.usage}
-        attempt.post_mortem = observation.post_mortem
-        result = deserialize(observation.payload)
-        if isinstance(result, RemoteExceptionWrapper):
-            attempt.exception = result.get_exception()
-    except Exception as error:  # noqa: BLE001 - whatever a foreign pickle raises is this task's failure alone
-        attempt.unreadable = True
-        attempt.exception = DeserializationError(f"the task's result cannot be read on the submit side: {error}")
-        attempt.exception.__cause__ = error
-        outer.set_exception(attempt.exception)
-        return
-    outer.set_result(result)
-
-
-def _copy(inner: Future[Any], attempt: Attempt, outer: Future[Any]) -> None:
-    with _errors_to(outer):
-        error = inner.exception()
-        if error is not None:
-            attempt.exception = error
-            outer.set_exception(error)
-            return
-        result = inner.result()
-        if isinstance(result, RemoteExceptionWrapper):
-            attempt.exception = result.get_exception()
-        outer.set_result(result)
+        self.revive = revive
 
 
 def _worker_lacks_us(error: BaseException) -> bool:

@@ -7,21 +7,20 @@ import os
 import queue
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from parsl.monitoring import MonitoringHub
+from parsl.monitoring.message_type import MessageType
 
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import MissingDependencyError
 from octopus_plugins.fabric import Emitter
 from octopus_plugins.plugins import Plugins, load_plugins
 from parsl_monitor.attempts import Attempts
+from parsl_monitor.governing import Governing
 from parsl_monitor.messages import HubQueue, Message
 from parsl_monitor.story import Story
 from parsl_monitor.versions import check_parsl
-
-if TYPE_CHECKING:
-    from parsl_monitor.executor import ObservedExecutor
 
 logger = logging.getLogger("octopus_plugins")
 
@@ -29,7 +28,7 @@ POLL_PERIOD = 0.2
 """Seconds between looks for the end of the run, in the thread that reads messages of other processes."""
 
 
-class OctopusMonitoringHub(MonitoringHub):
+class OctopusMonitoringHub(Governing, MonitoringHub):
     """Streams a Parsl run to Octopus: task states, worker starts and ends, resources, heartbeats, failures.
 
     Give it to Parsl as ``Config(monitoring=OctopusMonitoringHub())``. It takes every option of Parsl's
@@ -47,6 +46,7 @@ class OctopusMonitoringHub(MonitoringHub):
         octopus: How to reach the topics: an OctopusConfig, or settings by name (``{"profile": "kafka"}``).
             Default: environment and configuration file.
         plugins: Default: those installed.
+        listen: Whether to hear what people (``octopus decide``) and decider services decide while the run goes on.
 
     Raises:
         ConfigError: A setting of ``octopus`` is unknown or wrong.
@@ -65,6 +65,7 @@ class OctopusMonitoringHub(MonitoringHub):
         resource_monitoring_interval: float = 30,
         octopus: OctopusConfig | Mapping[str, Any] | None = None,
         plugins: Plugins | None = None,
+        listen: bool = True,
         **deprecated: Any,
     ) -> None:
         check_parsl()
@@ -84,16 +85,16 @@ class OctopusMonitoringHub(MonitoringHub):
                 "Parsl's monitoring needs SQLAlchemy: pip install 'octopus-plugins[parsl]'"
             ) from error
         self.octopus = octopus if isinstance(octopus, OctopusConfig) else OctopusConfig.load(**dict(octopus or {}))
+        self.listen = listen
         self.attempts = Attempts()
         self.monitoring_hub_active = False
         self._plugins = plugins if plugins is not None else load_plugins()
-        self._executors: list[ObservedExecutor] = []
+        self.begin_governing()
         self._registered_hosts: dict[str, dict[str, bool]] = {}
         self._story: Story | None = None
         self._database_queue: Any = None
         self._reader: threading.Thread | None = None
         self._ending = threading.Event()
-        self._complained = False
 
     @property
     def resource_monitoring_enabled(self) -> bool:
@@ -125,9 +126,10 @@ class OctopusMonitoringHub(MonitoringHub):
             os.makedirs(dfk_run_dir, exist_ok=True)  # noqa: PTH103 - as Parsl's own hub promises its callers
         transform = self._plugins.transform if self._plugins.has_transforms else None
         self._emitter = Emitter(self.octopus, transform=transform)
+        self.attempts = Attempts()
         self._story = Story(self._emitter, self._plugins, self.attempts)
-        self._executors.clear()
         self._ending.clear()
+        self.begin_governing()
         self.resource_msgs = HubQueue(self._deliver, self)
         self._reader = threading.Thread(target=self._read, name="octopus-hub", daemon=True)
         self._reader.start()
@@ -138,6 +140,7 @@ class OctopusMonitoringHub(MonitoringHub):
         if not self.monitoring_hub_active:
             return
         self._ending.set()
+        self.end_governing()
         if self._reader is not None:
             self._reader.join(timeout=5.0)
         messages, self.resource_msgs = self.resource_msgs, self._database_queue
@@ -149,21 +152,6 @@ class OctopusMonitoringHub(MonitoringHub):
             if self._database_queue is not None:
                 super().close()
             self.monitoring_hub_active = False
-
-    def register(self, executor: ObservedExecutor) -> None:
-        """An observed executor of this run has started."""
-        self._executors.append(executor)
-
-    def deny_hosts(self, hosts: Mapping[str, float]) -> None:
-        """Give nodes no new tasks, on every observed executor, until the given Unix times.
-
-        Called under the story's lock, so that of two denials the later one stays.
-        """
-        for executor in self._executors:
-            try:
-                executor.deny_hosts(hosts)
-            except OSError as error:
-                logger.warning("The denylist of executor %r cannot be written: %s", executor.label, error)
 
     def warn_unobserved(self, executor: str) -> None:
         """A worker of this executor lacks our package: its tasks run unobserved."""
@@ -187,10 +175,10 @@ class OctopusMonitoringHub(MonitoringHub):
         """Take a message put in this process: the border to the DataFlowKernel's threads, which must not be hurt."""
         try:
             self.story.hear(message)
-        except Exception:
-            if not self._complained:
-                self._complained = True
-                logger.exception("A monitoring message could not be told; the run goes on (said once)")
+            if message[0] is MessageType.WORKFLOW_INFO and not self._ending.is_set():
+                self.begin_listening(self.octopus)
+        except Exception:  # noqa: BLE001 - logged there
+            self._complain("A monitoring message could not be told; the run goes on (said once)")
         if self._database_queue is not None and message[0] != "octopus":
             self._database_queue.put(message)
 

@@ -1,30 +1,59 @@
 """Parsl's interchange with less to say and a better memory.
 
-Run in place of Parsl's ``interchange.py`` through the executor's ``interchange_launch_cmd``. Two differences:
+Run in place of Parsl's ``interchange.py`` through the executor's ``interchange_launch_cmd``. The differences:
 
 - Parsl's reports a manager's whole record, its list of packages included, on every dispatch and every result.
   This one reports when a manager comes, changes or goes, and once per heartbeat period.
-- A retry that must not go back to a node is kept for another one, while there is another one.
+- A retry that must not go back to a node is kept for another one, while there is another one. One that should go
+  to certain nodes is kept for them, for a second or two.
+- A node on probation gets one task at a time, one where hardly anything ends well one a second.
+- A manager whose connection is closed (its process died, and its node's kernel said so) is lost after seconds,
+  not only when its heartbeats are overdue.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
 import pickle
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import zmq
+
 if __name__ == "__main__":
     # Run by its path, so that it starts wherever the submit side could import it.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from parsl.executors.high_throughput.interchange import Interchange
+from parsl.executors.high_throughput.interchange import PKL_HEARTBEAT_CODE, Interchange
 from sortedcontainers import SortedKeyList
+
+from parsl_monitor.selector import OctopusManagerSelector, may_serve
+
+logger = logging.getLogger("parsl.executors.high_throughput.interchange")
 
 AVOID = "octopus_avoid"
 """Key of a task's context: the hosts that must not get it, and until when, ``(hosts, Unix seconds)``."""
+
+PREFER = "octopus_prefer"
+"""Key of a task's context: the hosts that should get it, best first, and until when, ``(hosts, Unix seconds)``."""
+
+PREFER_SECONDS = 1.5
+"""How long a task waits for a node that it prefers while that node has room."""
+
+PREFER_FULL_SECONDS = 0.5
+"""How long it waits while that node is full."""
+
+PROBE_PERIOD = 1.0
+"""Seconds between looks at whether the managers' connections stand; each costs one small message per manager."""
+
+PROBE_GRACE = 2.0
+"""Seconds that a connection may be closed: ZeroMQ re-opens one that merely broke within a fraction of a second."""
+
+TRIAL_PERIOD = 1.0
+"""Seconds between the tasks of a node on probation, or of a poor one: what fails in a millisecond would take all."""
 
 MAX_PASSED_OVER = 200
 """Tasks that wait for another node and are passed over in one look; the interchange must not stall on them."""
@@ -62,12 +91,12 @@ class _Pending(SortedKeyList):
     choosy = 0
 
     def add(self, value: Any) -> None:
-        self.choosy += AVOID in value[2]["context"]
+        self.choosy += _is_choosy(value[2]["context"])
         super().add(value)
 
     def pop(self, index: int = -1) -> Any:
         value = super().pop(index)
-        self.choosy -= AVOID in value[2]["context"]
+        self.choosy -= _is_choosy(value[2]["context"])
         return value
 
 
@@ -88,7 +117,11 @@ class OctopusInterchange(Interchange):
         self.pending_task_queue = _Pending(key=lambda entry: (entry[0], entry[1]))
         self._reported: dict[str, tuple[Any, ...]] = {}
         self._next_round = 0.0
+        self._next_probe = 0.0
+        self._closed_since: dict[bytes, float] = {}
+        self._tried: dict[str, float] = {}
         self._selector: Any = config["manager_selector"]
+        self._steered = isinstance(self._selector, OctopusManagerSelector)
         self.manager_selector = _Recall(self._selector, self)
 
     def _send_monitoring_info(self, monitoring_radio: Any, manager: Any) -> None:
@@ -108,8 +141,11 @@ class OctopusInterchange(Interchange):
 
     def expire_bad_managers(self, interesting_managers: Any, monitoring_radio: Any) -> None:
         """As Parsl's, which runs it once per turn of its loop; also reports managers that are merely alive."""
-        super().expire_bad_managers(interesting_managers, monitoring_radio)
         now = time.monotonic()
+        if now >= self._next_probe:
+            self._next_probe = now + PROBE_PERIOD
+            self._give_up_unreachable(now)
+        super().expire_bad_managers(interesting_managers, monitoring_radio)
         if self.period > 0 and now >= self._next_round:
             self._next_round = now + min(self.period, 1.0)
             for manager in self._ready_managers.values():
@@ -117,30 +153,101 @@ class OctopusInterchange(Interchange):
 
     def get_tasks(self, count: int) -> Any:
         """The next tasks for the manager being served; a choosy one waits for a node that it accepts."""
-        if not self.pending_task_queue.choosy or self.serving is None:
+        if self.serving is None:
             return super().get_tasks(count)
         host = self._ready_managers[self.serving]["hostname"]
-        eligible = self._eligible_hosts()
+        if self._steered:
+            probation, poor = self._selector.hosts_on_probation(), self._selector.poor_hosts()
+            if host in probation or host in poor:
+                count = self._on_trial(host, count, probation, poor)
+        if count == 0 or not self.pending_task_queue.choosy:
+            return super().get_tasks(count)
+        eligible, roomy = self._eligible_hosts()
+        now = time.time()
         tasks: list[Any] = []
         kept: list[Any] = []
         while self.pending_task_queue and len(tasks) < count and len(kept) < MAX_PASSED_OVER:
             entry = self.pending_task_queue.pop()
-            avoid, until = entry[2]["context"].get(AVOID, ((), 0.0))
-            if host in avoid and eligible.difference(avoid) and time.time() < until:
+            if _waits(entry[2]["context"], host, eligible, roomy, now):
                 kept.append(entry)
-                continue
-            tasks.append(entry[2])
+            else:
+                tasks.append(entry[2])
         for entry in kept:
             self.pending_task_queue.add(entry)
         return tasks
 
-    def _eligible_hosts(self) -> set[str]:
-        denied = self._selector.denied_hosts() if hasattr(self._selector, "denied_hosts") else set()
-        return {
-            manager["hostname"]
-            for manager in self._ready_managers.values()
-            if manager["active"] and not manager["draining"] and manager["hostname"] not in denied
-        }
+    def _on_trial(self, host: str, count: int, probation: set[str], poor: set[str]) -> int:
+        """How many tasks a node may get where tasks fail, while another node is in good standing.
+
+        On probation it gets one at a time. One where hardly anything ends well gets one a second: that is little for a
+        black hole, and fills the node all the same if it was wronged and its tasks are long.
+        """
+        shunned = probation | poor | self._selector.denied_hosts()
+        managers = self._ready_managers.values()
+        if not any(may_serve(manager, shunned) for manager in managers):
+            return count
+        now = time.monotonic()
+        busy = host in probation and any(m["tasks"] for m in managers if m["hostname"] == host)
+        if busy or now < self._tried.get(host, 0.0) + TRIAL_PERIOD:
+            return 0
+        if self.pending_task_queue:
+            self._tried[host] = now
+        return min(count, 1)
+
+    def _eligible_hosts(self) -> tuple[set[str], set[str]]:
+        """The nodes that may get tasks, and those of them that have room for one now."""
+        denied = self._selector.denied_hosts() if self._steered else set()
+        serving = [manager for manager in self._ready_managers.values() if may_serve(manager, denied)]
+        roomy = {manager["hostname"] for manager in serving if len(manager["tasks"]) < manager["max_capacity"]}
+        return {manager["hostname"] for manager in serving}, roomy
+
+    def _give_up_unreachable(self, now: float) -> None:
+        """Make managers whose connection stays closed overdue: Parsl then reports their tasks as lost."""
+        closed = {manager_id for manager_id in self._ready_managers if not self._reaches(manager_id)}
+        self._closed_since = {manager_id: self._closed_since.get(manager_id, now) for manager_id in closed}
+        for manager_id, since in self._closed_since.items():
+            if now - since >= PROBE_GRACE:
+                logger.warning("The connection of manager %r is closed; it counts as lost", manager_id)
+                self._ready_managers[manager_id]["last_heartbeat"] = time.time() - self.heartbeat_threshold - 1.0
+
+    def _reaches(self, manager_id: bytes) -> bool:
+        """Whether a manager's connection stands; to a manager the probe is one more heartbeat of ours."""
+        self.manager_sock.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        try:
+            self.manager_sock.send_multipart([manager_id, PKL_HEARTBEAT_CODE], zmq.DONTWAIT)
+        except zmq.ZMQError as error:
+            return error.errno != zmq.EHOSTUNREACH
+        finally:
+            # Parsl's own loop does not expect a message to a manager that is gone to raise.
+            self.manager_sock.setsockopt(zmq.ROUTER_MANDATORY, 0)
+        return True
+
+
+def _is_choosy(context: Any) -> bool:
+    return AVOID in context or PREFER in context
+
+
+def _waits(context: Any, host: str, eligible: set[str], roomy: set[str], now: float) -> bool:
+    """Whether a task had better not go to this node now.
+
+    Args:
+        context: The task's.
+        host: The node.
+        eligible: The nodes that may get tasks.
+        roomy: Those of them with room.
+        now: Unix seconds.
+    """
+    avoid, until = context.get(AVOID, ((), 0.0))
+    if host in avoid and now < until and eligible.difference(avoid):
+        return True
+    prefer, until = context.get(PREFER, ((), 0.0))
+    if now >= until:
+        return False
+    better = prefer[: prefer.index(host)] if host in prefer else prefer
+    if not roomy.isdisjoint(better):
+        return True
+    while_full = PREFER_SECONDS - PREFER_FULL_SECONDS
+    return host not in prefer and now < until - while_full and not eligible.isdisjoint(better)
 
 
 def main() -> None:

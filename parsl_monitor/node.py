@@ -1,37 +1,32 @@
-"""What a worker can see of its node: limits, what is left, and which of its siblings are alive."""
+"""What can be seen of a node from one of its processes: limits, what is left, which of a pool's workers are alive."""
 
 from __future__ import annotations
 
 import os
-import resource
 import socket
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from parsl_monitor import process
+
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-def limits() -> dict[str, Any]:
-    """The limits of this process: rlimits and the cgroup's memory limit. Keys as in events.Limits."""
-    found: dict[str, Any] = {}
-    for name, which in (
-        ("address_space", "RLIMIT_AS"),
-        ("data", "RLIMIT_DATA"),
-        ("open_files", "RLIMIT_NOFILE"),
-        ("processes", "RLIMIT_NPROC"),
-        ("file_size", "RLIMIT_FSIZE"),
-    ):
-        number = getattr(resource, which, None)  # macOS lacks some
-        if number is not None:
-            soft, _ = resource.getrlimit(number)
-            found[name] = None if soft == resource.RLIM_INFINITY else soft
-    found["cgroup_memory"] = _cgroup_memory_limit()
-    return {name: value for name, value in found.items() if value is not None}
+def limits(pid: int | None = None) -> dict[str, Any]:
+    """The limits of a process of this node: rlimits, and the memory limit of our cgroup. Keys as in events.Limits.
+
+    Args:
+        pid: The process; None is this one.
+    """
+    found = process.limits(pid)
+    memory = _cgroup_memory_limit()
+    return found if memory is None else {**found, "cgroup_memory": memory}
 
 
 def node_state() -> dict[str, Any]:
@@ -48,12 +43,22 @@ def node_state() -> dict[str, Any]:
         "disk_total": here[0],
         "disk_free": here[1],
         "tmp_free": tmp[1],
-        "oom_kills": _oom_kills(),
+        "oom_kills": oom_kills(),
     }
 
 
+def oom_kills() -> int | None:
+    """Processes that the kernel has ended for want of memory, in our cgroup, else on the node; a running count."""
+    for directory in _cgroup("memory"):
+        for name in ("memory.events", "memory.oom_control"):
+            count = _count(directory / name)
+            if count is not None:
+                return count
+    return _count(Path("/proc/vmstat"))
+
+
 class NodeWatch:
-    """Speaks for a node: one of the workers of each pool looks after the others.
+    """Speaks for a node whose pool does not speak for itself: one of the pool's workers looks after the others.
 
     Args:
         run_id: The run; each has its own watch.
@@ -68,25 +73,28 @@ class NodeWatch:
         self._name = f"\0octopus-{run_id}-{place['manager']}"
         self._seat: socket.socket | None = None
         self._manager = os.getppid()
+        self._known: tuple[int, ...] = ()
         self._dead: set[int] = set()
 
     def beat(self) -> dict[str, Any] | None:
         """The node's heartbeat, if one is due or a sibling just died, and this worker is the one that speaks."""
         if not self._speaks():
             return None
-        workers = self._workers()
-        dead = {worker["pid"] for worker in workers if not worker.get("alive", True)}
         due = time.monotonic() >= self._next
+        if due:
+            # The list of workers is made anew only here: between beats a look at those known is enough.
+            self._next = time.monotonic() + self._period
+            self._known = self._workers()
+        dead = {pid for pid in self._known if process.is_dead(pid)}
         if not due and dead <= self._dead:
             return None
         self._dead = dead
-        if due:
-            self._next = time.monotonic() + self._period
+        workers = [_described(pid, dead=pid in dead) for pid in self._known]
         return {"time": time.time(), "period": self._period, "workers": workers, "node": node_state()}
 
     def _speaks(self) -> bool:
         if not sys.platform.startswith("linux"):
-            alive = [process.pid for process in self._children() if process.status() != psutil.STATUS_ZOMBIE]
+            alive = [pid for pid in self._workers() if not process.is_dead(pid)]
             return os.getpid() == min(alive, default=os.getpid())
         if self._seat is None:
             seat = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -98,41 +106,27 @@ class NodeWatch:
             self._seat = seat
         return True
 
-    def _children(self) -> list[psutil.Process]:
+    def _workers(self) -> tuple[int, ...]:
         """The worker processes of this pool, dead ones included."""
         spawned = []
-        for process in psutil.Process(self._manager).children():
+        for pid in process.children(self._manager):
             try:
-                if process.status() == psutil.STATUS_ZOMBIE or "spawn_main" in " ".join(process.cmdline()):
-                    spawned.append(process)
+                child = psutil.Process(pid)
+                if process.is_dead(pid) or "spawn_main" in " ".join(child.cmdline()):
+                    spawned.append((child.create_time(), pid))
             except psutil.Error:
                 continue
         # Before any worker the pool spawns the server of its multiprocessing.Manager.
-        return sorted(spawned, key=lambda process: process.create_time())[1:]
-
-    def _workers(self) -> list[dict[str, Any]]:
-        workers = []
-        for process in self._children():
-            try:
-                if process.status() == psutil.STATUS_ZOMBIE:
-                    workers.append({"pid": process.pid, "alive": False, **_exit_status(process.pid)})
-                else:
-                    workers.append({"pid": process.pid, "rss": process.memory_info().rss})
-            except psutil.Error:
-                continue
-        return workers
+        return tuple(pid for _, pid in sorted(spawned)[1:])
 
 
-def _exit_status(pid: int) -> dict[str, int]:
-    """How a process that nobody has waited for yet ended: ``/proc/PID/stat``, field 52 (proc(5))."""
+def _described(pid: int, *, dead: bool) -> dict[str, Any]:
+    if dead:
+        return {"pid": pid, "alive": False, **process.exit_status(pid)}
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        status = int(fields[49])
-    except (OSError, IndexError, ValueError):
-        return {}
-    if os.WIFSIGNALED(status):
-        return {"signal": os.WTERMSIG(status)}
-    return {"exit_code": os.WEXITSTATUS(status)} if os.WIFEXITED(status) else {}
+        return {"pid": pid, "rss": process.usage(pid)["rss"]}
+    except OSError:
+        return {"pid": pid, "alive": False}
 
 
 def _disk(path: str) -> tuple[int | None, int | None]:
@@ -143,43 +137,44 @@ def _disk(path: str) -> tuple[int | None, int | None]:
     return usage.total, usage.free
 
 
-def _cgroup(controller: str) -> Path | None:
-    """This process's cgroup directory, version 2 (unified) or 1."""
+def _cgroup(controller: str) -> Iterator[Path]:
+    """This process's cgroup directory, version 2 (unified) or 1, and those above it, as far as they can be seen.
+
+    In a container the path that the kernel names may lie outside of what is mounted; its root then stands for it.
+    """
     try:
         lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return None
+        return
     for line in lines:
         _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            return _CGROUP / path.lstrip("/")
-        if controller in controllers.split(","):
-            return _CGROUP / controller / path.lstrip("/")
-    return None
+        if controllers == "" or controller in controllers.split(","):
+            root = _CGROUP / controller if controllers else _CGROUP
+            directory = root / path.lstrip("/")
+            while directory != root:
+                yield directory
+                directory = directory.parent
+            yield root
 
 
 def _cgroup_memory_limit() -> int | None:
-    directory = _cgroup("memory")
-    for name in ("memory.max", "memory.limit_in_bytes"):
-        try:
-            text = (directory / name).read_text(encoding="utf-8").strip() if directory else ""
-        except OSError:
-            continue
-        # Version 1 says "no limit" with a number near 2**63.
-        if text.isdigit() and int(text) < 1 << 60:
-            return int(text)
-    return None
+    """The tightest limit of our cgroup and of those above it."""
+    found = []
+    for directory in _cgroup("memory"):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            try:
+                text = (directory / name).read_text(encoding="utf-8").strip()
+            except OSError:
+                continue
+            # Version 1 says "no limit" with a number near 2**63.
+            if text.isdigit() and int(text) < 1 << 60:
+                found.append(int(text))
+    return min(found, default=None)
 
 
-def _oom_kills() -> int | None:
-    directory = _cgroup("memory")
-    for file in ([directory / "memory.events", directory / "memory.oom_control"] if directory else []) + [
-        Path("/proc/vmstat")
-    ]:
-        try:
-            words = file.read_text(encoding="utf-8").split()
-        except OSError:
-            continue
-        if "oom_kill" in words:
-            return int(words[words.index("oom_kill") + 1])
-    return None
+def _count(file: Path) -> int | None:
+    try:
+        words = file.read_text(encoding="utf-8").split()
+    except OSError:
+        return None
+    return int(words[words.index("oom_kill") + 1]) if "oom_kill" in words else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 import platform
@@ -12,18 +11,31 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from parsl.executors import ThreadPoolExecutor
+from parsl.executors import HighThroughputExecutor, ThreadPoolExecutor
 
-from octopus_plugins.events import Decision, Failure, Run
+from octopus_plugins.errors import ConfigError
+from octopus_plugins.events import Decision, Event, Failure
 from octopus_plugins.wrath import History, Policy, categorize, decide, policy_from
 from parsl_monitor import translate
+from parsl_monitor.attempts import Attempt
+from parsl_monitor.configuration import run_configured, warn_of_unknown_rungs
 from parsl_monitor.executor import STEERING, ObservedExecutor, Steering
 from parsl_monitor.hub import OctopusMonitoringHub
+from parsl_monitor.remote import adopted, refusal
+from parsl_monitor.settlement import terminated, with_own_cost, within_budget
 from parsl_monitor.translate import Try
+from parsl_monitor.verdicts import Verdict
 
 logger = logging.getLogger("octopus_plugins")
 
 Handler = Callable[[Exception, Any], float]
+
+DECIDERS = ("workflow", "service")
+
+LONGEST_DEADLINE = 60.0
+"""Seconds that a failed task may be made to wait for the service."""
+
+_TAKEN_BY_HTEX = frozenset({"priority"})
 
 
 class WrathRetryHandler:
@@ -32,15 +44,23 @@ class WrathRetryHandler:
     Give it to Parsl as ``Config(retries=5, retry_handler=WrathRetryHandler())``. Decisions are made in the
     workflow's own process, with no broker. ``retries`` keeps its meaning: no task is charged more than that.
 
+    With ``decider="service"`` a failure is told at once, and a decider service (``octopus wrath serve``), which knows
+    more runs than this one, has until the deadline to decide; then the workflow's own decision holds. Only the failed
+    task waits, no thread does, and a service that gives no sign of life is not waited for. That needs the
+    OctopusMonitoringHub, and executors that it observes; failures of others are decided at once.
+
     Args:
         policy: A TOML file, a mapping, or a Policy; default: the built-in one.
         ladder: Labels of executors that a retry may climb to, smallest first.
         mode: ``active``, or ``passive``: record what would have been decided and change nothing.
         retry_handler: The workflow's own handler. It keeps the last word on whether a task is retried, and its
             cost counts; a retry is still placed where it can succeed.
+        decider: Who decides: ``workflow``, or ``service`` while there is one.
+        deadline: Seconds that a failed task waits for the service at most.
 
     Raises:
         PolicyError: The policy is wrong; names file and key.
+        ConfigError: ``decider`` or ``deadline`` is wrong.
     """
 
     def __init__(
@@ -50,94 +70,166 @@ class WrathRetryHandler:
         ladder: Sequence[str] | None = None,
         mode: str | None = None,
         retry_handler: Handler | None = None,
+        decider: str = "workflow",
+        deadline: float = 0.5,
     ) -> None:
+        if decider not in DECIDERS:
+            raise ConfigError(f"decider = {decider!r}: must be one of {', '.join(DECIDERS)}")
+        if not 0 < deadline <= LONGEST_DEADLINE:
+            raise ConfigError(f"deadline = {deadline!r}: must be above 0 and at most {LONGEST_DEADLINE:.0f} seconds")
         self.policy = policy_from(policy, ladder=ladder, mode=mode)
         self.retry_handler = retry_handler
-        self._history = History()
-        self._lock = threading.Lock()  # over the history, where there is no hub that has one
-        self._known: tuple[str, frozenset[str]] | None = None
-        self._complained = False
+        self.decider = decider
+        self.deadline = deadline
+        self._alone = _Alone()
+        self._complained: set[str] = set()
 
     def __call__(self, exception: Exception, task_record: Any) -> float:
         """What this failure costs the task; called by Parsl, which retries while the sum is within ``retries``."""
-        own_cost = self.retry_handler(exception, task_record) if self.retry_handler is not None else None
+        own_cost = None
+        if self.retry_handler is not None:
+            try:
+                own_cost = self.retry_handler(exception, task_record)
+            except Exception:
+                self._end_by_own_handler(task_record)
+                raise
         try:
             return self._handle(exception, task_record, own_cost)
         except Exception:
             # The border to Parsl, which would end the task with our exception in the place of its own.
-            if not self._complained:
-                self._complained = True
+            if self._first("handle"):
                 logger.exception("A failure could not be decided; the task is retried as Parsl would (said once)")
             return 1.0 if own_cost is None else own_cost
 
+    def hold(self, hub: OctopusMonitoringHub, attempt: Attempt, error: BaseException, release: Any) -> bool:
+        """Tell a failure, and hold its try back for the decider service, where that may be worth the wait.
+
+        Args:
+            hub: The run's.
+            attempt: What failed.
+            error: What it failed with.
+            release: Settles the future that Parsl holds: then Parsl calls this handler.
+
+        Returns:
+            Whether the try is held; if not, nothing was done.
+        """
+        record = attempt.record
+        if self.decider != "service" or record is None or self.policy.mode == "passive":
+            return False
+        if record["dfk"].config.retries <= 0 or hub.halts.reason(str(record["id"])) is not None:
+            return False  # it ends here, whatever a service says
+        if not hub.service_alive():
+            return False
+        with hub.story.lock:
+            failure, decision = self._judge(hub.story, error, record, hub)
+            if not hub.verdicts.hold(Verdict(failure, decision, release), self.deadline):
+                return False
+            hub.story.tell(failure)
+        hub.story.hurry()
+        return True
+
     def _handle(self, exception: Exception, record: Any, own_cost: float | None) -> float:
-        dfk = record["dfk"]
+        dfk, task_id = record["dfk"], str(record["id"])
         hub = dfk.monitoring if isinstance(dfk.monitoring, OctopusMonitoringHub) else None
-        self._learn_executors(dfk, hub)
-        failure, decision = self._judge(exception, record, hub)
-        left = dfk.config.retries - record["fail_cost"]
-        if own_cost is not None:
-            decision = _with_own_cost(decision, own_cost, left)
-        elif decision.action == "retry" and decision.charge > left:
-            decision = _terminated(decision, f"the run's {dfk.config.retries} retries are used up")
         if hub is not None:
-            hub.story.tell(failure, decision)
-            hub.plugins.decided(failure, decision)
+            hub.learn(dfk)
         else:
-            with self._lock:
-                self._history.observe(failure)
-                self._history.observe(decision)
+            self._alone.learn(dfk, self.policy)
+            if self.decider == "service" and self._first("hub"):
+                logger.warning(
+                    "decider='service' needs Config(monitoring=OctopusMonitoringHub()): the workflow decides"
+                )
+        story = hub.story if hub is not None else self._alone
+        left = dfk.config.retries - record["fail_cost"]
+        # To be settled, told and seen by the history is one step: what another thread decides comes before or after.
+        with story.lock:
+            verdict = hub.verdicts.take(task_id, record["try_id"]) if hub is not None else None
+            if verdict is None or hub is None:
+                failure, decision = self._judge(story, exception, record, hub)
+            else:
+                failure, decision = verdict.failure, self._weigh(verdict, dfk, hub)
+            stopped = hub.halts.reason(task_id) if hub is not None else None
+            if stopped is not None:
+                decision = terminated(decision, stopped, rule="halted") if decision.action == "retry" else decision
+            elif own_cost is not None:
+                decision = with_own_cost(decision, own_cost, left)
+            else:
+                decision = within_budget(decision, left, dfk.config.retries)
+            story.tell(*(() if verdict is not None else (failure,)), decision)
+        if hub is not None:
+            hub.plugins.decided(failure, decision)
         if decision.mode == "passive":
             return 1.0 if own_cost is None else own_cost
-        if decision.deny_hosts and hub is not None:
-            with hub.story.lock:
-                hub.deny_hosts(hub.story.history.denied_hosts(failure.time))
+        if hub is not None:
+            hub.apply(decision)
         if decision.action == "retry":
             _place(record, decision)
             return decision.charge
-        return own_cost if own_cost is not None else max(left, 0) + 1.0
+        return own_cost if own_cost is not None and own_cost > left else max(left, 0) + 1.0
 
-    def _judge(self, exception: Exception, record: Any, hub: OctopusMonitoringHub | None) -> tuple[Failure, Decision]:
-        subject = _subject(record)
-        if hub is None:
-            failure = translate.failure_event(subject, exception, None, time.time())
-            with self._lock:
-                failure = msgspec.structs.replace(failure, categorization=categorize(failure, self._history))
-                return failure, decide(failure, self._history, self.policy)
-        with hub.story.lock:
-            failure = hub.story.failure(subject, exception)
-            decision = decide(failure, hub.story.history, self.policy)
-        return failure, hub.plugins.change(failure, decision)
+    def _judge(
+        self, story: Any, exception: BaseException, record: Any, hub: OctopusMonitoringHub | None
+    ) -> tuple[Failure, Decision]:
+        failure = story.failure(_subject(record), exception)
+        decision = decide(failure, story.history, self.policy)
+        return failure, decision if hub is None else hub.plugins.change(failure, decision)
 
-    def _learn_executors(self, dfk: Any, hub: OctopusMonitoringHub | None) -> None:
-        """Tell the run's executors, once and when one was added; warn of labels in the ladder that do not exist."""
-        labels = frozenset(dfk.executors)
-        if self._known == (dfk.run_id, labels):
-            return
-        self._known = (dfk.run_id, labels)
-        pools = tuple(
-            translate.pool_of(executor, steerable=isinstance(executor, ObservedExecutor))
-            for label, executor in dfk.executors.items()
-            if not label.startswith("_parsl")
-        )
-        run = Run(run_id=dfk.run_id, time=time.time(), state="configured", retries=dfk.config.retries, pools=pools)
-        if hub is not None:
-            hub.story.tell(run)
-        else:
-            with self._lock:
-                self._history.observe(run)
-        for label in self.policy.ladder:
-            if label not in labels:
-                known = sorted(pool.label for pool in pools)
-                close = difflib.get_close_matches(label, known, n=1)
+    def _weigh(self, verdict: Verdict, dfk: Any, hub: OctopusMonitoringHub) -> Decision:
+        """The service's decision where it came in time and can be applied, else the workflow's own."""
+        if verdict.remote is None:
+            return verdict.local
+        why = refusal(verdict.remote, verdict.failure, dfk.executors, dfk.config.retries)
+        if why is not None:
+            if self._first("refusal"):
                 logger.warning(
-                    "The ladder of policy %r names executor %r, which this run does not have (it has %s)%s; "
-                    "the rung is passed over",
-                    self.policy.name,
-                    label,
-                    ", ".join(known),
-                    f"; did you mean {close[0]!r}?" if close else "",
+                    "A decision of the decider service for task %s is not applied: %s; the workflow's own holds"
+                    " (said once)",
+                    verdict.failure.task_id,
+                    why,
                 )
+            return verdict.local
+        return hub.plugins.change(verdict.failure, adopted(verdict.remote, verdict.failure, time.time()))
+
+    def _end_by_own_handler(self, record: Any) -> None:
+        """The workflow's own handler raised, which ends the task: a failure told before gets its decision."""
+        hub = record["dfk"].monitoring
+        verdict = hub.verdicts.take(str(record["id"]), record["try_id"]) if hasattr(hub, "verdicts") else None
+        if verdict is not None:
+            decision = terminated(verdict.local, "the workflow's own retry_handler raised", rule="retry_handler")
+            hub.story.tell(decision)
+            hub.plugins.decided(verdict.failure, decision)
+
+    def _first(self, complaint: str) -> bool:
+        if complaint in self._complained:
+            return False
+        self._complained.add(complaint)
+        return True
+
+
+class _Alone:
+    """In the place of a story where there is no hub to tell it: a history, and a lock over it."""
+
+    def __init__(self) -> None:
+        self.history = History()
+        self.lock = threading.RLock()
+        self._known: tuple[str, frozenset[str]] | None = None
+
+    def learn(self, dfk: Any, policy: Policy) -> None:
+        known = dfk.run_id, frozenset(dfk.executors)
+        if self._known != known:
+            self._known = known
+            self.tell(run_configured(dfk, policy, time.time()))
+            warn_of_unknown_rungs(policy, dfk.executors)
+
+    def failure(self, subject: Try, error: BaseException) -> Failure:
+        failure = translate.failure_event(subject, error, None, time.time())
+        with self.lock:
+            return msgspec.structs.replace(failure, categorization=categorize(failure, self.history))
+
+    def tell(self, *events: Event) -> None:
+        with self.lock:
+            for event in events:
+                self.history.observe(event)
 
 
 def _subject(record: Any) -> Try:
@@ -154,6 +246,7 @@ def _subject(record: Any) -> Try:
         launched=launched.timestamp() if launched is not None else None,
         stderr=record["kwargs"].get("stderr"),
         place={"host": platform.node(), "pid": os.getpid()} if here else {},
+        resources=translate.plain_resources(record),
     )
 
 
@@ -161,35 +254,20 @@ def _place(record: Any, decision: Decision) -> None:
     """Send the retry where the decision says, in the words that our executors understand."""
     placement = decision.placement
     executors = record["dfk"].executors
-    if placement is not None and placement.executor in executors:
-        record["executor"] = placement.executor
     # Parsl shares one default dict between all tasks.
     specification = {key: value for key, value in record["resource_specification"].items() if key != STEERING}
+    specification |= {key: value for key, value in decision.resources.items() if key in specification}
+    if placement is not None and placement.executor in executors and placement.executor != record["executor"]:
+        record["executor"] = placement.executor
+        target = executors[placement.executor]
+        if isinstance(target, HighThroughputExecutor) and not target.enable_mpi_mode:
+            # What another kind of executor was asked for would be refused here.
+            specification = {key: value for key, value in specification.items() if key in _TAKEN_BY_HTEX}
     if isinstance(executors[record["executor"]], ObservedExecutor):
         specification[STEERING] = Steering(
-            delay=decision.delay, avoid_hosts=placement.avoid_hosts if placement is not None else ()
+            delay=decision.delay,
+            avoid_hosts=placement.avoid_hosts if placement is not None else (),
+            prefer_hosts=placement.prefer_hosts if placement is not None else (),
+            first=placement.first if placement is not None else True,
         )
     record["resource_specification"] = specification
-
-
-def _terminated(decision: Decision, why: str) -> Decision:
-    return msgspec.structs.replace(
-        decision, action="terminate", placement=None, delay=0.0, rule="retries", reason=f"{decision.reason}; {why}"
-    )
-
-
-def _with_own_cost(decision: Decision, cost: float, left: float) -> Decision:
-    """The decision as the workflow's own handler has settled it."""
-    if cost > left:
-        if decision.action == "terminate":
-            return decision
-        return _terminated(decision, f"the workflow's own retry_handler charged {cost:g} and {left:g} was left")
-    if decision.action == "retry":
-        return msgspec.structs.replace(decision, charge=cost)
-    return msgspec.structs.replace(
-        decision,
-        action="retry",
-        charge=cost,
-        rule="retry_handler",
-        reason=f"{decision.reason}; retried because the workflow's own retry_handler charged {cost:g} of {left:g} left",
-    )

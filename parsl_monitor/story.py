@@ -6,19 +6,21 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 from parsl.monitoring.message_type import MessageType
 
-from octopus_plugins.events import Categorization, Event, Failure, Heartbeat, Task
+from octopus_plugins.events import Categorization, Decision, Event, Failure, Task
 from octopus_plugins.fabric import Emitter
 from octopus_plugins.plugins import Plugins
-from octopus_plugins.wrath import DEFAULT_RULES, History, Rule, categorize
+from octopus_plugins.wrath import DEFAULT_RULES, History, Policy, Rule, categorize, decide
 from parsl_monitor import translate
 from parsl_monitor.attempts import Attempt, Attempts
+from parsl_monitor.observation import TAG
+from parsl_monitor.settlement import terminated
 from parsl_monitor.translate import Try
-from parsl_monitor.worker import TAG
 
 logger = logging.getLogger("octopus_plugins")
 
@@ -34,7 +36,9 @@ MAX_REMEMBERED_TASKS = 200_000
 class Story:
     """Turns messages into events, keeps the history they make, and hands them to the emitter.
 
-    Thread-safe: Parsl reports from several threads. One lock keeps what is said of a task in order.
+    Thread-safe: Parsl reports from several threads. One lock keeps what is said of a task in order. Whoever decides
+    by the history holds it until the decision is told: the order of the events is then the order in which the
+    history saw them, and a replay of the stream decides the same.
 
     Args:
         emitter: Where the events go.
@@ -46,7 +50,10 @@ class Story:
         self.history = History()
         self.lock = threading.RLock()
         self.attempts = attempts
+        self.policy: Policy | None = None
+        """What decides about failures of which Parsl asks no handler; None decides nothing."""
         self.run_id = ""
+        self._order = 0
         self._emitter = emitter
         self._plugins = plugins
         self._rules: tuple[Rule, ...] | None = None
@@ -55,14 +62,19 @@ class Story:
         self._done = self._failed = 0
         self._failed_tasks: set[str] = set()
         self._workers: dict[tuple[str, str, int], dict[str, Any]] = {}
-        self._deaths: dict[tuple[str, int], Mapping[str, Any]] = {}
 
     def tell(self, *events: Event) -> None:
         """Remember events and emit them, in this order."""
         with self.lock:
             for event in events:
+                self._order += 1
+                msgspec.structs.force_setattr(event, "order", self._order)
                 self.history.observe(event)
             self._emitter.emit(*events)
+
+    def hurry(self) -> None:
+        """Have what was told so far sent at once: somebody waits for an answer to it."""
+        self._emitter.hurry()
 
     def hear(self, message: tuple[Any, Any]) -> None:
         """Take in one of Parsl's monitoring messages, or one of our workers'."""
@@ -117,23 +129,39 @@ class Story:
     def _hear_of_task(self, message: Mapping[str, Any], now: float) -> None:
         task_id = str(message["task_id"])
         state = message["task_status_name"]
+        unhandled: tuple[Failure, Decision] | None = None
         with self.lock:
             if state == "launched":
-                attempt = self.attempts.claim(task_id, message["try_id"], message["task_executor"])
+                app = message["task_func_name"]
+                attempt = self.attempts.claim(task_id, message["try_id"], message["task_executor"], app)
                 place: Mapping[str, Any] = {}
             else:
                 attempt = self.attempts.of_task(task_id)
                 place = attempt.place if attempt is not None else {}
             if state in _WORK_ENDED:
-                subject = self._subject(message, place)
+                subject = self._subject(message, place, attempt)
                 self._settle(subject, attempt)
                 if state in _FAILED and self._reported.pop(task_id, None) != subject.try_id:
-                    self.tell(self._unhandled_failure(subject, attempt, message, now))
+                    failure = self._unhandled_failure(subject, attempt, message, now)
+                    unhandled = self._tell_unhandled(failure, final=state in _ENDED_BADLY)
                 self.attempts.close(task_id)
                 self._done += state in _ENDED_WELL
                 if state in _ENDED_BADLY:
                     self._note_failed(task_id)
             self.tell(translate.task_event(message, now, place))
+        if unhandled is not None:
+            self._plugins.decided(*unhandled)
+
+    def _tell_unhandled(self, failure: Failure, *, final: bool) -> tuple[Failure, Decision] | None:
+        """Tell a failure of which Parsl asked no handler, and the decision: whatever it was, Parsl ends the task."""
+        if self.policy is None or not final:
+            self.tell(failure)
+            return None
+        decision = decide(failure, self.history, self.policy)
+        if decision.action == "retry":
+            decision = terminated(decision, "Parsl retries no such failure", rule="parsl")
+        self.tell(failure, decision)
+        return failure, decision
 
     def _unhandled_failure(
         self, subject: Try, attempt: Attempt | None, message: Mapping[str, Any], now: float
@@ -160,7 +188,7 @@ class Story:
         attempt.settled = True
         self.tell(*translate.worker_events(subject, attempt))
 
-    def _subject(self, message: Mapping[str, Any], place: Mapping[str, Any]) -> Try:
+    def _subject(self, message: Mapping[str, Any], place: Mapping[str, Any], attempt: Attempt | None) -> Try:
         launched = message["task_try_time_launched"]
         return Try(
             run_id=message["run_id"],
@@ -172,6 +200,7 @@ class Story:
             launched=launched.timestamp() if launched is not None else None,
             stderr=message["task_stderr"],
             place=place,
+            resources=translate.plain_resources(attempt.record) if attempt is not None and attempt.record else {},
         )
 
     def _hear_worker(self, message: Mapping[str, Any]) -> None:
@@ -183,9 +212,7 @@ class Story:
             elif kind == "sample":
                 self._hear_sample(message, place)
             elif kind == "heartbeat":
-                beat = translate.node_heartbeat(self.run_id, message)
-                self._note_deaths(beat)
-                self.tell(beat)
+                self.tell(translate.node_heartbeat(self.run_id, message))
 
     def _hear_sample(self, message: Mapping[str, Any], place: dict[str, Any]) -> None:
         attempt = self.attempts.of_number(message["executor"], message["number"])
@@ -193,6 +220,7 @@ class Story:
             return  # its task ended meanwhile
         attempt.place = place
         attempt.usage = dict(message["usage"])
+        attempt.started = message["started"]
         subject = Try(self.run_id, attempt.task_id, attempt.try_id)
         if not attempt.announced:
             attempt.announced = True
@@ -241,30 +269,15 @@ class Story:
                 place["manager"] = manager.decode("utf-8", errors="replace")
             if attempt is not None:
                 attempt.place = place
-        return Try(
-            subject.run_id,
-            subject.task_id,
-            subject.try_id,
-            subject.app,
-            subject.executor,
-            subject.submitted,
-            subject.launched,
-            subject.stderr,
-            place or subject.place,
-        )
-
-    def _note_deaths(self, beat: Heartbeat) -> None:
-        for worker in beat.workers:
-            if not worker.alive and len(self._deaths) < MAX_REMEMBERED_WORKERS:
-                status = {"exit_code": worker.exit_code, "signal": worker.signal}
-                self._deaths[beat.host, worker.pid] = {key: value for key, value in status.items() if value is not None}
+        return replace(subject, place=place or subject.place)
 
     def _with_death(self, failure: Failure) -> Failure:
-        """The failure with how its worker died, where a sibling saw it."""
-        if failure.host is None or failure.pid is None:
+        """The failure with how its worker died, where a heartbeat has told."""
+        worker = self.history.dead_worker(failure.host, failure.pid)
+        if worker is None:
             return failure
-        status = self._deaths.get((failure.host, failure.pid))
-        return msgspec.structs.replace(failure, **status) if status else failure
+        status = {"exit_code": worker.exit_code, "signal": worker.signal}
+        return msgspec.structs.replace(failure, **{key: value for key, value in status.items() if value is not None})
 
 
 def _report_rule(rule: Rule, error: Exception) -> None:

@@ -52,6 +52,7 @@ class Try:
         launched: When the try went to its executor, Unix seconds.
         stderr: Where the app's standard error goes, as Parsl takes it.
         place: Where it ran, as far as it is known.
+        resources: The task's resource specification: its plain values.
     """
 
     run_id: str
@@ -63,6 +64,7 @@ class Try:
     launched: float | None = None
     stderr: Any = None
     place: Mapping[str, Any] = field(default_factory=dict)
+    resources: Mapping[str, Any] = field(default_factory=dict)
 
 
 def task_event(message: Mapping[str, Any], now: float, place: Mapping[str, Any]) -> Task:
@@ -250,9 +252,21 @@ def reported_failure(
     return _failure(subject, attempt, now, {"exception": info, "dependencies": dependencies})
 
 
+def plain_resources(record: Mapping[str, Any]) -> dict[str, str | int | float | bool | None]:
+    """The resource specification in a task's record, without what executors and plugins keep there for themselves."""
+    specification = record["resource_specification"] or {}
+    return {
+        str(key): value
+        for key, value in specification.items()
+        if value is None or isinstance(value, (str, int, float, bool))
+    }
+
+
 def _failure(subject: Try, attempt: Attempt | None, now: float, details: dict[str, Any]) -> Failure:
     seen = (attempt.post_mortem if attempt is not None else None) or {}
     last_usage = {**((attempt.usage if attempt is not None else None) or {}), **seen.get("usage", {})}
+    # How the worker ended, where its pool saw it.
+    details |= {key: seen[key] for key in ("exit_code", "signal") if key in seen and details.get(key) is None}
     return Failure(
         run_id=subject.run_id,
         time=now,
@@ -260,6 +274,7 @@ def _failure(subject: Try, attempt: Attempt | None, now: float, details: dict[st
         try_id=subject.try_id,
         app=subject.app,
         executor=subject.executor,
+        resources=dict(subject.resources),
         submitted=subject.submitted,
         launched=subject.launched,
         started=attempt.started if attempt is not None else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 from octopus_plugins.errors import UnsupportedHostError
 
@@ -15,21 +16,31 @@ def check_parsl() -> None:
     """
     from parsl.executors import HighThroughputExecutor
     from parsl.executors.high_throughput.interchange import Interchange
+    from parsl.executors.high_throughput.manager_selector import ManagerSelector
+    from parsl.jobs import error_handlers
     from parsl.monitoring import MonitoringHub
     from parsl.version import VERSION
 
-    seams = (
+    seams: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
         (MonitoringHub, "start", ("dfk_run_dir", "config_run_dir", "log_config")),
         (MonitoringHub, "close", ()),
         (HighThroughputExecutor, "submit_payload", ("context", "buffer")),
         (HighThroughputExecutor, "submit", ("func", "resource_specification")),
+        (HighThroughputExecutor, "outstanding", ()),
+        (HighThroughputExecutor, "handle_errors", ("status",)),
+        (HighThroughputExecutor, "scale_out_facade", ("n",)),
+        (HighThroughputExecutor, "set_bad_state_and_fail_all", ("exception",)),
+        (error_handlers, "simple_error_handler", ("executor", "status")),
+        (ManagerSelector, "sort_managers", ("ready_managers", "manager_list")),
         (Interchange, "_send_monitoring_info", ("monitoring_radio", "manager")),
         (Interchange, "expire_bad_managers", ("interesting_managers", "monitoring_radio")),
+        (Interchange, "process_tasks_to_send", ("interesting_managers", "monitoring_radio")),
         (Interchange, "get_tasks", ("count",)),
     )
     for owner, name, expected in seams:
         function = inspect.unwrap(getattr(owner, name, None) or (lambda: None))
-        present = tuple(inspect.signature(function).parameters)[1:]
+        first = 0 if inspect.ismodule(owner) else 1  # self
+        present = tuple(inspect.signature(function).parameters)[first:]
         if present[: len(expected)] != expected:
             raise UnsupportedHostError(
                 f"Parsl {VERSION} has another {owner.__name__}.{name} than octopus-plugins knows"

@@ -5,8 +5,11 @@ Parsl's ``submit_payload`` lets a worker call a function of ours, by name, in pl
 result, so that it costs no message. Only what cannot wait for the result travels by itself, over Parsl's
 encrypted result channel: that a worker exists, that a task has run for a while, samples, heartbeats.
 
-This module is imported on compute nodes. It needs Parsl and psutil (which Parsl brings) and of ours only
-``parsl_monitor.node`` and the number of the version.
+A try that has a walltime is watched over besides (``parsl_monitor.walltime``). Where the pool is ours too
+(``parsl_monitor.pool``) it answers for workers that die, and speaks for the node; else one of the workers does.
+
+This module is imported on compute nodes. It needs Parsl and psutil (which Parsl brings), and of ours only modules
+that need no more.
 """
 
 from __future__ import annotations
@@ -15,104 +18,55 @@ import os
 import pickle
 import platform
 import resource
+import signal
 import sys
 import threading
 import time
 import traceback
-from typing import Any, NamedTuple
+from typing import Any
 
 from parsl.app.errors import RemoteExceptionWrapper
 from parsl.executors.execute_task import execute_task
 from parsl.serialize import serialize
 
+from parsl_monitor import process
+from parsl_monitor.board import BUSY, IDLE, OVERTIME, Board, Slot
 from parsl_monitor.node import NodeWatch, limits, node_state
+from parsl_monitor.observation import BUFFER_THRESHOLD, TAG, Observation, Settings, lost_task, overtime_error, versions
+from parsl_monitor.walltime import Guard
 
-OBSERVATION = "octopus-observation/1"
-"""First item of a result that is ours; another number means other fields."""
+FRAMES = (100, 40, 10, 0)
+"""Innermost frames of a traceback that are left, one after the other, where the whole cannot be written: the pickler
+makes many calls for each, one within the other, and what recursed without end leaves it no room."""
+
+MAX_CAUSES = 100
 
 MAX_DESCRIPTION = 8_192
 """Characters of an exception's message, and of its traceback, as described on the worker."""
 
-TAG = "octopus"
-"""First item of the messages that are ours in Parsl's monitoring channel."""
 
-BUFFER_THRESHOLD = 1_000_000
-"""As in Parsl's own worker: results above this many bytes are not kept in its serializer's buffer."""
-
-
-class Settings(NamedTuple):
-    """What the submit side tells its workers with each task.
-
-    Attributes:
-        run_id: The run.
-        executor: Label of the executor.
-        sample_period: Seconds between resource samples; 0 takes none.
-        heartbeat_period: Seconds between heartbeats of the node; 0 sends none.
-    """
-
-    run_id: str
-    executor: str
-    sample_period: float
-    heartbeat_period: float
-
-
-class Observation(NamedTuple):
-    """A task's result, still serialized, with what its worker saw.
-
-    Attributes:
-        payload: The result as Parsl's ``serialize`` wrote it; a RemoteExceptionWrapper where the task raised.
-        place: Where it ran: host, block, manager, worker_id, pid.
-        started: When the worker began, Unix seconds.
-        ended: When it ended, Unix seconds.
-        usage: What the try used in all.
-        post_mortem: Limits, node state and versions, for a task that failed; else None.
-    """
-
-    payload: bytes
-    place: dict[str, Any]
-    started: float
-    ended: float
-    usage: dict[str, Any]
-    post_mortem: dict[str, Any] | None
-
-    def packed(self) -> tuple[str, bytes]:
-        """As it travels: nothing that Parsl's result thread, which guards nothing, could fail to read.
-
-        Parsl serializes results with dill, in Python: 65 µs for the fields, 19 µs for bytes made by pickle, in C.
-        """
-        return OBSERVATION, pickle.dumps(tuple(self))
-
-    @classmethod
-    def unpacked(cls, result: Any) -> Observation:
-        """Read what ``packed`` made.
-
-        Raises:
-            ValueError: It is something else: the worker has another version of octopus-plugins.
-        """
-        if not (isinstance(result, tuple) and len(result) == 2 and result[0] == OBSERVATION):
-            raise ValueError("the worker's octopus-plugins is another version than the submit side's")
-        return cls(*pickle.loads(result[1]))
-
-
-def execute(buffer: bytes, number: int, settings: tuple[str, str, float, float]) -> tuple[str, bytes]:
+def execute(
+    buffer: bytes, number: int, settings: tuple[str, str, float, float], walltime: float | None = None
+) -> tuple[str, bytes]:
     """Run one task and observe it. Parsl's worker calls this by name.
 
     Args:
         buffer: The task as ``pack_apply_message`` wrote it.
         number: The executor's number of the task.
         settings: See Settings; a plain tuple, so that it travels as one.
+        walltime: Seconds after which the try is ended if Parsl's own timer could not; None is without.
 
     Returns:
         The result or the exception, with what was seen: a packed Observation.
     """
     observer = _observer(Settings(*settings))
     before = resource.getrusage(resource.RUSAGE_SELF)
-    observer.begin(number, before)
     started = time.time()
+    observer.begin(number, started, before, walltime)
     failed = False
     result: Any
     try:
-        result = execute_task(buffer)
+        result = execute_task(buffer) if walltime is None else observer.within(walltime, buffer)
     except Exception:  # noqa: BLE001 - what any task may raise belongs to the task and travels as its result
         failed, result = True, RemoteExceptionWrapper(*sys.exc_info())
     finally:
@@ -120,7 +74,7 @@ def execute(buffer: bytes, number: int, settings: tuple[str, str, float, float])
         observer.end()
     failed = failed or isinstance(result, RemoteExceptionWrapper)
     try:
-        payload = serialize(result, buffer_threshold=BUFFER_THRESHOLD)
+        payload = _written(result)
     except Exception:  # noqa: BLE001 - a result that cannot be written is the task's failure, as in Parsl's worker
         failed = True
         payload = serialize(RemoteExceptionWrapper(*sys.exc_info()), buffer_threshold=BUFFER_THRESHOLD)
@@ -132,10 +86,39 @@ def execute(buffer: bytes, number: int, settings: tuple[str, str, float, float])
         "cpu_system": round(after.ru_stime - before.ru_stime, 6),
         "peak_rss": after.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
     }
-    post_mortem = observer.post_mortem() if failed else None
+    post_mortem = observer.post_mortem(walltime) if failed else None
     if post_mortem is not None and isinstance(result, RemoteExceptionWrapper):
         post_mortem["error"] = _described(result)
     return Observation(payload, observer.place, started, ended, usage, post_mortem).packed()
+
+
+def _written(result: Any) -> bytes:
+    """A result as it travels; of an exception's traceback as much as can be written."""
+    frames = iter(FRAMES if isinstance(result, RemoteExceptionWrapper) else ())
+    while True:
+        try:
+            return bytes(serialize(result, buffer_threshold=BUFFER_THRESHOLD))
+        except RecursionError:
+            keep = next(frames, None)
+            if keep is None:
+                raise
+            _shorten(result, keep)
+
+
+def _shorten(wrapper: RemoteExceptionWrapper, keep: int) -> None:
+    """Leave out all but the innermost frames of an exception's traceback."""
+    length, frame = 0, wrapper.e_traceback
+    while frame is not None:
+        length, frame = length + 1, frame.tb_next
+    for _ in range(length - keep):
+        wrapper.e_traceback = wrapper.e_traceback.tb_next
+    # Where tblib's pickling of exceptions is in force, each carries its own traceback as well.
+    error = wrapper.e_value
+    for _ in range(MAX_CAUSES):  # a chain of causes may be a circle
+        if error is None:
+            break
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def _described(wrapper: RemoteExceptionWrapper) -> dict[str, Any]:
@@ -158,7 +141,9 @@ class _Observer:
         self._settings = settings
         self._pid = os.getpid()
         self._task: tuple[int, float] | None = None
+        self._slot = Slot()
         self._before = resource.getrusage(resource.RUSAGE_SELF)
+        self._board = Board.of_parent()
         self.place: dict[str, Any] = {
             "host": platform.node(),
             "block": _variable("PARSL_WORKER_BLOCK_ID"),
@@ -167,52 +152,86 @@ class _Observer:
             "pid": self._pid,
         }
         _send({"kind": "worker", "executor": settings.executor, "place": self.place, "time": time.time()})
-        if settings.sample_period > 0 or settings.heartbeat_period > 0:
+        if settings.sample_period > 0 or (settings.heartbeat_period > 0 and self._board is None):
             threading.Thread(target=self._watch, name="octopus-sampler", daemon=True).start()
 
     def belongs_here(self) -> bool:
         """False in a process forked from the worker: its thread stayed behind."""
         return self._pid == os.getpid()
 
-    def begin(self, number: int, before: resource.struct_rusage) -> None:
+    def begin(self, number: int, started: float, before: resource.struct_rusage, walltime: float | None) -> None:
         self._before = before
-        self._task = (number, time.time())
+        self._task = (number, started)
+        if self._board is not None:
+            deadline = 0.0 if walltime is None else time.monotonic() + walltime
+            self._slot = Slot(self._pid, BUSY, number, started, deadline)
+            self._write()
 
     def end(self) -> None:
         self._task = None
+        if self._board is not None:
+            self._slot = Slot(self._pid, IDLE)
+            self._write()
 
-    def post_mortem(self) -> dict[str, Any]:
+    def within(self, walltime: float, buffer: bytes) -> Any:
+        """Run a task that has a walltime."""
+        with Guard(walltime, tick=self._tick, calm=self._calm, end=lambda: self._end_overtime(walltime)):
+            return execute_task(buffer)
+
+    def post_mortem(self, walltime: float | None = None) -> dict[str, Any]:
         """What the node and the limits looked like just after a failure."""
         found: dict[str, Any] = {}
-        for name, look in (("versions", _versions), ("limits", limits), ("node", node_state), ("usage", self._usage)):
+        for name, look in (("versions", versions), ("limits", limits), ("node", node_state), ("usage", self._usage)):
             try:
                 found[name] = look()
             except Exception:  # noqa: BLE001, S112 - a measurement that fails must not fail the task again
                 continue
+        if walltime is not None:
+            found["limits"] = {**found.get("limits", {}), "walltime": walltime}
         return found
 
-    def _usage(self) -> dict[str, Any]:
-        import psutil
+    def _write(self) -> None:
+        if self._board is not None:
+            self._board.write(self.place["worker_id"], self._slot)
 
-        process = psutil.Process(self._pid)
+    def _tick(self) -> None:
+        self._slot = self._slot._replace(ticked=time.monotonic())
+        self._write()
+
+    def _calm(self) -> None:
+        self._slot = self._slot._replace(deadline=0.0)
+        self._write()
+
+    def _end_overtime(self, walltime: float) -> None:
+        """End this process, and see to it that the submit side learns why."""
+        task = self._task
+        if task is None:
+            return
+        if self._board is not None:
+            self._slot = self._slot._replace(state=OVERTIME)
+            self._write()
+        else:
+            number, started = task
+            place, mortem = self.place, {**self.post_mortem(walltime), "signal": int(signal.SIGKILL)}
+            answer = lost_task(overtime_error(walltime), place, started, mortem.get("usage", {}), mortem)
+            # What stands on this queue the pool passes on as it is, results too. Its own report of a lost worker
+            # comes later, and the interchange drops it: it knows the task no more.
+            _put({"type": "result", "task_id": number, "result": serialize(answer)})
+        os.kill(self._pid, signal.SIGKILL)
+
+    def _usage(self) -> dict[str, Any]:
         before, now = self._before, resource.getrusage(resource.RUSAGE_SELF)
-        with process.oneshot():
-            memory = process.memory_info()
-            return {
-                "time": time.time(),
-                "rss": memory.rss,
-                "vms": memory.vms,
-                "cpu_user": round(now.ru_utime - before.ru_utime, 6),
-                "cpu_system": round(now.ru_stime - before.ru_stime, 6),
-                "open_files": process.num_fds(),
-                "threads": process.num_threads(),
-                "children": len(process.children()),
-            }
+        return {
+            **process.usage(self._pid),
+            "cpu_user": round(now.ru_utime - before.ru_utime, 6),
+            "cpu_system": round(now.ru_stime - before.ru_stime, 6),
+        }
 
     def _watch(self) -> None:
         settings = self._settings
         period = settings.sample_period or settings.heartbeat_period
-        node = NodeWatch(settings.run_id, self.place, settings.heartbeat_period)
+        speaks = settings.heartbeat_period > 0 and self._board is None
+        node = NodeWatch(settings.run_id, self.place, settings.heartbeat_period) if speaks else None
         sampled: tuple[int, float] | None = None
         sequence = 0
         while True:
@@ -233,7 +252,7 @@ class _Observer:
                             "usage": self._usage(),
                         }
                     )
-                beat = node.beat() if settings.heartbeat_period > 0 else None
+                beat = node.beat() if node is not None else None
                 if beat is not None:
                     _send({"kind": "heartbeat", "executor": settings.executor, "place": self.place, **beat})
             except Exception:  # noqa: BLE001 - the border to the user's worker; the channel closes when the pool ends
@@ -251,14 +270,6 @@ def _observer(settings: Settings) -> _Observer:
     return _current
 
 
-def _versions() -> dict[str, str]:
-    from parsl.version import VERSION
-
-    from octopus_plugins import __version__
-
-    return {"python": platform.python_version(), "parsl": VERSION, "octopus-plugins": __version__}
-
-
 def _variable(name: str) -> str | None:
     value = os.environ.get(name)
     return None if value in (None, "None") else value
@@ -269,8 +280,12 @@ def _channel_open() -> bool:
 
 
 def _send(message: dict[str, Any]) -> None:
+    _put({"type": "monitoring", "payload": (TAG, message)})
+
+
+def _put(message: dict[str, Any]) -> None:
     """Put a message on Parsl's result channel, the way its HTEXRadio does."""
     import parsl.executors.high_throughput.monitoring_info as channel
 
     if channel.result_queue is not None:
-        channel.result_queue.put(pickle.dumps({"type": "monitoring", "payload": (TAG, message)}))
+        channel.result_queue.put(pickle.dumps(message))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks.entries import decision, emitter, import_time, parsl_perf, query
+from benchmarks.entries import decider, decider_speed, decision, emitter, import_time, parsl_perf, query
 from benchmarks.figures import Options, Result
 
 ENTRIES: dict[str, Callable[[Options], Result]] = {
@@ -12,5 +12,7 @@ ENTRIES: dict[str, Callable[[Options], Result]] = {
     "emitter": emitter.measure,
     "decision": decision.measure,
     "query": query.measure,
+    "decider": decider.measure,
+    "decider-speed": decider_speed.measure,
     "import-time": import_time.measure,
 }

@@ -8,14 +8,38 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import errno
 import os
 import resource
 import socket
 import sys
 from pathlib import Path
 
+CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
 CLONE_NEWUSER = 0x10000000
+
+
+def unshare(flags: int) -> None:
+    """Enter new namespaces, inside a user namespace of our own where that is what it takes.
+
+    Args:
+        flags: ``CLONE_NEW…``, as unshare(2) takes them.
+
+    Raises:
+        OSError: The kernel does not allow it, or is none of Linux.
+    """
+    if not sys.platform.startswith("linux"):
+        raise OSError(errno.ENOSYS, "namespaces need Linux")
+    libc = ctypes.CDLL(None, use_errno=True)
+    uid, gid = os.getuid(), os.getgid()
+    if libc.unshare(flags if uid == 0 else flags | CLONE_NEWUSER) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"unshare: {os.strerror(number)}")
+    if uid != 0:
+        Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
+        Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1", encoding="ascii")
+        Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1", encoding="ascii")
 
 
 def take_name(name: str) -> bool:
@@ -24,17 +48,8 @@ def take_name(name: str) -> bool:
     Returns:
         Whether that worked.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    libc = ctypes.CDLL(None, use_errno=True)
-    uid, gid = os.getuid(), os.getgid()
-    if libc.unshare(CLONE_NEWUTS if uid == 0 else CLONE_NEWUTS | CLONE_NEWUSER) != 0:
-        return False
     try:
-        if uid != 0:
-            Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
-            Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1", encoding="ascii")
-            Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1", encoding="ascii")
+        unshare(CLONE_NEWUTS)
         socket.sethostname(name)
     except OSError:
         return False

@@ -55,6 +55,7 @@ print("all tried")
 """
 
 
+@pytest.mark.slow
 def test_every_module_can_be_imported_by_itself() -> None:
     preloaded = ["click", "confluent_kafka", "confluent_kafka.admin", "msgspec", "parsl", "pluggy", "pydantic", "rich"]
     assert len(MODULES) > 40

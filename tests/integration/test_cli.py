@@ -142,20 +142,24 @@ def test_explain_tells_the_story_of_a_task_in_order() -> None:
     assert result.exit_code == 0
     told = " ".join(result.stdout.split())
     in_order = [
-        f"Task 1 (simulate) of run {RUN}, now exec_done, 2 tries",
-        "try 0 pending",
-        "try 0 running on small-0 (small), block 0, worker 3, pid 4711",
-        "try 0 failed: memory_exhausted (runtime)",
-        "memory exhausted on small-0 (rule memory_exhausted.type, confidence 0.95)",
-        "evidence: rss = 900000000",
+        "Task 1 (simulate) ended well after 2 tries, in 8.0 s; before that, it failed: memory exhausted on small-0.",
+        f"run {RUN}, submitted",
+        "Try 0 on small-0 (small), block 0, worker 3, pid 4711",
+        "0.0 s submitted",
+        "1.0 s began",
+        "2.0 s ✗ failed: memory_exhausted (runtime)",
         "MemoryError: Unable to allocate 1.2 GB at app.py:7 in f",
         "because of OSError: no memory",
-        "try 0 decided: retry on other executor large after 2.0 s",
-        "same node: not taken: it has no more memory than before",
-        "other executor large: taken: its workers have 4 GB each",
-        "small-0 gets no new tasks until",
-        "try 1 running on large-0 (large)",
-        "try 1 exec_done",
+        "evidence: rss 900.0 MB",
+        "by rule memory_exhausted.type, confidence 0.95; affects the task; a retry can help",
+        "2.1 s → decided: retry on other executor large after 2.0 s",
+        "· same node: it has no more memory than before",
+        "✓ other executor large: its workers have 4 GB each",
+        "small-0 gets no new tasks for",
+        "rule memory_exhausted.other_executor; charged 1 of 5 retries",
+        "Try 1 on large-0 (large)",
+        "4.5 s began 2.5 s after the failure, 2.0 s of it as decided",
+        "8.0 s ✓ done",
     ]
     places = [told.find(part) for part in in_order]
     assert -1 not in places, in_order[places.index(-1)]
@@ -285,6 +289,7 @@ def test_tail_can_be_limited_and_narrowed() -> None:
     assert {one["run_id"] for one in found} == {RUN}
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_seen_enough_is_no_error(environment: dict[str, str], emitter: Emitter) -> None:
     emitter.emit(*(failure("r", str(number), 1.0, "disk_full", "runtime") for number in range(2000)))
     assert emitter.flush(10)

@@ -69,6 +69,7 @@ def test_a_broker_that_is_away_at_the_start_gets_everything_when_it_comes(
     assert "emitted 100, delivered 100, spooled 0, replayed 0, dropped 0" in report
 
 
+@pytest.mark.slow
 def test_a_broker_stopped_in_the_middle_gets_everything_when_it_goes_on(
     own_broker: EmbeddedBroker, make_config: MakeConfig, wait_for: WaitFor
 ) -> None:
@@ -92,6 +93,7 @@ def test_a_broker_stopped_in_the_middle_gets_everything_when_it_goes_on(
     assert emitter.counts.delivered == 2000
 
 
+@pytest.mark.slow
 def test_a_line_cut_again_and_again_loses_nothing_and_keeps_the_order(
     proxied_broker: ProxiedBroker, make_config: MakeConfig, wait_for: WaitFor
 ) -> None:
@@ -114,6 +116,7 @@ def test_a_line_cut_again_and_again_loses_nothing_and_keeps_the_order(
     assert emitter.counts.emitted == emitter.counts.delivered == sent
 
 
+@pytest.mark.slow
 def test_a_broker_that_lost_its_memory_gets_what_comes_after(
     own_broker: EmbeddedBroker, make_config: MakeConfig, wait_for: WaitFor
 ) -> None:
@@ -167,6 +170,7 @@ def test_flush_and_close_take_a_bounded_time_when_the_broker_is_away(
     assert (orphan.pid, orphan.count()) == (os.getpid(), 1)
 
 
+@pytest.mark.slow
 def test_close_takes_a_bounded_time_when_the_broker_is_silent(
     own_broker: EmbeddedBroker, make_config: MakeConfig
 ) -> None:
@@ -279,6 +283,7 @@ def test_a_full_spool_lets_task_states_go_before_failures(
     assert list(config.spool_dir.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="mounting a small disk needs root on Linux")
 def test_a_full_disk_is_reported_and_records_go_through_memory(
     config: OctopusConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -320,6 +325,7 @@ def test_an_unwritable_spool_costs_a_warning_and_nothing_else(
     assert sum("takes no more records" in each for each in warnings(caplog)) == 1
 
 
+@pytest.mark.slow
 def test_memory_stays_bounded_while_the_broker_is_away(make_config: MakeConfig) -> None:
     config = make_config(f"127.0.0.1:{free_port()}")
     emitter = Emitter(config)

@@ -178,6 +178,7 @@ def test_without_a_broker_the_error_says_how_to_start_one() -> None:
         failures(since="1h").to_pandas()
 
 
+@pytest.mark.slow
 def test_the_example_of_questions_runs(told: OctopusConfig) -> None:
     done = run_example(told)
     assert "1 memory_exhausted (runtime)" in done.stdout

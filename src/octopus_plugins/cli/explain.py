@@ -6,15 +6,25 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.padding import Padding
-from rich.text import Text
 
 from octopus_plugins.cli import screen
 from octopus_plugins.cli.options import json_option, with_config
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import RenderableType
+
+    from octopus_plugins.cli.task_story import TaskStory
     from octopus_plugins.config import OctopusConfig
-    from octopus_plugins.events import Decision, Failure, Task, TryEvent
+    from octopus_plugins.events import Decision, Failure, Rung, Task
+
+_SIZES = frozenset({"rss", "peak_rss", "requested", "limit", "node_memory", "node_available", "tmp_free", "disk_free"})
+"""Evidence that is a number of bytes, where it is a large one."""
+
+TIME_WIDTH = 8
+
+_MARKS = {"good": ("✓", "green"), "bad": ("✗", "red"), "decided": ("→", "cyan"), "": ("", "")}
 
 
 @click.command(epilog="Example: octopus explain last 12")
@@ -24,103 +34,274 @@ if TYPE_CHECKING:
 @json_option
 @with_config
 def explain(config: OctopusConfig, run: str, task: str, traceback: bool, as_json: bool) -> None:
-    """Tell the story of one task.
+    """Tell the whole story of one task.
 
-    Its states and places, its failures with their evidence, each decision with the rungs considered and why.
+    How it ended, in a sentence; then each try: when and where it ran, how it failed, on what evidence, what was decided
+    and why each other place was passed over. Times are counted from the task's submission.
 
     RUN is the run's id, or 'last' for the newest. TASK is the task's id.
     """
-    from octopus_plugins.streams import decisions, failures, tasks
+    from octopus_plugins.cli.outcome import outcome
+    from octopus_plugins.cli.task_story import read_story
 
-    story: list[TryEvent] = []
-    for question in (tasks, failures, decisions):
-        story += question(run_id=run, task_id=task, config=config)
-    # Stable: what happened at the same time keeps the order state, failure, decision.
-    story.sort(key=lambda event: event.time)
-    if not story:
+    story = read_story(config, run, task)
+    if story is None:
         screen.print_nothing_found("tasks", "task-metrics", config, f"run_id={run}, task_id={task}", filtered=True)
         raise click.exceptions.Exit(1)
     if as_json:
-        screen.print_json(story)
+        screen.print_json(story.events)
         return
     out = screen.console()
-    out.print(Text(screen.printable(_title(story))))
-    for event in story:
-        heading, details = _chapter(event, traceback)
-        out.print(Text(f"\n{screen.local_time(event.time)}  try {event.try_id}  ").append(screen.printable(heading)))
-        for detail in details:
-            out.print(Padding(Text(screen.printable(detail)), (0, 0, 0, 4), expand=False))
+    out.print(screen.printable(outcome(story)), style="bold")
+    if story.root is not None:
+        out.print(f"Why task {story.root} failed: octopus explain {story.run_id} {story.root}", soft_wrap=True)
+    if story.dependents:
+        out.print(f"Failed for want of it: {_tasks(story.dependents)}.")
+    out.print(screen.printable(f"run {story.run_id}, submitted {screen.local_time(story.start)}"), style="dim")
+    for part in _Timeline(story, traceback).parts():
+        out.print(part)
 
 
-def _title(story: list[Any]) -> str:
-    from octopus_plugins.events import Task
+class _Timeline:
+    """The events of a story, try by try: time, mark, what happened."""
 
-    first, tries = story[0], 1 + max(event.try_id for event in story)
-    app = next((f" ({event.app})" for event in story if event.app), "")
-    states = [event.state for event in story if isinstance(event, Task)]
-    outcome = f", now {states[-1]}" if states else ""
-    return f"Task {first.task_id}{app} of run {first.run_id}{outcome}, {tries} {'try' if tries == 1 else 'tries'}"
+    def __init__(self, story: TaskStory, traceback: bool) -> None:
+        self._story = story
+        self._traceback = traceback
+        self._launched: dict[int, float] = {}
+        self._running: dict[int, float] = {}
+        self._failed: Failure | None = None
+        self._delay = 0.0
+        self._rows: Any = None
+
+    def parts(self) -> Iterator[RenderableType]:
+        """A heading and a table for each try."""
+        from octopus_plugins.events import Decision, Failure, Task
+
+        number: int | None = None
+        for event in self._story.events:
+            if number is None or (self._story.is_own(event) and event.try_id != number):
+                if self._rows is not None:
+                    yield self._rows
+                number = event.try_id
+                self._rows = _rows()
+                yield self._heading(number)
+            if isinstance(event, Task):
+                self._add_state(event)
+            elif isinstance(event, Failure):
+                self._add_failure(event)
+            elif isinstance(event, Decision):
+                self._add_decision(event)
+        yield self._rows
+
+    def _heading(self, number: int) -> RenderableType:
+        from rich.text import Text
+
+        if not self._story.tries:
+            return Text("\nNever sent to an executor", style="bold")
+        heading = Text(f"\nTry {number}", style="bold")
+        own = (event for event in self._story.events if event.try_id == number and self._story.is_own(event))
+        place = next((event for event in own if event.host), None)
+        if place is not None:
+            heading.append(f" on {screen.printable(_whole_place(place))}", style="not bold")
+        return heading
+
+    def _add(self, time: float, what: str, details: Iterator[tuple[str, str]] | None = None, kind: str = "") -> None:
+        from rich.text import Text
+
+        mark, colour = _MARKS[kind]
+        text = Text(screen.printable(what), style=colour)
+        for detail, style in details or ():
+            text.append("\n" + screen.printable(detail), style=style or "default")
+        self._rows.add_row(_since(time - self._story.start), Text(mark, style=colour), text)
+
+    def _add_state(self, task: Task) -> None:
+        if task.state == "pending":
+            if task.try_id == 0:
+                self._add(task.time, "submitted", self._awaited(task.depends))
+        elif task.state == "launched":
+            self._launched[task.try_id] = task.time
+            self._add(task.time, f"sent to executor {task.executor}" if task.executor else "sent")
+        elif task.state == "running":
+            self._running[task.try_id] = task.time
+            self._add(task.time, f"began{self._waited(task)}")
+        elif task.state == "running_ended":
+            self._add(task.time, f"ended{self._ran(task)}{_used(task)}")
+        elif task.state == "joining":
+            self._add(task.time, "waits for the tasks that it started", self._awaited(task.joins))
+        elif task.state == "exec_done":
+            self._add(task.time, "done", kind="good")
+        elif task.state == "memo_done":
+            self._add(task.time, "done: its result came from a memo", kind="good")
+        elif task.state in ("failed", "dep_fail"):
+            self._add(task.time, "failed for good", kind="bad")
+        elif task.state != "fail_retryable":
+            self._add(task.time, task.state)
+
+    def _awaited(self, task_ids: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+        if task_ids:
+            yield "after " + ", ".join(self._with_outcome(task_id) for task_id in task_ids), ""
+
+    def _with_outcome(self, task_id: str) -> str:
+        from octopus_plugins.cli.task_story import ENDED_BADLY, ENDED_WELL
+
+        relative = self._story.relatives.get(task_id)
+        if relative is None or relative.state is None:
+            return f"task {task_id}"
+        if relative.state in ENDED_BADLY:
+            why = relative.failure.categorization if relative.failure is not None else None
+            return f"task {task_id} (failed{f': {why.category}' if why is not None else ''})"
+        return f"task {task_id} ({'done' if relative.state in ENDED_WELL else relative.state})"
+
+    def _waited(self, task: Task) -> str:
+        """How long the try waited for its worker, and for what."""
+        if self._failed is not None:
+            waited = max(0.0, task.time - self._failed.time)
+            of_it = f", {screen.span(min(self._delay, waited))} of it as decided" if self._delay else ""
+            return f" {screen.span(waited)} after the failure{of_it}"
+        launched = self._launched.get(task.try_id)
+        return f" after {screen.span(max(0.0, task.time - launched))} in the queue" if launched is not None else ""
+
+    def _ran(self, task: Task) -> str:
+        began = self._running.get(task.try_id)
+        return f" after {screen.span(max(0.0, task.time - began))}" if began is not None else ""
+
+    def _add_failure(self, failure: Failure) -> None:
+        self._failed, self._delay = failure, 0.0
+        self._add(failure.time, f"failed: {screen.category(failure)}", self._about_failure(failure), "bad")
+
+    def _about_failure(self, failure: Failure) -> Iterator[tuple[str, str]]:
+        found = failure.categorization
+        if found is not None and found.reason:
+            yield found.reason, ""
+        for number, exception in enumerate((failure.exception, *failure.causes)):
+            where = f" at {exception.location}" if exception.location else ""
+            yield f"{'because of ' if number else ''}{exception.type}: {exception.message.strip()}{where}", "dim"
+        status = [f"exit code {failure.exit_code}"] if failure.exit_code is not None else []
+        status += [f"signal {failure.signal}"] if failure.signal is not None else []
+        if status:
+            yield ", ".join(status), "dim"
+        if found is not None:
+            if found.evidence:
+                yield f"evidence: {', '.join(_fact(name, value) for name, value in found.evidence.items())}", ""
+            helps = {"yes": "a retry can help", "no": "no retry can help"}.get(found.resolvable, "a retry may help")
+            rule = f"by rule {found.rule}, " if found.rule else ""
+            yield f"{rule}confidence {found.confidence:.2f}; affects the {found.scope}; {helps}", "dim"
+        if failure.dependencies:
+            yield f"for want of {', '.join(self._with_outcome(task_id) for task_id in failure.dependencies)}", ""
+        if self._traceback and failure.traceback:
+            yield failure.traceback.rstrip(), "dim"
+        if self._traceback and failure.stderr_tail:
+            yield f"standard error ended with:\n{failure.stderr_tail.rstrip()}", "dim"
+
+    def _add_decision(self, decision: Decision) -> None:
+        if decision.action == "retry":
+            self._delay = decision.delay
+        what = "the run is stopped" if decision.halts_run else screen.action(decision)
+        self._add(decision.time, f"decided: {what}", self._about_decision(decision), "decided")
+
+    def _about_decision(self, decision: Decision) -> Iterator[tuple[str, str]]:
+        reason = self._news(decision)
+        if reason:
+            yield reason, ""
+        yield from _ladder(decision.considered)
+        placement = decision.placement
+        if placement is not None and placement.avoid_hosts:
+            yield f"keeps off {', '.join(placement.avoid_hosts)}", ""
+        if placement is not None and placement.prefer_hosts:
+            yield f"prefers {', '.join(placement.prefer_hosts)}", ""
+        if decision.resources:
+            yield f"asks for {', '.join(f'{name} = {value}' for name, value in decision.resources.items())}", ""
+        for host, until in decision.deny_hosts.items():
+            if decision.action == "allow":
+                yield f"{host} gets new tasks again", ""
+            else:
+                span = screen.span(max(0.0, until - decision.time))
+                yield f"{host} gets no new tasks for {span}, until {screen.local_time(until)}", "yellow"
+        yield _provenance(decision, self._story.retries), "dim"
+
+    def _news(self, decision: Decision) -> str:
+        """The decision's reason without what the failure has said already."""
+        found = self._failed.categorization if self._failed is not None else None
+        said = found.reason.rstrip(". ") if found is not None else ""
+        return decision.reason.removeprefix(said).lstrip("; ") if said else decision.reason
 
 
-def _chapter(event: TryEvent, traceback: bool) -> tuple[str, Iterator[str]]:
-    from octopus_plugins.events import Decision, Failure, Task
+def _rows() -> Any:
+    from rich.table import Table
 
-    if isinstance(event, Failure):
-        return f"failed: {screen.category(event)}", _failure(event, traceback)
-    if isinstance(event, Decision):
-        return f"decided: {screen.action(event)}", _decision(event)
-    assert isinstance(event, Task)
-    return event.state, _state(event)
-
-
-def _state(task: Task) -> Iterator[str]:
-    if task.host or task.executor:
-        yield f"on {_whole_place(task)}"
-    if task.depends:
-        yield f"after tasks {', '.join(task.depends)}"
-    if task.joins:
-        yield f"waits for tasks {', '.join(task.joins)}"
-    if task.usage is not None and task.usage.peak_rss is not None:
-        cpu = (task.usage.cpu_user or 0) + (task.usage.cpu_system or 0)
-        yield f"used {cpu:.1f} s of CPU, at most {task.usage.peak_rss / 1e6:,.0f} MB"
-    if task.from_memo:
-        yield "its result came from a memo"
+    rows = Table.grid(padding=(0, 1))
+    rows.add_column(justify="right", style="dim", no_wrap=True, min_width=TIME_WIDTH)
+    rows.add_column(no_wrap=True, min_width=1)
+    rows.add_column(overflow="fold")
+    return rows
 
 
-def _failure(failure: Failure, traceback: bool) -> Iterator[str]:
-    if failure.host or failure.executor:
-        yield f"on {_whole_place(failure)}"
-    found = failure.categorization
-    if found is not None:
-        yield f"{found.reason or 'no reason given'} (rule {found.rule or '–'}, confidence {found.confidence:.2f})"
-        yield f"affects the {found.scope}; can a retry help: {found.resolvable}"
-        if found.evidence:
-            yield "evidence: " + ", ".join(f"{name} = {value}" for name, value in found.evidence.items())
-    for number, exception in enumerate((failure.exception, *failure.causes)):
-        where = f" at {exception.location}" if exception.location else ""
-        yield f"{'because of ' if number else ''}{exception.type}: {exception.message.strip()}{where}"
-    if failure.exit_code is not None:
-        yield f"exit code {failure.exit_code}"
-    if failure.signal is not None:
-        yield f"signal {failure.signal}"
-    if failure.dependencies:
-        yield f"failed dependencies: tasks {', '.join(failure.dependencies)}"
-    if traceback and failure.traceback:
-        yield failure.traceback.rstrip()
-    if traceback and failure.stderr_tail:
-        yield f"standard error ended with:\n{failure.stderr_tail.rstrip()}"
+def _ladder(considered: Iterable[Rung]) -> Iterator[tuple[str, str]]:
+    """The rungs in their order, those together that were passed over for the same reason."""
+    passed: list[str] = []
+    reason = ""
+    for rung in considered:
+        name = rung.name.replace("_", " ")
+        if rung.executor and rung.name == "other_executor":
+            name += f" {rung.executor}"
+        if passed and (rung.taken or rung.reason != reason):
+            yield f"· {', '.join(passed)}: {reason}", "dim"
+            passed = []
+        if rung.taken:
+            yield f"✓ {name}: {rung.reason}", "green"
+        else:
+            passed.append(name)
+            reason = rung.reason
+    if passed:
+        yield f"· {', '.join(passed)}: {reason}", "dim"
 
 
-def _decision(decision: Decision) -> Iterator[str]:
-    yield f"{decision.reason or 'no reason given'} (rule {decision.rule or '–'}, policy {decision.policy})"
-    for rung in decision.considered:
-        name = rung.name.replace("_", " ") + (f" {rung.executor}" if rung.executor else "")
-        yield f"{'→' if rung.taken else '·'} {name}: {'taken' if rung.taken else 'not taken'}: {rung.reason}"
-    if decision.placement is not None and decision.placement.avoid_hosts:
-        yield f"keeps off {', '.join(decision.placement.avoid_hosts)}"
-    for host, until in decision.deny_hosts.items():
-        yield f"{host} gets no new tasks until {screen.local_time(until)}"
-    yield f"charged {decision.charge:g} to the task's retries; decided by the {decision.decider}"
+def _provenance(decision: Decision, retries: int | None) -> str:
+    who = {"workflow": "the workflow", "service": "the decider service", "person": "a person"}
+    by = f"decided by {who.get(decision.decider, decision.decider)}"
+    if decision.decider == "person":
+        return by
+    rule = f", rule {decision.rule}" if decision.rule else ""
+    of = f" of {retries} retries" if retries is not None else " to the task's retries"
+    charge = f"; charged {decision.charge:g}{of}" if decision.action == "retry" else ""
+    return f"{by} with policy {decision.policy}{rule}{charge}"
+
+
+def _used(task: Task) -> str:
+    if task.usage is None:
+        return ""
+    cpu = (task.usage.cpu_user or 0) + (task.usage.cpu_system or 0)
+    memory = f", at most {task.usage.peak_rss / 1e6:,.0f} MB" if task.usage.peak_rss is not None else ""
+    return f"; used {screen.span(cpu)} of CPU{memory}"
+
+
+def _fact(name: str, value: Any) -> str:
+    from octopus_plugins.wrath.rules import size
+
+    label = name.replace("_", " ")
+    if isinstance(value, bool):
+        return label if value else f"not {label}"
+    if name in _SIZES and isinstance(value, (int, float)) and value >= 1e6:
+        return f"{label} {size(value)}"
+    if name == "heartbeat" and isinstance(value, (int, float)):
+        return f"last heartbeat {screen.local_time(value)}"
+    if isinstance(value, float):
+        return f"{label} {value:g}"
+    return f"{label} {value}"
+
+
+def _since(seconds: float) -> str:
+    """A time after the task's submission, short enough for a column."""
+    if seconds < 0:
+        return f"−{_since(-seconds)}" if seconds <= -0.05 else _since(0.0)
+    return f"{seconds:.1f} s" if seconds < 3600 else screen.span(seconds)
+
+
+def _tasks(task_ids: tuple[str, ...]) -> str:
+    shown = ", ".join(task_ids[:12])
+    more = f" and {len(task_ids) - 12} more" if len(task_ids) > 12 else ""
+    return f"task{'s' if len(task_ids) > 1 else ''} {shown}{more}"
 
 
 def _whole_place(event: Any) -> str:

@@ -21,6 +21,7 @@ INTERRUPTED = 130
 
 _BUILT_IN = {
     "broker": "broker",
+    "decide": "decide",
     "decisions": "questions",
     "explain": "explain",
     "failures": "questions",

@@ -60,7 +60,7 @@ _FILTERS = {
     "app": click.option("--app", multiple=True, metavar="NAME", help="Of this app."),
     "executor": click.option("--executor", multiple=True, metavar="LABEL", help="On this executor."),
     "state": click.option("--state", multiple=True, metavar="STATE", help="With a change to this state."),
-    "action": click.option("--action", multiple=True, metavar="ACTION", help="retry or terminate."),
+    "action": click.option("--action", multiple=True, metavar="ACTION", help="retry, terminate, deny or allow."),
 }
 
 

@@ -42,11 +42,14 @@ def failures(config: OctopusConfig, as_json: bool, **options: Any) -> None:
 @json_option
 @with_config
 def decisions(config: OctopusConfig, as_json: bool, **options: Any) -> None:
-    """List decisions: retry or terminate, where to, and why."""
+    """List decisions: retry or terminate, where to, and why; and what people decided."""
     from octopus_plugins.streams import decisions as question
 
     def show(found: Sequence[Any]) -> None:
-        _print_tries(found, Category=lambda one: one.category, Decision=screen.action, Why=lambda one: one.reason)
+        others = any(one.decider != "workflow" for one in found)
+        by: dict[str, Callable[[Any], str]] = {"By": screen.decider} if others else {}
+        what: dict[str, Callable[[Any], str]] = {"Category": _category, "Decision": screen.action}
+        _print_tries(found, **by, **what, Why=lambda one: one.reason)
 
     _answer(question, "decisions", show, config=config, as_json=as_json, options=options)
 
@@ -96,6 +99,10 @@ def runs(config: OctopusConfig, as_json: bool, **options: Any) -> None:
     _answer(question, "runs", show, config=config, as_json=as_json, options=options)
 
 
+def _category(decision: Any) -> str:
+    return "–" if decision.action in {"deny", "allow"} else str(decision.category)
+
+
 def _answer(
     question: Callable[..., Any],
     kind: str,
@@ -121,17 +128,21 @@ def _answer(
 
 def _print_tries(found: Sequence[Any], **columns: Callable[[Any], str]) -> None:
     """Print a table of what is said of tries; the run stands below it where there is only one."""
+    from octopus_plugins.events import ANY
+
     run_ids = {one.run_id for one in found}
     several = len(run_ids) > 1
     rows = screen.table("When", *(["Run"] if several else []), "Task", "Try", *columns)
     for one in found:
-        run = [one.run_id[:8]] if several else []
-        cells = [*run, one.task_id, str(one.try_id), *(text(one) for text in columns.values())]
+        run = ["all" if one.run_id == ANY else one.run_id[:8]] if several else []
+        about = (one.task_id, str(one.try_id)) if one.task_id != ANY else ("all", "–")
+        cells = [*run, *about, *(text(one) for text in columns.values())]
         rows.add_row(screen.local_time(one.time), *map(screen.printable, cells))
     out = screen.console()
     out.print(rows)
     if not several:
-        out.print(screen.printable(f"\nrun {run_ids.pop()}"), style="dim")
+        (run_id,) = run_ids
+        out.print(screen.printable("\nall runs" if run_id == ANY else f"\nrun {run_id}"), style="dim")
 
 
 def _latest(changes: Iterable[Task]) -> list[Task]:

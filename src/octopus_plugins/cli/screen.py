@@ -106,6 +106,10 @@ def place(event: Any) -> str:
 def action(decision: Any) -> str:
     """What was decided, in a few words: ``retry on other_executor large``."""
     words = [decision.action]
+    if decision.action in {"deny", "allow"}:
+        words += sorted(decision.deny_hosts)
+    elif decision.halts_run:
+        words.append("the run")
     if decision.placement is not None:
         words += ["on", decision.placement.rung.replace("_", " ")]
         if decision.placement.executor and decision.placement.executor != decision.executor:
@@ -115,6 +119,11 @@ def action(decision: Any) -> str:
     if decision.mode == "passive":
         words.append("(passive: not applied)")
     return " ".join(words)
+
+
+def decider(decision: Any) -> str:
+    """Who decided; a run records what it applies of others' decisions: ``service, applied``."""
+    return f"{decision.decider}, applied" if decision.serial.endswith("applied") else str(decision.decider)
 
 
 def what_broke(failure: Any) -> str:
@@ -181,6 +190,8 @@ def _line_parts(event: Any) -> tuple[str, str, str]:
 
 
 def _try(event: Any) -> str:
+    if event.task_id == "*":
+        return "all runs" if event.run_id == "*" else f"run {event.run_id}"
     app = f" {event.app}" if event.app else ""
     again = f" try {event.try_id}" if event.try_id else ""
     return f"task {event.task_id}{again}{app}"

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import click
 
+from octopus_plugins.cli.replay import record, replay
+from octopus_plugins.cli.serve import serve
+
 
 @click.group(epilog="Example: octopus wrath check policy.toml")
 def wrath() -> None:
@@ -21,3 +24,8 @@ def check(policy: Path) -> None:
     loaded = load_policy(policy)
     ladder = " → ".join(loaded.ladder) or "none"
     click.echo(f"{policy} is valid: policy {loaded.name!r}, mode {loaded.mode}, ladder {ladder}.")
+
+
+wrath.add_command(record)
+wrath.add_command(replay)
+wrath.add_command(serve)

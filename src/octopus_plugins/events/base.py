@@ -29,6 +29,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         framework: ``"parsl"`` or ``"globus_compute"``.
         labels: Free-form annotations; plugins add theirs here.
         truncated: Whether text was cut to keep the event below the size limit.
+        order: Position, from 1, in which the run's submit side told its events; 0 where it did not tell it. Topics and
+            partitions have orders of their own: this one is what lets a recorded run be replayed.
     """
 
     TYPE: ClassVar[str] = ""
@@ -41,6 +43,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     framework: str = "parsl"
     labels: dict[str, str] = {}
     truncated: bool = False
+    order: int = 0
 
     @property
     def id(self) -> str:

@@ -8,6 +8,9 @@ import msgspec
 
 from octopus_plugins.events.base import Topic, TryEvent
 
+ANY = "*"
+"""In the place of a task or run: all of them."""
+
 
 class Rung(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One rung of the ladder as it was considered.
@@ -32,21 +35,26 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         rung: ``same_node``, ``other_node`` or ``other_executor``.
         executor: Label of the executor that gets the retry.
         avoid_hosts: Nodes that must not get it while another one of the executor is there.
+        prefer_hosts: Nodes that should get it, best first; any other one may after a while.
+        first: Whether it goes to the front of the executor's queue.
     """
 
     rung: str
     executor: str | None = None
     avoid_hosts: tuple[str, ...] = ()
+    prefer_hosts: tuple[str, ...] = ()
+    first: bool = True
 
 
 class Decision(TryEvent, frozen=True, kw_only=True, omit_defaults=True):
-    """Retry or terminate, for one failed try.
+    """Retry or terminate, for one failed try; or what a person or a service decided of a run or of nodes.
 
     The place fields (``executor``, ``host``, …) are those of the try that failed; where the retry goes
-    stands in ``placement``.
+    stands in ``placement``. A decision on a whole run has ``task_id`` `ANY`, one on every run of the user
+    has ``run_id`` `ANY` too.
 
     Attributes:
-        action: ``retry`` or ``terminate``.
+        action: ``retry`` or ``terminate``; of nodes, ``deny`` or ``allow`` (those of ``deny_hosts``).
         layer: The failure's layer.
         category: The failure's category.
         reason: One sentence for people.
@@ -58,7 +66,9 @@ class Decision(TryEvent, frozen=True, kw_only=True, omit_defaults=True):
         considered: The rungs considered, in order.
         deny_hosts: Nodes that get no new tasks from now on, with the Unix time until when.
         mode: ``active`` (applied) or ``passive`` (recorded only).
+        halts_run: Whether the whole run is to stop: what waits or runs in it is terminated too.
         decider: Who decided: ``workflow``, ``service`` or ``person``.
+        serial: Tells apart what one decider decides of the same try, run or node; a person's is unique.
         policy: Name of the policy.
     """
 
@@ -76,10 +86,13 @@ class Decision(TryEvent, frozen=True, kw_only=True, omit_defaults=True):
     charge: float = 1.0
     considered: tuple[Rung, ...] = ()
     deny_hosts: dict[str, float] = {}
+    halts_run: bool = False
     mode: str = "active"
+    serial: str = ""
     decider: str = "workflow"
     policy: str = "default"
 
     @property
     def id(self) -> str:
-        return f"{self.run_id}/{self.task_id}/{self.try_id}/decision/{self.decider}"
+        more = f"/{self.serial}" if self.serial else ""
+        return f"{self.run_id}/{self.task_id}/{self.try_id}/decision/{self.decider}{more}"

@@ -70,6 +70,7 @@ class Failure(TryEvent, frozen=True, kw_only=True, omit_defaults=True):
         usage: Last resource sample of the try.
         limits: Limits that were in force on the worker.
         node: What the node had left.
+        resources: The task's resource specification, where it has one.
         submitted: When the task was first submitted, Unix seconds.
         launched: When this try went to the executor, Unix seconds.
         started: When its worker began, Unix seconds, worker's clock.
@@ -91,6 +92,7 @@ class Failure(TryEvent, frozen=True, kw_only=True, omit_defaults=True):
     usage: Usage | None = None
     limits: Limits | None = None
     node: NodeState | None = None
+    resources: dict[str, str | int | float | bool | None] = {}
     submitted: float | None = None
     launched: float | None = None
     started: float | None = None

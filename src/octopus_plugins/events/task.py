@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -73,7 +73,7 @@ class Run(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A run began or ended.
 
     Attributes:
-        state: ``started`` or ``ended``.
+        state: ``started``, ``configured`` or ``ended``.
         name: Name of the workflow.
         version: Version of the workflow.
         host: Host name of the submit side.
@@ -82,6 +82,7 @@ class Run(Event, frozen=True, kw_only=True, omit_defaults=True):
         versions: Versions of Python, the framework and octopus-plugins.
         retries: The run's own number of retries per task (Parsl's ``Config.retries``).
         pools: The executors of the run.
+        policy: The retry policy in force, whole, as data (on ``configured``); what lets the run be replayed.
         tasks_done: Tasks that ended well (on ``ended``).
         tasks_failed: Tasks that failed (on ``ended``).
     """
@@ -98,6 +99,7 @@ class Run(Event, frozen=True, kw_only=True, omit_defaults=True):
     versions: dict[str, str] = {}
     retries: int | None = None
     pools: tuple[Pool, ...] = ()
+    policy: dict[str, Any] = {}
     tasks_done: int | None = None
     tasks_failed: int | None = None
 

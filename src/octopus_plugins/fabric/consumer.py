@@ -21,10 +21,12 @@ from octopus_plugins.fabric.topics import QuietLogger, ensure_topics, topic_name
 
 log = logging.getLogger("octopus_plugins")
 
+CLOCK_SLACK = 300.0
+"""Seconds that the clocks of producers may be wrong by."""
+
 _BATCH = 1000
 _POLL_SECONDS = 0.1
 _ASK_SECONDS = 1.0
-_CLOCK_SLACK = 300.0  # seconds that the clocks of producers may be wrong by
 _REMEMBERED = 500_000  # events in each of two generations
 _UNTIL_EOF = sys.maxsize
 
@@ -70,7 +72,7 @@ class Reader:
         self._keep = keep
         self._closed = threading.Event()
         self._first_skipped: str | None = None
-        self._seen = _Seen(bounded=follow)
+        self._seen = Seen(bounded=follow)
 
     def __iter__(self) -> Iterator[Event]:
         for batch in self.read_batches():
@@ -91,7 +93,7 @@ class Reader:
         """
         self.skipped = 0
         self._first_skipped = None
-        self._seen = _Seen(bounded=self._follow)
+        self._seen = Seen(bounded=self._follow)
         consumer = Consumer(self._options(), logger=QuietLogger())
         try:
             try:
@@ -110,21 +112,7 @@ class Reader:
             self._report_skipped()
 
     def _options(self) -> dict[str, Any]:
-        return {
-            **kafka_options(self._config),
-            # Partitions are assigned by hand: nothing ever joins or commits to this group.
-            "group.id": f"octopus-plugins-{uuid.uuid4().hex}",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",
-            "fetch.wait.max.ms": 10,  # the embedded broker holds every fetch for that long
-            "fetch.error.backoff.ms": 100,
-            "reconnect.backoff.ms": 50,
-            "reconnect.backoff.max.ms": 1000,
-            "queued.max.messages.kbytes": 32 * 1024,
-            "error_cb": self._on_error,
-            "log_level": 3,
-        }
+        return {**reading_options(self._config), "error_cb": self._on_error}
 
     def _on_error(self, error: KafkaError) -> None:
         log.debug("librdkafka: %s", error.str())
@@ -151,7 +139,7 @@ class Reader:
         # A record is produced after it happened, so that nothing after `since` was produced before it, but for
         # wrong clocks. For `until` there is no such bound: a spooled record may arrive days later.
         assert self._since is not None
-        millis = max(int((self._since - _CLOCK_SLACK) * 1000), 0)
+        millis = max(int((self._since - CLOCK_SLACK) * 1000), 0)
         wanted = TopicPartition(partition.topic, partition.partition, millis)
         (found,) = self._ask(partial(consumer.offsets_for_times, [wanted]))
         offset: int = found.offset
@@ -241,7 +229,30 @@ class Reader:
             )
 
 
-class _Seen:
+def reading_options(config: OctopusConfig) -> dict[str, Any]:
+    """The settings of a librdkafka consumer whose partitions are assigned by hand.
+
+    Raises:
+        ConfigError: No address is known.
+        CredentialsError: The brokers cannot be spoken to with this configuration.
+    """
+    return {
+        **kafka_options(config),
+        # Nothing ever joins or commits to this group.
+        "group.id": f"octopus-plugins-{uuid.uuid4().hex}",
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+        "auto.offset.reset": "earliest",
+        "fetch.wait.max.ms": 10,  # the embedded broker holds every fetch for that long
+        "fetch.error.backoff.ms": 100,
+        "reconnect.backoff.ms": 50,
+        "reconnect.backoff.max.ms": 1000,
+        "queued.max.messages.kbytes": 32 * 1024,
+        "log_level": 3,
+    }
+
+
+class Seen:
     """Which events there were already: a second copy is the same event."""
 
     def __init__(self, *, bounded: bool) -> None:

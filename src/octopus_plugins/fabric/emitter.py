@@ -39,6 +39,10 @@ class Emitter:
         if items:
             self._producer.put_many(items)
 
+    def hurry(self) -> None:
+        """Have what was emitted so far sent at once: it would wait a moment for more, and somebody awaits an answer."""
+        self._producer.hurry()
+
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything emitted so far has arrived.
 

@@ -130,6 +130,11 @@ class Producer:
         except Exception:  # the host must not be hurt, whatever it is
             log.exception("an event could not be sent; please report this as a bug of octopus-plugins")
 
+    def hurry(self) -> None:
+        """Have what was put so far sent without waiting for more; never raises, never waits."""
+        if self._sender is not None:
+            self._sender.hurry()
+
     def flush(self, timeout: float) -> bool:
         """Wait until everything put so far has arrived.
 
@@ -252,11 +257,13 @@ class Producer:
 
     def _flush(self, timeout: float, away_timeout: float) -> bool:
         start = time.monotonic()
+        self.hurry()
         while self._waiting():
             sender = self._sender
             if sender is None:
                 return False
-            left = start + (timeout if sender.trouble is None else away_timeout) - time.monotonic()
+            away = sender.trouble is not None and not sender.connected
+            left = start + (away_timeout if away else timeout) - time.monotonic()
             if left <= 0:
                 return False
             with sender.progress:

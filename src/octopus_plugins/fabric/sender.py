@@ -34,6 +34,7 @@ log = logging.getLogger("octopus_plugins")
 
 _CHUNK_BYTES = 64 * 1024  # taken from a lane at once; small, since it is handled with the GIL held
 _LINGER_SECONDS = 0.025
+_HURRY_SECONDS = 0.01  # at most, for a hurried record to leave
 _SILENCE_SECONDS = 3.0  # without an answer, until a person is told
 _PATIENCE_SECONDS = (5.0, 60.0)  # without an answer, until the client is thought to be beyond help: first, at most
 _BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0)
@@ -71,8 +72,11 @@ class Sender:
         self._config = config
         self._rejected = RejectedFile(config.spool_dir)
         self._client: Any = None
+        self.connected = False
+        """Whether a broker has answered since the connection was last begun."""
         self._names: dict[str, str] = {}
         self._wake = threading.Event()
+        self._hurry = threading.Event()
         self._stopped = threading.Event()
         self._in_flight = 0  # bytes
         self._waiting_since = 0.0
@@ -87,9 +91,15 @@ class Sender:
         if not self._wake.is_set():
             self._wake.set()
 
+    def hurry(self) -> None:
+        """Say that what a lane has now is to be sent without waiting for more."""
+        self._hurry.set()
+        self._wake.set()
+
     def stop(self) -> None:
         """Ask ``run`` to return soon (within about 0.2 s, a few seconds when the broker is silent)."""
         self._stopped.set()
+        self._hurry.set()
         self._wake.set()
 
     def leak_client(self) -> None:
@@ -133,7 +143,10 @@ class Sender:
             if once:
                 return
             failures = 0 if self._progressed else failures + 1
-            self._stopped.wait(_BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)])
+            if not self._stopped.is_set():
+                # A hurry ends the wait: at its end a run must not miss a broker that came back a moment ago.
+                self._hurry.wait(_BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)])
+                self._hurry.clear()
 
     def _connect(self) -> None:
         options = {
@@ -155,6 +168,7 @@ class Sender:
         self._progressed = False
         self._client = KafkaProducer(options, logger=QuietLogger())
         found = self._answer()
+        self.connected = True
         self._names = {str(topic): topic_name(self._config, topic) for topic in Topic}
         if not found.issuperset(self._names.values()):
             ensure_topics(self._config)
@@ -181,6 +195,7 @@ class Sender:
 
     def _disconnect(self) -> None:
         client, self._client = self._client, None
+        self.connected = False
         for lane in self.lanes:
             lane.batches.clear()
             lane.exhausted = False
@@ -196,10 +211,15 @@ class Sender:
         next_look = 0.0
         while not self._stopped.is_set():
             sent = 0  # bytes
+            hurried = self._hurry.is_set()
+            if hurried:
+                self._hurry.clear()
             if self._refused:
                 self._send_alone()
             for lane in self.lanes:
                 sent += self._send_from(lane)
+            if hurried and sent:
+                self._client.flush(_HURRY_SECONDS)  # which ignores linger.ms
             self._client.poll(0 if sent else min(0.005 + waited / 10, 0.1) if self._in_flight else 0)
             arrived = self._collect()
             self._look_for_trouble()
@@ -214,7 +234,7 @@ class Sender:
                     next_look = now  # a lane may have come to its end
                 elif 0 < sent < _CHUNK_BYTES:
                     # All caught up: let more gather, or a steady trickle would be sent a few records at a time.
-                    self._stopped.wait(_LINGER_SECONDS)
+                    self._hurry.wait(_LINGER_SECONDS)
             elif self._in_flight:
                 waited += 0.005
             else:
@@ -222,7 +242,7 @@ class Sender:
                 if self._wake.is_set():
                     self._wake.clear()
                     # Let a few more gather: the host's thread is not disturbed for each single one.
-                    time.sleep(_LINGER_SECONDS)
+                    self._hurry.wait(_LINGER_SECONDS)
 
     def _send_from(self, lane: Lane) -> int:
         """Send what is next in a lane; return how many bytes that was."""

@@ -100,7 +100,8 @@ def decisions(
     config: OctopusConfig | None = None,
     profile: str | None = None,
 ) -> Stream[Decision]:
-    """Ask for decisions; the arguments are those of `failures`, and ``action`` (``retry`` or ``terminate``).
+    """Ask for decisions; the arguments are those of `failures`, and ``action`` (``retry``, ``terminate``; of nodes,
+    ``deny`` or ``allow``).
 
     ``host`` and ``executor`` are the place of the try that failed, not where the retry goes.
     """

@@ -198,7 +198,7 @@ def _known_values(event_class: type[Event], name: str, wanted: frozenset[str]) -
     if name == "state" and hasattr(event_class, "task_id"):
         return TASK_STATES
     if name == "action" and event_class is Decision:
-        return ("retry", "terminate")
+        return ("retry", "terminate", "deny", "allow")
     if name == "layer":
         from octopus_plugins.wrath import Layer
 

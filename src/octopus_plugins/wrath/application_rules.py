@@ -1,4 +1,4 @@
-"""Rules for the application layer: the task's own code, inputs, outputs and programs."""
+"""Rules for the application layer: the task's own code and programs (inputs and numbers have their own)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from octopus_plugins.events import Failure
 from octopus_plugins.wrath.rules import (
     EXIT_TYPES,
+    LOST_TYPES,
     OPAQUE_TYPES,
     Match,
     Rule,
@@ -15,6 +16,7 @@ from octopus_plugins.wrath.rules import (
     ending,
     exit_status,
     first_line,
+    is_a,
     place,
     quote,
 )
@@ -58,32 +60,9 @@ def _own_exception(failure: Failure, history: History | None) -> Match | None:
     module = failure.exception.type.partition(".")[0]
     if module in ("parsl", "globus_compute_sdk", "globus_compute_endpoint") or failure.exception.type in OPAQUE_TYPES:
         return None  # the framework's own, and none that we know: that is not the task's code
+    if any(is_a(cause, EXIT_TYPES + LOST_TYPES) for cause in failure.causes):
+        return None  # a wrapper around what says more
     return Match(f"the task's code raised {quote(failure.exception)}", confidence=0.4)
-
-
-def _numerical(failure: Failure, history: History | None) -> Match:
-    return Match(f"the arithmetic failed: {quote(failure.exception)}", confidence=0.85)
-
-
-def _bad_input(failure: Failure, history: History | None) -> Match | None:
-    if failure.exception.type.endswith(".BadStdStreamFile") and failure.causes:
-        return None  # Parsl wraps the OSError that tells why
-    if failure.exception.type.endswith(".UnpicklingError") and failure.exception.location is None:
-        return None  # what the framework sent, not what the task read
-    evidence = {"subject": failure.exception.attributes.get("filename")}
-    return Match(f"an input could not be read{place(failure)}: {quote(failure.exception)}", evidence, 0.75)
-
-
-def _refused_request(failure: Failure, history: History | None) -> Match:
-    return Match(
-        f"the executor refused the task's request: {first_line(failure.exception.message)}",
-        confidence=0.95,
-        resolvable="no",
-    )
-
-
-def _missing_output(failure: Failure, history: History | None) -> Match:
-    return Match(f"the app ended and left out promised files: {first_line(failure.exception.message)}", confidence=0.95)
 
 
 def _unserializable(failure: Failure, history: History | None) -> Match:
@@ -97,12 +76,27 @@ def _unpicklable(failure: Failure, history: History | None) -> Match | None:
     return Match(f"something cannot be sent between processes: {quote(failure.exception)}", confidence=0.85)
 
 
+def _unreadable(failure: Failure, history: History | None) -> Match | None:
+    if "/parsl/serialize/" not in (failure.traceback or ""):
+        return None
+    reason = f"what was sent between processes cannot be read{place(failure)}: {quote(failure.exception)}"
+    return Match(reason, {"raised_in": "parsl.serialize"}, 0.8)
+
+
 def _crash(failure: Failure, history: History | None) -> Match | None:
     code, signal = ending(failure, history)
     if signal not in CRASHES:
         return None
     what = signal_name(signal)
     return Match(f"compiled code crashed with {what}{place(failure)}", {"signal": what, "exit_code": code}, 0.85)
+
+
+def _worker_exit(failure: Failure, history: History | None) -> Match | None:
+    """A worker never ends by itself under a task: the task's code has ended it."""
+    code, signal = ending(failure, history)
+    if code is None or signal is not None:
+        return None
+    return Match(f"the task's code ended its worker with exit code {code}{place(failure)}", {"exit_code": code}, 0.75)
 
 
 def _exit(failure: Failure, history: History | None) -> Match:
@@ -151,33 +145,6 @@ RULES = (
         doc="`cannot pickle …`, `Can't get attribute …`",
     ),
     Rule(
-        "numerical_error.type",
-        Category.numerical_error,
-        Trust.exact_type,
-        _numerical,
-        types=("ArithmeticError", "numpy.linalg.LinAlgError", "numpy.linalg.linalg.LinAlgError"),
-        doc="`ArithmeticError` (division by zero, overflow, floating point), `LinAlgError`",
-    ),
-    Rule(
-        "bad_input.request",
-        Category.bad_input,
-        Trust.exact_type,
-        _refused_request,
-        types=(
-            "parsl.executors.errors.InvalidResourceSpecification",
-            "parsl.executors.errors.UnsupportedFeatureError",
-        ),
-        doc="a resource specification or a feature that the executor refuses",
-    ),
-    Rule(
-        "missing_output.type",
-        Category.missing_output,
-        Trust.exact_type,
-        _missing_output,
-        types=("parsl.app.errors.MissingOutputs",),
-        doc="`MissingOutputs`",
-    ),
-    Rule(
         "serialization.type",
         Category.serialization,
         Trust.exact_type,
@@ -194,31 +161,12 @@ RULES = (
         doc="Parsl's and Globus Compute's (de)serialization errors, `PickleError`",
     ),
     Rule(
-        "bad_input.type",
-        Category.bad_input,
-        Trust.exact_type,
-        _bad_input,
-        types=(
-            "FileNotFoundError",
-            "IsADirectoryError",
-            "NotADirectoryError",
-            "EOFError",
-            "UnicodeDecodeError",
-            "json.decoder.JSONDecodeError",
-            "zipfile.BadZipFile",
-            "gzip.BadGzipFile",
-            "tarfile.ReadError",
-            "_pickle.UnpicklingError",
-            "csv.Error",
-            "_csv.Error",
-            "struct.error",
-            "binascii.Error",
-            "xml.etree.ElementTree.ParseError",
-            "pandas.errors.ParserError",
-            "pandas.errors.EmptyDataError",
-            "parsl.app.errors.BadStdStreamFile",
-        ),
-        doc="a file that is not there, or content that cannot be parsed",
+        "serialization.frames",
+        Category.serialization,
+        Trust.structured,
+        _unreadable,
+        types=("Exception",),
+        doc="an exception raised while Parsl reads or writes what is sent",
     ),
     Rule(
         "native_crash.signal",
@@ -226,6 +174,14 @@ RULES = (
         Trust.exit_status,
         _crash,
         doc="a process ended by SIGSEGV, SIGBUS, SIGILL, SIGFPE or SIGABRT",
+    ),
+    Rule(
+        "app_exit.worker",
+        Category.app_exit,
+        Trust.exit_status,
+        _worker_exit,
+        types=LOST_TYPES,
+        doc="`WorkerLost` of a worker that a sibling saw end with an exit code: the task's code called `exit`",
     ),
     Rule(
         "app_exit.type",

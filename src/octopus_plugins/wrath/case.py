@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import OrderedDict
 from dataclasses import dataclass
+from itertools import islice
 
 from octopus_plugins.events import Categorization, Failure, Pool
 from octopus_plugins.wrath.category_policy import CategoryPolicy
@@ -11,6 +12,12 @@ from octopus_plugins.wrath.history import History
 from octopus_plugins.wrath.policy import Policy
 from octopus_plugins.wrath.run_state import RunState, TaskState
 from octopus_plugins.wrath.taxonomy import Category, category_named
+
+MAX_LOOKED_AT = 64
+"""Hosts looked at for one that may get a retry, the ones seen last first: more would cost time with the run's size."""
+
+MAX_REST = 60.0
+"""Seconds of a denial that a retry waits for rather than being given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +34,7 @@ class Case:
         run: Its run, where known.
         task: Its task, where it failed before.
         pool: The executor that it failed on, where known.
-        hosts: The known hosts of that executor, with the time when each was last seen.
+        hosts: The known hosts of that executor, with the time when each was last seen, the latest at the end.
     """
 
     failure: Failure
@@ -39,7 +46,7 @@ class Case:
     run: RunState | None
     task: TaskState | None
     pool: Pool | None
-    hosts: Mapping[str, float]
+    hosts: OrderedDict[str, float]
 
     @classmethod
     def of(cls, failure: Failure, categorization: Categorization, history: History, policy: Policy) -> Case:
@@ -61,7 +68,7 @@ class Case:
     @property
     def attempts(self) -> int:
         """Tries of the task that ended in this category before."""
-        return self.task.attempts.get(self.categorization.category, 0) if self.task else 0
+        return self.task.count(self.categorization.category) if self.task else 0
 
     @property
     def charged(self) -> float:
@@ -71,7 +78,7 @@ class Case:
     @property
     def hosts_tried(self) -> set[str]:
         """Hosts where the task failed in this category, this time included."""
-        tried = set(self.task.hosts.get(self.categorization.category, ())) if self.task else set()
+        tried = self.task.hosts(self.categorization.category) if self.task else set()
         if self.failure.host:
             tried.add(self.failure.host)
         return tried
@@ -81,18 +88,59 @@ class Case:
         """The executor for people."""
         return f"executor {self.failure.executor!r}" if self.failure.executor else "the executor"
 
+    @property
+    def steerable(self) -> bool:
+        """Whether tasks can be kept off a node of the executor."""
+        return self.pool is not None and self.pool.steerable
+
+    def is_eligible(self, host: str) -> bool:
+        """Whether a host may get a retry: not the failing one, up, neither denied nor on probation."""
+        time, run_id = self.failure.time, self.failure.run_id
+        if host == self.failure.host:
+            return False
+        denial = self.history.denials.get(host, run_id)
+        if denial is not None and (denial.until > time or not denial.cleared):
+            return False
+        known = self.history.host(host)
+        return known is None or known.is_up(time)
+
     def other_host(self, *, untried: bool = False) -> str | None:
-        """A known host of the executor that is up, not denied and not the failing one; None where there is none.
+        """A host of the executor that may get the retry; None where there is none among those seen last.
 
         Args:
             untried: Whether hosts where the task already failed in this category are left out.
         """
-        time, here = self.failure.time, self.failure.host
         tried = self.hosts_tried if untried else ()
-        for name in self.hosts:
-            if name == here or name in tried or self.history.is_denied(name, time):
-                continue
-            known = self.history.host(name)
-            if known is None or known.is_up(time):
+        for name in islice(reversed(self.hosts), MAX_LOOKED_AT):
+            if name not in tried and self.is_eligible(name):
                 return name
         return None
+
+    def resting_host(self) -> tuple[str, float] | None:
+        """An untried host of the executor that is up and gets tasks again soon, with the seconds until then."""
+        time, run_id, tried = self.failure.time, self.failure.run_id, self.hosts_tried
+        found: tuple[str, float] | None = None
+        for name in islice(reversed(self.hosts), MAX_LOOKED_AT):
+            denial = self.history.denials.get(name, run_id)
+            if denial is None or name in tried or denial.until - time > MAX_REST:
+                continue
+            known, rest = self.history.host(name), max(denial.until - time, 0.0)
+            if (known is None or known.is_up(time)) and (found is None or rest < found[1]):
+                found = name, rest
+        return found
+
+    def budget_left(self) -> int | None:
+        """How many more failures of the task the category's own budget pays for; None where it has none."""
+        name = self.entry.budget
+        if not name:
+            return None
+        used = 0
+        for category, count in self.task.attempts.items() if self.task else ():
+            if self.policy.entry(category_named(category)).budget == name:
+                used += count
+        return max(self.policy.budgets[name] - used, 0)
+
+    @property
+    def charge(self) -> float:
+        """What this failure uses up of the run's own retries: nothing while the category's budget pays."""
+        return 0.0 if self.budget_left() else float(self.entry.charge)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -151,18 +151,20 @@ class _Attempt:
             return None
 
     def _from_text(self) -> Categorization | None:
-        for info in exceptions_in_text(self._failure):
-            view = replace(self._failure, exception=info, causes=())
-            for rule in self._typed(view):
-                found = self._try(rule, view, info.type)
-                if found is not None:
-                    return found
-        return None
-
-    def _typed(self, view: Failure) -> Iterator[Rule]:
+        infos = exceptions_in_text(self._failure)
+        if not infos:
+            return None
         # A program's traceback is a guess at why it ended; what an opaque exception quotes is the exception itself.
         least = Trust.symptom if is_opaque(self._failure) else Trust.exact_type
-        return (rule for rank, rule in self._book.ranked(view) if rule.types and -rank[0] >= least and not rule.words)
+        whole = replace(self._failure, exception=infos[0], causes=infos[1:])
+        for (distrust, depth, _, _), rule in self._book.ranked(whole):
+            if not rule.types or rule.words or -distrust < least:
+                continue
+            view = whole if depth == 0 else replace(whole, exception=infos[depth], causes=infos[depth + 1 :])
+            found = self._try(rule, view, infos[depth].type)
+            if found is not None:
+                return found
+        return None
 
 
 def _categorization(rule: Rule, match: Match, read_from_text: str | None) -> Categorization:

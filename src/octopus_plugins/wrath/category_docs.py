@@ -35,6 +35,10 @@ def _policy(entry: CategoryPolicy) -> str:
         )
     if entry.charge != 1:
         parts.append(f"charge {entry.charge:g}")
+    if entry.budget:
+        parts.append(f"paid from budget `{entry.budget}`")
+    for key, factor in entry.resources.items():
+        parts.append(f"{key} × {factor:g} where the task asks for it")
     if entry.confirm:
         parts.append(f"terminate once confirmed {entry.confirm} times")
     return "; ".join(parts)

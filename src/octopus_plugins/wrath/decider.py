@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import zlib
 
+from msgspec.structs import replace
+
 from octopus_plugins.events import Decision, Failure, Placement, Rung
+from octopus_plugins.wrath.breaker import why_halt
 from octopus_plugins.wrath.case import Case
 from octopus_plugins.wrath.categorizer import categorize
-from octopus_plugins.wrath.category_policy import OTHER_EXECUTOR, OTHER_NODE, CategoryPolicy
+from octopus_plugins.wrath.category_policy import OTHER_EXECUTOR, OTHER_NODE, SAME_NODE, CategoryPolicy
 from octopus_plugins.wrath.denylist import hosts_to_deny
 from octopus_plugins.wrath.history import History
 from octopus_plugins.wrath.ladder import Climb, climb, passed_over
 from octopus_plugins.wrath.policy import Policy
+from octopus_plugins.wrath.resources import larger_resources
 from octopus_plugins.wrath.stops import Stop, find_stop
+from octopus_plugins.wrath.taxonomy import Category
 
 JITTER = 0.1
 """Share by which a delay is varied up or down, so that tasks that failed together do not come back together."""
+
+SHARED_SERVICES = frozenset({Category.filesystem_error, Category.monitoring_lost, Category.network_unreachable})
+"""What all places have in common: time helps there, and moving seldom."""
+
+FREE_MOVES = 2
+"""Moves to another node or executor that need no wait; after that something moves along with the task."""
+
+FRONT_WAIT = 5.0
+FRONT_ATTEMPTS = 3
+"""A retry that waits longer (seconds), or failed so more often before, does not go before tasks that never ran."""
 
 
 def decide(failure: Failure, history: History, policy: Policy) -> Decision:
@@ -62,8 +77,20 @@ def delay(entry: CategoryPolicy, attempts: int, key: str) -> float:
     return round(min(interval, entry.maximum_interval), 3)
 
 
+def _wait(case: Case, rung: str) -> float:
+    """Seconds to wait for the category's sake: only where time is what helps."""
+    attempts = case.attempts
+    if rung != SAME_NODE:
+        attempts -= 1 if case.category in SHARED_SERVICES else FREE_MOVES
+        if attempts < 0:
+            return 0.0
+    return delay(case.entry, attempts, case.failure.id)
+
+
 def _retry(case: Case, placement: Placement, ladder: Climb) -> Decision:
-    wait = max(delay(case.entry, case.attempts, case.failure.id), ladder.wait)
+    wait = max(_wait(case, placement.rung), ladder.wait)
+    if wait > FRONT_WAIT or case.attempts >= FRONT_ATTEMPTS:
+        placement = replace(placement, first=False)
     if placement.rung == OTHER_EXECUTOR:
         where = f"on executor {placement.executor!r}"
     elif placement.rung == OTHER_NODE:
@@ -71,21 +98,25 @@ def _retry(case: Case, placement: Placement, ladder: Climb) -> Decision:
     else:
         where = f"in the same place, {case.failure.host}" if case.failure.host else "in the same place"
     after = f" after {wait:.1f} s" if wait else ""
+    resources = larger_resources(case)
+    more = "".join(f", with {key} {value}" for key, value in resources.items())
     return _decision(
         case,
         "retry",
         rule=f"{case.category}.{placement.rung}",
-        reason=f"{_what(case)}; retried {where}{after}",
+        reason=f"{_what(case)}; retried {where}{more}{after}",
         rungs=ladder.rungs,
         placement=placement,
         wait=wait,
+        resources=resources,
     )
 
 
 def _terminate(case: Case, stop: Stop, rungs: tuple[Rung, ...]) -> Decision:
-    return _decision(
-        case, "terminate", rule=stop.rule, reason=f"{_what(case)}; not retried: {stop.reason}", rungs=rungs
-    )
+    reason, halt = f"{_what(case)}; not retried: {stop.reason}", why_halt(case)
+    if halt is not None:
+        reason = f"{reason}; the run is stopped: {halt}"
+    return _decision(case, "terminate", rule=stop.rule, reason=reason, rungs=rungs, halts_run=halt is not None)
 
 
 def _what(case: Case) -> str:
@@ -101,6 +132,8 @@ def _decision(
     rungs: tuple[Rung, ...],
     placement: Placement | None = None,
     wait: float = 0.0,
+    resources: dict[str, str | int | float | bool | None] | None = None,
+    halts_run: bool = False,
 ) -> Decision:
     failure = case.failure
     return Decision(
@@ -123,9 +156,11 @@ def _decision(
         rule=rule,
         placement=placement,
         delay=wait,
-        charge=float(case.entry.charge),
+        resources=resources or {},
+        charge=case.charge,
         considered=rungs,
         deny_hosts=hosts_to_deny(case),
+        halts_run=halts_run,
         mode=case.policy.mode,
         policy=case.policy.name,
     )

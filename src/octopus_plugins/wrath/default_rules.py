@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from octopus_plugins.wrath import (
     application_rules,
+    data_rules,
     environment_rules,
     framework_rules,
     installation_rules,
@@ -20,5 +21,6 @@ DEFAULT_RULES: tuple[Rule, ...] = (
     *runtime_rules.RULES,
     *installation_rules.RULES,
     *environment_rules.RULES,
+    *data_rules.RULES,
     *application_rules.RULES,
 )

@@ -6,6 +6,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from octopus_plugins.events import Failure
+from octopus_plugins.wrath.health import MISSED
 from octopus_plugins.wrath.rules import (
     Match,
     Rule,
@@ -50,6 +51,9 @@ _NETWORK_WORDS = (
     "could not resolve host",
     "name or service not known",
     "temporary failure in name resolution",
+    "couldn't connect to server",
+    "failed to connect to",
+    "unable to resolve host",
 )
 _STORAGE_WORDS = (
     "input/output error",
@@ -90,16 +94,35 @@ def _os_error(failure: Failure, history: History | None) -> Match | None:
     return None
 
 
+def _no_directory(failure: Failure, history: History | None) -> Match | None:
+    # Every call that takes a path names it, but not getcwd: the working directory is gone.
+    known = failure.exception.attributes
+    if known.get("errno") != errno.ENOENT or known.get("filename") is not None:
+        return None
+    return Match(f"the working directory is gone{place(failure)}", {"errno": "ENOENT"}, 0.6)
+
+
 def _gpu(failure: Failure, history: History | None) -> Match:
     return Match(f"the GPU failed{place(failure)}: {quote(failure.exception)}", confidence=0.9)
 
 
 def _node_state(failure: Failure, history: History | None) -> Match | None:
     host = history.host(failure.host) if history else None
-    if host is None or host.state != "lost":
+    if host is None or not host.heartbeat:
         return None
-    evidence: dict[str, Scalar] = {"heartbeat": host.heartbeat, "state": host.state}
-    return Match(f"node {failure.host} is gone: its heartbeats ended", evidence, 0.85)
+    silent = failure.time - max(host.heard, host.heartbeat)
+    # Missed heartbeats of the manager have been counted already: those of the node only have to bear them out.
+    ended = host.period is not None and silent > MISSED * host.period
+    if host.state != "lost" and not ended:
+        return None
+    evidence: dict[str, Scalar] = {"heartbeat": host.heartbeat, "state": host.state, "silent": round(silent, 3)}
+    return Match(f"node {failure.host} is gone: its heartbeats ended {silent:.0f} s ago", evidence, 0.75)
+
+
+def _straggler(failure: Failure, history: History | None) -> Match:
+    known = failure.exception.attributes
+    evidence = {name: known.get(name) for name in ("ran", "usual", "silent")}
+    return Match(f"node {failure.host or known.get('hostname')} is gone: {failure.exception.message}", evidence, 0.85)
 
 
 def _fails_here_only(failure: Failure, history: History | None) -> Match | None:
@@ -126,6 +149,14 @@ def _fails_here_only(failure: Failure, history: History | None) -> Match | None:
 
 
 RULES = (
+    Rule(
+        "node_down.straggler",
+        Category.node_down,
+        Trust.exact_type,
+        _straggler,
+        types=("parsl_monitor.errors.StragglerError",),
+        doc="a try far beyond its app's run times on a node whose heartbeats stopped",
+    ),
     Rule(
         "gpu_error.type",
         Category.gpu_error,
@@ -160,6 +191,10 @@ RULES = (
             "aiohttp.client_exceptions.ClientConnectionError",
             "httpx.TransportError",
             "httpcore.ConnectError",
+            "pika.exceptions.AMQPConnectionError",
+            "redis.exceptions.ConnectionError",
+            "botocore.exceptions.HTTPClientError",
+            "globus_sdk.exc.convert.NetworkError",
         ),
         doc="`ConnectionError`, `socket.gaierror`, and those of urllib, requests, aiohttp, httpx",
     ),
@@ -172,12 +207,20 @@ RULES = (
         doc="`OSError` with `EIO`, `ESTALE`, `EROFS`, …; with `ENETUNREACH`, `EHOSTUNREACH`: `network_unreachable`",
     ),
     Rule(
+        "filesystem_error.directory",
+        Category.filesystem_error,
+        Trust.exact_type,
+        _no_directory,
+        types=("FileNotFoundError",),
+        doc="`ENOENT` of a call that names no file: the working directory was removed",
+    ),
+    Rule(
         "node_down.heartbeat",
         Category.node_down,
         Trust.structured,
         _node_state,
         types=("parsl.executors.high_throughput.errors.ManagerLost",),
-        doc="`ManagerLost`, and the node's heartbeats ended",
+        doc="`ManagerLost`, and the node's own heartbeats ended too",
     ),
     Rule(
         "gpu_error.text",

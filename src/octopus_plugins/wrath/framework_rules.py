@@ -46,9 +46,23 @@ def _monitoring(failure: Failure, history: History | None) -> Match:
     return Match(f"the monitoring broke: {quote(failure.exception)}", confidence=0.9)
 
 
+def _radio(failure: Failure, history: History | None) -> Match | None:
+    if "/parsl/monitoring/radios/" not in (failure.traceback or ""):
+        return None
+    return Match(f"Parsl's monitoring broke on the worker{place(failure)}: {quote(failure.exception)}", confidence=0.9)
+
+
 def _bad_state(failure: Failure, history: History | None) -> Match:
     name = f"executor {failure.executor!r}" if failure.executor else "the executor"
-    return Match(f"{name} has given up: {first_line(failure.exception.message)}", confidence=0.95)
+    return Match(f"{name} has given up: {_why(failure)}", {"root": _why(failure)}, 0.95)
+
+
+def _why(failure: Failure) -> str:
+    """What Parsl says that broke the executor: it numbers its blocks' errors, one a line."""
+    message = failure.exception.message.partition(" failed due to: ")[2] or failure.exception.message
+    lines = [line.strip() for line in message.splitlines()]
+    told = [line for line in lines if line and not (line.startswith("Error ") and line.endswith(":"))]
+    return first_line(told[0]) if told else first_line(message)
 
 
 def _versions(failure: Failure, history: History | None) -> Match:
@@ -74,11 +88,27 @@ def _version_records(failure: Failure, history: History | None) -> Match | None:
     return Match(f"Python {there}{place(failure)} cannot read what Python {here} sent", evidence, 0.85)
 
 
+def _other_bytecode(failure: Failure, history: History | None) -> Match | None:
+    return _versions(failure, history) if "bad magic number" in failure.exception.message else None
+
+
 def _lost(failure: Failure, history: History | None) -> Match:
     return Match(f"the framework gave up the task: {quote(failure.exception)}", confidence=0.8)
 
 
+def _halted(failure: Failure, history: History | None) -> Match:
+    return Match(first_line(failure.exception.message) or "it was stopped on purpose", confidence=1.0)
+
+
 RULES = (
+    Rule(
+        "halted.type",
+        Category.halted,
+        Trust.exact_type,
+        _halted,
+        types=("parsl_monitor.errors.RunHaltedError",),
+        doc="`RunHaltedError`: a person or the run's circuit breaker stopped it",
+    ),
     Rule(
         "dependency_failed.type",
         Category.dependency_failed,
@@ -108,16 +138,25 @@ RULES = (
         doc="errors of Parsl's monitoring or of this one",
     ),
     Rule(
+        "monitoring_lost.radio",
+        Category.monitoring_lost,
+        Trust.exact_type,
+        _radio,
+        types=("OSError", "FileNotFoundError", "PermissionError", "ConnectionError", "socket.gaierror", "TimeoutError"),
+        doc="an `OSError` from Parsl's monitoring radio in the worker",
+    ),
+    Rule(
         "executor_bad_state.type",
         Category.executor_bad_state,
         Trust.exact_type,
         _bad_state,
         types=(
             "parsl.executors.errors.BadStateException",
+            "parsl.jobs.errors.TooManyJobFailuresError",
             "parsl.executors.high_throughput.errors.CommandClientTimeoutError",
             "parsl.executors.high_throughput.errors.CommandClientBadError",
         ),
-        doc="`BadStateException`, a dead command channel",
+        doc="`BadStateException`, `TooManyJobFailuresError`, a dead command channel",
     ),
     Rule(
         "version_mismatch.type",
@@ -142,6 +181,14 @@ RULES = (
             "SystemError",
         ),
         doc="something that cannot be read, and different Python versions on the two sides",
+    ),
+    Rule(
+        "version_mismatch.bytecode",
+        Category.version_mismatch,
+        Trust.exact_type,
+        _other_bytecode,
+        types=("ImportError",),
+        doc="an `ImportError` of a module that another Python compiled",
     ),
     Rule(
         "version_mismatch.text",

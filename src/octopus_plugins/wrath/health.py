@@ -9,9 +9,14 @@ from octopus_plugins.events import Heartbeat, NodeState
 MAX_FAULTY_TASKS = 64
 """Tasks remembered per node; more of them would prove nothing more."""
 
+MAX_FAULTY_APPS = 8
+
 MISSED = 3
 MINIMUM_SILENCE = 30.0
 """A node is down after that many missed heartbeats, and not before that many seconds: busy nodes stutter."""
+
+HALF_LIFE = 600.0
+"""Seconds after which an outcome counts half as much in a success rate: nodes break and are mended within a run."""
 
 
 @dataclass(slots=True)
@@ -24,6 +29,9 @@ class Tally:
         streak: Failures since the last success.
         last_success: Unix time of the last success; 0 for none.
         last_failure: Unix time of the last failure; 0 for none.
+        good: Successes, each of which counts half as much after HALF_LIFE.
+        bad: Failures, likewise.
+        at: Unix time that ``good`` and ``bad`` are of.
     """
 
     successes: int = 0
@@ -31,18 +39,42 @@ class Tally:
     streak: int = 0
     last_success: float = 0.0
     last_failure: float = 0.0
+    good: float = 0.0
+    bad: float = 0.0
+    at: float = 0.0
 
     def succeed(self, time: float) -> None:
         """Count a success."""
+        self._age(time)
+        self.good += 1
         self.successes += 1
         self.streak = 0
         self.last_success = max(self.last_success, time)
 
     def fail(self, time: float) -> None:
         """Count a failure."""
+        self._age(time)
+        self.bad += 1
         self.failures += 1
         self.streak += 1
         self.last_failure = max(self.last_failure, time)
+
+    def score(self, time: float) -> float:
+        """The success rate with decay: 0–1, 1 is best; what nothing is known of, or nothing any more, has 1."""
+        factor = _decay(time - self.at)
+        return (self.good * factor + 1) / ((self.good + self.bad) * factor + 1)
+
+    def _age(self, time: float) -> None:
+        # Outcomes a second apart are of one time: what that saves is a power for each of a thousand tasks a second.
+        if time - self.at >= 1.0:
+            factor = _decay(time - self.at)
+            self.good *= factor
+            self.bad *= factor
+            self.at = time
+
+
+def _decay(seconds: float) -> float:
+    return float(0.5 ** (seconds / HALF_LIFE)) if seconds > 0 else 1.0
 
 
 @dataclass(slots=True)
@@ -50,7 +82,7 @@ class Host:
     """What is known of a node.
 
     Attributes:
-        tally: How tasks fare on it.
+        tally: How tasks fare on it, but for failures that are no node's fault.
         state: What its own last heartbeat said.
         heartbeat: Unix time of its own last heartbeat by its own clock; 0 for none.
         heard: The same by the submit side's clock, as far as that is known: what tells whether it fell silent.
@@ -61,6 +93,8 @@ class Host:
         oom_kills: Its count of out-of-memory kills, last time it said so.
         oom_time: When that count was last seen to rise; 0 for never.
         faulty_tasks: Tasks that failed on it for the node's sake, with no success on it since.
+        faulty_apps: Their apps.
+        quick: Task that failed fast on it last, with no success since; None for none.
     """
 
     tally: Tally = field(default_factory=Tally)
@@ -74,6 +108,13 @@ class Host:
     oom_kills: int | None = None
     oom_time: float = 0.0
     faulty_tasks: set[tuple[str, str]] = field(default_factory=set)
+    faulty_apps: set[str] = field(default_factory=set)
+    quick: tuple[str, str] | None = None
+
+    @property
+    def fails_everybody(self) -> bool:
+        """Whether tasks of several apps failed here for the node's sake, with no success since."""
+        return len(self.faulty_apps) > 1
 
     def observe_heartbeat(self, event: Heartbeat, now: float) -> None:
         """Take in a sign of life, of the node itself or of a worker pool on it.
@@ -110,13 +151,17 @@ class Host:
     def observe_success(self, time: float) -> None:
         """Take in that a task ended well here."""
         self.tally.succeed(time)
-        self.faulty_tasks.clear()
+        self.quick = None
+        if self.faulty_tasks:
+            self.faulty_tasks.clear()
+            self.faulty_apps.clear()
 
-    def observe_failure(self, task: tuple[str, str], time: float, *, node_at_fault: bool) -> None:
-        """Take in that a task failed here."""
-        self.tally.fail(time)
-        if node_at_fault and len(self.faulty_tasks) < MAX_FAULTY_TASKS:
+    def observe_fault(self, task: tuple[str, str], app: str) -> None:
+        """Take in that a task failed here for the node's sake."""
+        if len(self.faulty_tasks) < MAX_FAULTY_TASKS:
             self.faulty_tasks.add(task)
+        if len(self.faulty_apps) < MAX_FAULTY_APPS:
+            self.faulty_apps.add(app)
 
     def is_up(self, time: float) -> bool:
         """Whether the node can be counted on to take a task.

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
-from octopus_plugins.events import Block, Categorization, Decision, Event, Failure, Heartbeat, Pool, Run, Task
+from octopus_plugins.events import ANY, Block, Categorization, Decision, Event, Failure, Heartbeat, Pool, Run, Task
 from octopus_plugins.events import WorkerState as Worker
+from octopus_plugins.wrath.denials import Denials
+from octopus_plugins.wrath.faults import NODE_FAULTS, at_fault, cause_of, fault_of, is_quick
 from octopus_plugins.wrath.health import Host, Tally
 from octopus_plugins.wrath.recent import Recent
-from octopus_plugins.wrath.run_state import BlockState, RunState, TaskState
+from octopus_plugins.wrath.run_state import MAX_DEFECT_HOSTS, BlockState, Defect, RunState, TaskState
+from octopus_plugins.wrath.run_times import RunTimes
 from octopus_plugins.wrath.signatures import signature
-from octopus_plugins.wrath.taxonomy import Category
+from octopus_plugins.wrath.standing import Standing
+
+__all__ = ["NODE_FAULTS", "History"]
 
 MAX_TASKS = 100_000
 MAX_RUNS = 1_000
 MAX_HOSTS = 20_000
 MAX_APPS = 20_000
-MAX_SIGNATURES = 16
+MAX_TIMED_APPS = 5_000
+MAX_NAMES = 50_000
+MAX_GOOD_HOSTS = 16
+"""Nodes of an executor remembered for having just ended a task well."""
 
 FINAL_STATES = frozenset({"exec_done", "memo_done", "failed", "dep_fail"})
 """Parsl's states after which a task is not heard of again."""
@@ -24,30 +34,23 @@ FINAL_STATES = frozenset({"exec_done", "memo_done", "failed", "dep_fail"})
 WORKER_STATES = frozenset({"running", "running_ended"})
 """States whose time is told by the worker's clock; all others are told by the submit side's."""
 
-NODE_FAULTS = frozenset(
-    category.value
-    for category in (
-        Category.disk_full,
-        Category.executable_missing,
-        Category.file_descriptors_exhausted,
-        Category.filesystem_error,
-        Category.gpu_error,
-        Category.library_missing,
-        Category.module_missing,
-        Category.node_unhealthy,
-        Category.permission_denied,
-        Category.process_limit,
-        Category.version_mismatch,
-    )
-)
-"""Categories that speak against the node. Lost and preempted nodes are not to blame, nor is one for the network."""
+
+@dataclass(slots=True)
+class _Place:
+    """Where a running try runs, and since when, by its worker's clock."""
+
+    app: str | None = None
+    executor: str | None = None
+    host: str | None = None
+    started: float | None = None
+    ended: float | None = None
 
 
 class History:
     """What happened so far, from the events; one thread at a time.
 
     Memory is bounded: a task's state is dropped when the task ends, and the rest is forgotten by age of use. Tasks,
-    blocks and known hosts belong to a run; statistics of hosts, apps and executors go across runs.
+    blocks, denials and known hosts belong to a run; statistics of hosts, apps and executors go across runs.
 
     Args:
         maximum_tasks: Failed or running tasks remembered.
@@ -58,15 +61,16 @@ class History:
         """Events that could not be taken in."""
         self._runs: Recent[str, RunState] = Recent(MAX_RUNS, RunState)
         self._tasks: Recent[tuple[str, str], TaskState] = Recent(maximum_tasks, TaskState)
-        self._places: Recent[tuple[str, str], tuple[str | None, str | None, str | None]] = Recent(
-            maximum_tasks, lambda: (None, None, None)
-        )
+        self._places: Recent[tuple[str, str], _Place] = Recent(maximum_tasks, _Place)
         self._hosts: Recent[str, Host] = Recent(MAX_HOSTS, Host)
         self._apps: Recent[str, Tally] = Recent(MAX_APPS, Tally)
         self._executors: Recent[str, Tally] = Recent(MAX_APPS, Tally)
         self._app_hosts: Recent[tuple[str, str], Tally] = Recent(MAX_HOSTS, Tally)
+        self._run_times: Recent[str, RunTimes] = Recent(MAX_TIMED_APPS, RunTimes)
+        self._good_hosts: Recent[str, Recent[str, float]] = Recent(MAX_APPS, lambda: Recent(MAX_GOOD_HOSTS, float))
         self._dead_workers: Recent[tuple[str, int], Worker] = Recent(MAX_HOSTS, lambda: Worker(pid=0))
-        self._denied: dict[str, float] = {}
+        self.denials = Denials()
+        self._names: Recent[str, str] = Recent(MAX_NAMES, str)
 
     def observe(self, event: Event) -> None:
         """Take in an event. A second copy of a failure or decision changes nothing; never raises."""
@@ -96,15 +100,25 @@ class History:
         """What is known of a run."""
         return self._runs.get(run_id)
 
+    def halted(self, run_id: str) -> str | None:
+        """Why a run was stopped; None where it was not."""
+        run = self._runs.get(run_id)
+        return run.halted if run else None
+
     def pool(self, run_id: str, executor: str | None) -> Pool | None:
         """An executor as the run's configuration describes it."""
         run = self._runs.get(run_id)
         return run.pools.get(executor) if run and executor else None
 
-    def hosts(self, run_id: str, executor: str | None) -> Mapping[str, float]:
-        """The known hosts of an executor in a run, with the Unix time when each was last seen."""
+    def hosts(self, run_id: str, executor: str | None) -> OrderedDict[str, float]:
+        """The known hosts of an executor in a run, with the Unix time when each was last seen; the latest last."""
         run = self._runs.get(run_id)
-        return run.hosts.get(executor, {}) if run and executor else {}
+        return run.hosts.get(executor, _NO_HOSTS) if run and executor else _NO_HOSTS
+
+    def good_hosts(self, executor: str | None) -> list[str]:
+        """A few hosts of an executor where a task just ended well, the latest first."""
+        found = self._good_hosts.get(executor) if executor else None
+        return list(found.latest()) if found is not None else []
 
     def block(self, run_id: str, executor: str | None, block: str | None) -> BlockState | None:
         """A scheduler job of a run."""
@@ -131,6 +145,10 @@ class History:
         """How tasks fare on an executor."""
         return self._executors.get(executor) if executor else None
 
+    def run_times(self, app: str | None) -> RunTimes | None:
+        """How long the tries of an app take that end well."""
+        return self._run_times.get(app) if app else None
+
     def dead_worker(self, host: str | None, pid: int | None) -> Worker | None:
         """A worker process that a heartbeat reported as ended."""
         return self._dead_workers.get((host, pid)) if host and pid else None
@@ -140,25 +158,47 @@ class History:
         everywhere, here = self.app(app), self.app_on(app, host)
         return everywhere is not None and everywhere.successes > (here.successes if here else 0)
 
-    def faulty_hosts(self, failure: Failure, categorization: Categorization) -> frozenset[str]:
-        """Hosts where this app failed in this run in the same category, for want of the same thing."""
+    def faulty_hosts(self, failure: Failure, categorization: Categorization) -> Mapping[str, float]:
+        """Hosts where this app failed in this run in the same category, for want of the same thing, and when last."""
         run = self._runs.get(failure.run_id)
-        found = run.faults.get(_fault(failure, categorization)) if run else None
-        return frozenset(found or ())
+        found = run.faults.get(fault_of(failure, categorization)) if run else None
+        return found if found is not None else {}
 
-    def is_denied(self, host: str, time: float) -> bool:
-        """Whether a node gets no new tasks at that Unix time."""
-        return self._denied.get(host, 0.0) > time
+    def defect(self, failure: Failure) -> Defect | None:
+        """What is known of this very failure of this app across the tasks of the run."""
+        run = self._runs.get(failure.run_id)
+        return run.defects.get((failure.app, signature(failure))) if run and failure.app else None
 
-    def denied_hosts(self, time: float) -> dict[str, float]:
-        """The nodes that get no new tasks at that Unix time, with the time until when."""
-        return {host: until for host, until in self._denied.items() if until > time}
+    def is_denied(self, host: str, time: float, run_id: str) -> bool:
+        """Whether a node gets no new tasks of a run at that Unix time."""
+        found = self.denials.get(host, run_id)
+        return found is not None and found.until > time
+
+    def denied_hosts(self, time: float, run_id: str) -> dict[str, float]:
+        """The nodes that get no new tasks of a run at that Unix time, with the time until when."""
+        return self.denials.current(time, run_id)
+
+    def standing(self, run_id: str, executor: str | None, time: float) -> Standing:
+        """How the nodes of an executor stand at that Unix time.
+
+        Args:
+            run_id: The run.
+            executor: Label of the executor; denials are told of all nodes of the run.
+            time: Unix seconds.
+        """
+        scores = {
+            host: round(known.tally.score(time), 4)
+            for host in self.hosts(run_id, executor)
+            if (known := self._hosts.get(host)) is not None and known.tally.at
+        }
+        return Standing(self.denied_hosts(time, run_id), self.denials.probation(time, run_id), scores)
 
     # -- taking in ----------------------------------------------------------------------------------------------------
 
     def _observe_run(self, event: Run) -> None:
         if event.state == "ended":
             self._runs.pop(event.run_id)
+            self.denials.forget(event.run_id)
             return
         run = self._runs.ensure(event.run_id)
         # A run speaks more than once (started, configured, a pool added): what it leaves out still holds.
@@ -174,6 +214,8 @@ class History:
         block.state = state
 
     def _observe_heartbeat(self, event: Heartbeat) -> None:
+        if event.component == "decider":
+            return  # the host of a service says nothing of the nodes of a run
         run = self._runs.get(event.run_id)
         self._hosts.ensure(event.host).observe_heartbeat(event, run.now if run else 0.0)
         for worker in event.workers:
@@ -185,54 +227,101 @@ class History:
     def _observe_task(self, event: Task) -> None:
         key = (event.run_id, event.task_id)
         if event.state not in FINAL_STATES:
-            if event.host and event.executor:
-                self._see(event.run_id, event.executor, event.host, event.time)
             if event.host:
-                self._places.put(key, (event.app, event.executor, event.host))
+                if event.executor:
+                    self._see(event.run_id, event.executor, event.host, event.time)
+                self._observe_place(key, event)
             return
         self._tasks.pop(key)
-        app, executor, host = self._places.pop(key) or (None, None, None)
+        place = self._places.pop(key) or _Place()
+        if event.state in ("exec_done", "memo_done"):
+            self._runs.ensure(event.run_id).done += 1
         if event.state == "exec_done":
-            self._count_success(event.app or app, event.executor or executor, event.host or host, event.time)
+            app = event.app or place.app
+            self._count_success(app, event.executor or place.executor, event.host or place.host, event)
+            if app and place.started is not None and place.ended is not None:
+                self._run_times.ensure(app).add(place.ended - place.started)
+
+    def _observe_place(self, key: tuple[str, str], event: Task) -> None:
+        known = self._places.get(key)
+        if known is None or event.state != "running_ended":
+            started = event.time if event.state == "running" else None
+            known = _Place(self._name(event.app), self._name(event.executor), self._name(event.host), started)
+            self._places.put(key, known)
+        if event.state == "running_ended":
+            known.app, known.executor = known.app or event.app, known.executor or event.executor
+            known.host, known.ended = event.host, event.time
 
     def _observe_failure(self, event: Failure) -> None:
         key = (event.run_id, event.task_id)
         task = self._tasks.ensure(key)
-        if event.try_id in task.failed_tries:
+        if event.try_id <= task.last_failed:
             return
-        task.failed_tries.add(event.try_id)
+        task.last_failed = event.try_id
         self._places.pop(key)
         categorization = event.categorization or self._categorize(event)
-        category, host = categorization.category, event.host
-        task.attempts[category] = task.attempts.get(category, 0) + 1
-        _count_signature(task, signature(event), host or "")
+        category, host = self._name(categorization.category) or "", self._name(event.host)
+        shown = self._name(signature(event)) or ""
+        confirmed = task.fail(category, shown, host or "")
         run = self._runs.ensure(event.run_id)
         run.failures += 1
+        if category == "executor_bad_state" and event.executor:
+            run.bad_pools.add(event.executor)
+        if event.app:
+            _note_defect(run.defects.ensure((event.app, shown)), event, host, confirmed=confirmed)
         if host:
-            task.hosts.setdefault(category, set()).add(host)
-            at_fault = category in NODE_FAULTS
-            self._hosts.ensure(host).observe_failure(key, event.time, node_at_fault=at_fault)
-            if event.executor:
-                self._see(event.run_id, event.executor, host, event.time)
-            if at_fault:
-                run.faults.ensure(_fault(event, categorization)).add(host)
-            if event.node is not None:
-                self._hosts.ensure(host).observe_node(event.node)
+            self._observe_failure_on(host, key, event, categorization, run)
         for tally in self._tallies(event.app, event.executor, host):
             tally.fail(event.time)
 
+    def _observe_failure_on(
+        self, host: str, key: tuple[str, str], event: Failure, categorization: Categorization, run: RunState
+    ) -> None:
+        known = self._hosts.ensure(host)
+        if at_fault(categorization):
+            known.tally.fail(event.time)
+        if categorization.category in NODE_FAULTS:
+            known.observe_fault(key, event.app or "")
+            run.fault(fault_of(event, categorization), host, event.time)
+        if is_quick(event, self.run_times(event.app)):
+            known.quick = key
+        if event.executor:
+            self._see(event.run_id, event.executor, host, event.time)
+        if event.node is not None:
+            known.observe_node(event.node)
+
     def _observe_decision(self, event: Decision) -> None:
+        active = event.mode == "active"
+        if event.action in ("deny", "allow"):
+            if active:
+                self.denials.observe(event)
+            return
+        if active and event.action == "terminate" and (event.halts_run or event.task_id == ANY):
+            self._halt(event)
+        if event.task_id == ANY:
+            return
+        self._observe_verdict(event, active=active)
+        if active:
+            self.denials.observe(event)
+
+    def _observe_verdict(self, event: Decision, *, active: bool) -> None:
         key = (event.run_id, event.task_id)
-        if event.action == "terminate" and event.mode == "active":
+        task = self._tasks.get(key)
+        if event.action == "terminate" and active:
             self._tasks.pop(key)
-        else:
-            task = self._tasks.ensure(key)
-            if event.try_id not in task.decided_tries:
-                task.decided_tries.add(event.try_id)
-                task.charge += event.charge
-        if event.mode == "active":
-            for host, until in event.deny_hosts.items():
-                self._deny(host, until, event.time)
+            run = self._runs.get(event.run_id)
+            if task is not None and task.shown and run is not None and event.layer != "framework":
+                run.give_up(cause_of(event.category, task.latest))
+            return
+        task = task if task is not None else self._tasks.ensure(key)
+        if event.try_id > task.last_decided:
+            task.last_decided = event.try_id
+            task.charge += event.charge
+
+    def _halt(self, event: Decision) -> None:
+        runs = [self._runs.ensure(event.run_id)] if event.run_id != ANY else [run for _, run in self._runs.items()]
+        for run in runs:
+            run.halted = run.halted or event.reason or "it was stopped"
 
     @staticmethod
     def _categorize(event: Failure) -> Categorization:
@@ -240,10 +329,27 @@ class History:
 
         return categorize(event)
 
+    def _name(self, text: str | None) -> str | None:
+        """One string for equal ones: each decoded event brings copies of its own."""
+        if text is None:
+            return None
+        known = self._names.get(text)
+        if known is None:
+            self._names.put(text, text)
+            return text
+        return known
+
     def _see(self, run_id: str, executor: str, host: str, time: float) -> None:
-        hosts = self._runs.ensure(run_id).hosts.setdefault(executor, {})
-        if host in hosts or len(hosts) < MAX_HOSTS:
-            hosts[host] = max(time, hosts.get(host, 0.0))
+        run = self._runs.ensure(run_id)
+        hosts = run.hosts.get(executor)
+        if hosts is None:
+            hosts = run.hosts[executor] = OrderedDict()
+        seen = hosts.get(host)
+        if seen is not None:
+            hosts[host] = max(time, seen)
+            hosts.move_to_end(host)
+        elif len(hosts) < MAX_HOSTS:
+            hosts[host] = time
 
     def _tallies(self, app: str | None, executor: str | None, host: str | None) -> Iterable[Tally]:
         if app:
@@ -253,17 +359,29 @@ class History:
         if app and host:
             yield self._app_hosts.ensure((app, host))
 
-    def _count_success(self, app: str | None, executor: str | None, host: str | None, time: float) -> None:
+    def _count_success(self, app: str | None, executor: str | None, host: str | None, event: Task) -> None:
         for tally in self._tallies(app, executor, host):
-            tally.succeed(time)
-        if host:
-            self._hosts.ensure(host).observe_success(time)
+            tally.succeed(event.time)
+        if not host:
+            return
+        self._hosts.ensure(host).observe_success(event.time)
+        if executor:
+            self._good_hosts.ensure(executor).put(host, event.time)
+        self.denials.succeed(event.run_id, host, event.time)
 
-    def _deny(self, host: str, until: float, time: float) -> None:
-        # Called seldom: what has expired leaves here, so that lookups need no clean-up.
-        self._denied = {name: end for name, end in self._denied.items() if end > time}
-        if len(self._denied) < MAX_HOSTS:
-            self._denied[host] = max(until, self._denied.get(host, 0.0))
+
+_NO_HOSTS: OrderedDict[str, float] = OrderedDict()
+
+
+def _note_defect(defect: Defect, event: Failure, host: str | None, *, confirmed: bool) -> None:
+    message = event.exception.message
+    if defect.message is None:
+        defect.message = message[:400]
+    elif defect.message != message[:400]:
+        defect.varied = True
+    if host and len(defect.hosts) < MAX_DEFECT_HOSTS:
+        defect.hosts.add(host)
+    defect.confirmed += confirmed
 
 
 def _told_by_submit_side(event: Event) -> bool:
@@ -271,17 +389,6 @@ def _told_by_submit_side(event: Event) -> bool:
         return event.component == "manager"
     if isinstance(event, Task):
         return event.state not in WORKER_STATES
-    return isinstance(event, (Failure, Decision, Block, Run))
-
-
-def _fault(failure: Failure, categorization: Categorization) -> tuple[str, str, str]:
-    return failure.app or "", categorization.category, str(categorization.evidence.get("subject", ""))
-
-
-def _count_signature(task: TaskState, name: str, host: str) -> None:
-    hosts = task.signatures.get(name)
-    if hosts is None:
-        if len(task.signatures) >= MAX_SIGNATURES:
-            return
-        hosts = task.signatures[name] = {}
-    hosts[host] = hosts.get(host, 0) + 1
+    if isinstance(event, Decision):
+        return event.decider == "workflow"
+    return isinstance(event, (Failure, Block, Run))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING
 
 from octopus_plugins.events import Failure
@@ -10,6 +11,7 @@ from octopus_plugins.wrath.rules import (
     EXIT_TYPES,
     Match,
     Rule,
+    Scalar,
     Trust,
     exit_status,
     first_line,
@@ -17,6 +19,7 @@ from octopus_plugins.wrath.rules import (
     place,
     quote,
     said,
+    text,
 )
 from octopus_plugins.wrath.taxonomy import Category
 
@@ -35,11 +38,23 @@ _LIBRARY_WORDS = (
     "glibcxx_",
     "wrong elf class",
     "invalid elf header",
+    "file too short",
 )
+_MODULE_WORDS = ("no module named", "cannot find module", "in @inc", "there is no package called")
+_NO_DESCRIPTOR = "error 24"  # EMFILE, in the words of glibc's loader
+
 _LIBRARY = re.compile(r"([\w.+-]{1,128}\.(?:so|dylib|dll)[\w.]{0,32})")
 _MISSING_PROGRAM_WORDS = ("command not found", "no such file or directory", "not found")
 _PROGRAM = re.compile(r"(?:^|: )([\w./+-]+): (?:command not found|No such file or directory|not found)", re.MULTILINE)
 _DENIED_WORDS = ("permission denied", "operation not permitted")
+
+
+def _missing_name(failure: Failure, history: History | None) -> Match | None:
+    """A name that a module of Python's own library lacks: no node has another one."""
+    message, module = failure.exception.message, str(failure.exception.attributes.get("name") or "")
+    if not message.startswith("cannot import name") or module.partition(".")[0] not in sys.stdlib_module_names:
+        return None
+    return Match(f"the code is wrong: {quote(failure.exception)}", {"module": module}, 0.85, resolvable="no")
 
 
 def _module(failure: Failure, history: History | None) -> Match | None:
@@ -52,7 +67,13 @@ def _module(failure: Failure, history: History | None) -> Match | None:
         return None
     what = f"module {name!r}" if name else "a module"
     confidence = 0.95 if "ModuleNotFoundError" in failure.exception.mro else 0.8
-    return Match(f"{what} cannot be imported{place(failure)}", {"subject": name, "module": name}, confidence)
+    evidence: dict[str, Scalar] = {"subject": name, "module": name}
+    elsewhere = ""
+    if history is not None and history.succeeded_elsewhere(failure.app, failure.host):
+        # One node of many lacks it. Whether all of them do is for the policy's `confirm` to find out.
+        evidence["succeeded_elsewhere"] = True
+        elsewhere = f", and {failure.app} succeeded on another node"
+    return Match(f"{what} cannot be imported{place(failure)}{elsewhere}", evidence, confidence)
 
 
 def _module_to_read(failure: Failure, history: History | None) -> Match | None:
@@ -79,7 +100,7 @@ def _library_of_program(failure: Failure, history: History | None) -> Match | No
     if exit_status(failure)[0] != 127:
         return None
     line = line_with(failure, _LIBRARY_WORDS)
-    if not line:
+    if not line or _NO_DESCRIPTOR in line.lower():
         return None
     found = _LIBRARY.search(line)
     evidence = {"subject": found.group(1) if found else None, "exit_code": 127, "text": line}
@@ -95,7 +116,7 @@ def _program_started(failure: Failure, history: History | None) -> Match | None:
 
 
 def _exit_127(failure: Failure, history: History | None) -> Match | None:
-    if exit_status(failure)[0] != 127:
+    if exit_status(failure)[0] != 127 or _NO_DESCRIPTOR in text(failure):
         return None
     line = line_with(failure, _MISSING_PROGRAM_WORDS)
     found = _PROGRAM.search(line)
@@ -123,8 +144,16 @@ RULES = (
         Category.library_missing,
         Trust.exact_type,
         _library,
-        types=("ImportError", "OSError"),
+        types=("ImportError", "OSError", "AttributeError"),
         doc="`ImportError` or `OSError` of the loader: `cannot open shared object file`, `undefined symbol`, …",
+    ),
+    Rule(
+        "code_error.import_name",
+        Category.code_error,
+        Trust.exact_type,
+        _missing_name,
+        types=("ImportError",),
+        doc="an `ImportError` of a name that a module of the standard library does not have",
     ),
     Rule(
         "module_missing.type",
@@ -181,6 +210,15 @@ RULES = (
         _exit_126,
         types=EXIT_TYPES,
         doc="exit code 126",
+    ),
+    Rule(
+        "module_missing.text",
+        Category.module_missing,
+        Trust.text,
+        said("a module is missing", _MODULE_WORDS),
+        types=EXIT_TYPES,
+        words=_MODULE_WORDS,
+        doc="a program's `No module named`, `Cannot find module`, `Can't locate … in @INC`, …",
     ),
     Rule(
         "library_missing.text",

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from octopus_plugins.events import Placement, Pool, Rung
 from octopus_plugins.wrath.case import Case
 from octopus_plugins.wrath.category_policy import OTHER_EXECUTOR, OTHER_NODE, RUNGS, SAME_NODE
+from octopus_plugins.wrath.ranking import preferred
+from octopus_plugins.wrath.resources import larger_resources
 from octopus_plugins.wrath.rules import size
 from octopus_plugins.wrath.taxonomy import Category
 
@@ -14,7 +16,7 @@ MAX_AVOIDED = 16
 """Hosts named in a placement; the ones tried last matter most, and events are bounded."""
 
 MAX_WAITS = 2
-FIRST_WAIT = 1.0
+FIRST_WAIT = 0.5
 """How often, and how long at first (seconds; then twice that), a task waits for a pool's other nodes to appear."""
 
 FIXED_BY_NODE = frozenset(
@@ -80,7 +82,7 @@ def climb(case: Case) -> Climb:
         if name not in case.entry.rungs:
             rungs.append(Rung(name=name, reason=f"the policy has no such rung for {case.categorization.category}"))
     if placement is None and (step := _anywhere(case)).possible:
-        placement = Placement(rung=SAME_NODE, executor=case.failure.executor)
+        placement = Placement(rung=SAME_NODE, executor=case.failure.executor)  # prefers no node: any other may do
         rungs = [rung for rung in rungs if rung.name != SAME_NODE]
         rungs.append(Rung(name=SAME_NODE, taken=True, reason=step.reason, executor=case.failure.executor))
     return Climb(placement, tuple(rungs), wait)
@@ -92,22 +94,29 @@ def passed_over(case: Case, reason: str) -> tuple[Rung, ...]:
 
 
 def _placement(case: Case, rung: str, executor: str | None) -> Placement:
+    here = case.failure.host or ""
+    tried = tuple(sorted(case.hosts_tried - {here})[: MAX_AVOIDED - 1])
     avoid: tuple[str, ...] = ()
     if rung == OTHER_NODE:
-        tried = sorted(case.hosts_tried - {case.failure.host or ""})[: MAX_AVOIDED - 1]
-        avoid = (case.failure.host or "", *tried)
-    return Placement(rung=rung, executor=executor, avoid_hosts=avoid)
+        avoid = (here, *tried)
+    elif rung == OTHER_EXECUTOR and here and case.categorization.scope == "node":
+        avoid = (here, *tried)  # executors may share nodes
+    prefer = preferred(case, rung, executor, avoid)
+    return Placement(rung=rung, executor=executor, avoid_hosts=avoid, prefer_hosts=prefer)
 
 
 def _same_node(case: Case) -> Step:
     failure, host = case.failure, case.failure.host or "the same node"
-    if failure.host and case.history.is_denied(failure.host, failure.time):
+    if failure.host and case.steerable and case.history.is_denied(failure.host, failure.time, failure.run_id):
         return Step(False, f"{host} is denied")
     if case.category in FIXED_BY_NODE and case.categorization.scope == "node":
         return Step(False, f"{host} will not have it at the next try either")
     if case.category is Category.executor_bad_state:
         return Step(False, f"{case.executor_name} takes no more tasks")
     if case.category is Category.memory_exhausted:
+        if asked := larger_resources(case):
+            more = ", ".join(f"{key} {value}" for key, value in asked.items())
+            return Step(True, f"it asks for more there ({more})", failure.executor)
         if not case.categorization.evidence.get("neighbours"):
             return Step(False, f"{host} has no more memory at the next try either")
         if case.attempts:
@@ -136,6 +145,9 @@ def _other_node(case: Case) -> Step:
 
 def _no_other_node(case: Case, pool: Pool) -> Step:
     known = len(case.hosts) - (case.failure.host in case.hosts)
+    if (resting := case.resting_host()) is not None:
+        host, rest = resting
+        return Step(True, f"{host} gets tasks again in {rest:.1f} s", case.failure.executor, wait=round(rest, 3))
     if known:
         return Step(False, f"the other {known} known nodes of {case.executor_name} were tried, are denied or down")
     # At the start of a run a broken node can fail its first task before the other nodes have said a word.
@@ -150,9 +162,12 @@ def _more_memory_on(case: Case, host: str) -> Step:
     if case.pool is not None and case.pool.memory_per_worker:
         bound = size(case.pool.memory_per_worker)
         return Step(False, f"every worker of {case.executor_name} may use {bound}")
+    requested = case.categorization.evidence.get("requested")
     here = case.failure.node.memory_total if case.failure.node else None
     known = case.history.host(host)
     there = known.node.memory_total if known and known.node else None
+    if there is not None and isinstance(requested, (int, float)) and requested > there:
+        return Step(False, f"{host} has {size(there)}, and {size(requested)} were asked for")
     if here is None or there is None:
         return Step(True, f"{host} may have more memory", case.failure.executor)
     if there > here:
@@ -169,6 +184,8 @@ def _other_executor(case: Case) -> Step:
     if here not in ladder:
         return Step(False, f"{case.executor_name} is not on the ladder")
     later = ladder[ladder.index(here) + 1 :]
+    if case.category is Category.executor_bad_state and not (case.task and case.task.count("memory_exhausted")):
+        later += ladder[: ladder.index(here)][::-1]  # what is smaller is better than nothing
     if not later:
         return Step(False, f"{case.executor_name} is the last of the ladder")
     reasons: list[str] = []
@@ -185,6 +202,8 @@ def _suits(case: Case, label: str) -> Step:
     pool = pools.get(label)
     if pools and pool is None:
         return Step(False, f"this run has no executor {label!r}")
+    if case.run is not None and label in case.run.bad_pools:
+        return Step(False, f"{label!r} has given up")
     if pool is not None and case.category is Category.memory_exhausted:
         return _more_memory_in(case, pool)
     if pool is not None and case.category is Category.walltime_exceeded and _no_longer(case, pool):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from octopus_plugins.wrath.history import History
 
 _FILES_WORDS = ("too many open files",)
+_LOADER_WORDS = ("cannot open shared object file: error 24",)
 _DISK_WORDS = ("no space left on device", "disk quota exceeded", "disk is full", "file too large")
 _TIME_WORDS = ("due to time limit", "exceeded walltime", "walltime exceeded", "job exceeded its walltime")
 _FORK_WORDS = ("can't start new thread", "fork: retry", "cannot fork", "fork failed", "unable to create thread")
@@ -95,6 +96,23 @@ def _cpu_time(failure: Failure, history: History | None) -> Match | None:
     return Match(f"used up its CPU time{place(failure)}", {"signal": "SIGXCPU", "of": "task"}, 0.9)
 
 
+def _time_limit(failure: Failure, history: History | None) -> Match | None:
+    """Python's own timeouts: those of sockets speak of a peer, the others of work that took too long."""
+    message, number = failure.exception.message, _errno(failure)
+    if number is not None:
+        return None
+    if "timed out" in message and not failure.exception.attributes:
+        reason = f"a network peer did not answer in time{place(failure)}: {quote(failure.exception)}"
+        return Match(reason, confidence=0.7, category=Category.network_unreachable)
+    return Match(f"the task's own time limit ran out{place(failure)}: {quote(failure.exception)}", {"of": "task"}, 0.75)
+
+
+def _program_time_limit(failure: Failure, history: History | None) -> Match:
+    allowed = failure.exception.attributes.get("timeout")
+    reason = f"a program ran longer than the task allows{place(failure)}: {quote(failure.exception)}"
+    return Match(reason, {"walltime": allowed, "of": "task"}, 0.85)
+
+
 def _timeout_command(failure: Failure, history: History | None) -> Match | None:
     if exit_status(failure)[0] != 124:
         return None
@@ -134,6 +152,31 @@ RULES = (
         _timeout,
         types=("parsl.app.errors.AppTimeout",),
         doc="`AppTimeout`",
+    ),
+    Rule(
+        "walltime_exceeded.program",
+        Category.walltime_exceeded,
+        Trust.exact_type,
+        _program_time_limit,
+        types=("subprocess.TimeoutExpired",),
+        doc="`subprocess.TimeoutExpired`",
+    ),
+    Rule(
+        "walltime_exceeded.limit",
+        Category.walltime_exceeded,
+        Trust.exact_type,
+        _time_limit,
+        types=("TimeoutError", "concurrent.futures._base.TimeoutError", "asyncio.exceptions.TimeoutError"),
+        doc="`TimeoutError` without errno; one of a socket (`timed out`): `network_unreachable`",
+    ),
+    Rule(
+        "file_descriptors_exhausted.loader",
+        Category.file_descriptors_exhausted,
+        Trust.exit_status,
+        said("a program ran out of open files", _LOADER_WORDS),
+        types=EXIT_TYPES,
+        words=_LOADER_WORDS,
+        doc="a program whose libraries could not be opened for want of descriptors (glibc: `Error 24`)",
     ),
     Rule(
         "walltime_exceeded.cpu_time",

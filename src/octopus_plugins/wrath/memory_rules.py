@@ -16,6 +16,7 @@ from octopus_plugins.wrath.rules import (
     Scalar,
     Trust,
     ending,
+    exit_status,
     line_with,
     place,
     size,
@@ -53,6 +54,7 @@ _WORDS = (
     "unable to allocate",
     "failed to allocate",
     "memoryerror",
+    "memory exhausted",
     "exceeded memory limit",
     "exceeded job memory limit",
     "exceeded step memory limit",
@@ -143,6 +145,16 @@ def _killed(failure: Failure, history: History | None) -> Match | None:
     return None
 
 
+def _aborted(failure: Failure, history: History | None) -> Match | None:
+    """A program that ended itself for want of memory: C++ aborts on ``std::bad_alloc``, V8 at its heap's limit."""
+    code, signal = exit_status(failure)
+    if signal not in signals.CRASHES:
+        return None
+    line = line_with(failure, _WORDS)
+    found = facts(failure) | {"signal": signals.signal_name(signal), "exit_code": code, "text": line}
+    return Match(f"{_sentence(failure, found)}: {line}", found, 0.85)
+
+
 def _new_oom_kills(failure: Failure, history: History | None) -> int:
     """Out-of-memory kills on the node that fell into this try, as far as the counts tell."""
     known = history.host(failure.host) if history else None
@@ -202,6 +214,15 @@ RULES = (
         _killed,
         types=LOST_TYPES + EXIT_TYPES,
         doc="a process gone, and the kernel counted an out-of-memory kill or the last sample is at the limit",
+    ),
+    Rule(
+        "memory_exhausted.aborted",
+        Category.memory_exhausted,
+        Trust.exit_status,
+        _aborted,
+        types=EXIT_TYPES,
+        words=_WORDS,
+        doc="a program that crashed and speaks of memory on standard error (`std::bad_alloc`, V8's heap limit)",
     ),
     Rule(
         "memory_exhausted.text",

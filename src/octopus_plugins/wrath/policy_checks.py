@@ -54,6 +54,28 @@ def text(value: Any) -> str | None:
     return None if isinstance(value, str) and value else "a text that is not empty"
 
 
+def word(value: Any) -> str | None:
+    """A text that may be empty."""
+    return None if isinstance(value, str) else "a text"
+
+
+def factors(value: Any) -> str | None:
+    """A table of factors by name."""
+    good = isinstance(value, Mapping) and all(
+        isinstance(key, str) and key and type(factor) in (int, float) and 1 <= factor <= LARGEST
+        for key, factor in value.items()
+    )
+    return None if good else "a table of names with numbers, 1 or more"
+
+
+def counts(value: Any) -> str | None:
+    """A table of whole numbers by name."""
+    good = isinstance(value, Mapping) and all(
+        isinstance(key, str) and key and type(count) is int and 0 <= count <= LARGEST for key, count in value.items()
+    )
+    return None if good else "a table of names with whole numbers, 0 or more"
+
+
 def flag(value: Any) -> str | None:
     """A truth value."""
     return None if isinstance(value, bool) else "true or false"

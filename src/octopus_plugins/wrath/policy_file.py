@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from octopus_plugins.errors import PolicyError
 from octopus_plugins.wrath.category_policy import CategoryPolicy
-from octopus_plugins.wrath.policy import DenyPolicy, Policy
+from octopus_plugins.wrath.policy import BreakerPolicy, DenyPolicy, Policy, StragglerPolicy
 from octopus_plugins.wrath.taxonomy import CATEGORIES, Category
 
 if sys.version_info >= (3, 11):
@@ -20,7 +20,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_Section = TypeVar("_Section", Policy, CategoryPolicy, DenyPolicy)
+_Section = TypeVar("_Section", Policy, CategoryPolicy, DenyPolicy, StragglerPolicy, BreakerPolicy)
+
+_TABLES = ("deny", "stragglers", "breaker")
 
 
 def load_policy(path: str | os.PathLike[str]) -> Policy:
@@ -87,17 +89,20 @@ def policy_from(
 
 def _read(source: Mapping[str, Any], file: str, base: Policy) -> Policy:
     plain = dict(source)
-    categories = _section(plain.pop("categories", {}), file, "categories")
-    deny = _section(plain.pop("deny", {}), file, "deny")
+    tables = {name: _section(plain.pop(name, {}), file, name) for name in ("categories", "budgets", *_TABLES)}
+    sections: dict[str, Any] = {name: _update(getattr(base, name), tables[name], file, name) for name in _TABLES}
     entries: dict[Category, CategoryPolicy] = dict(base.categories)
-    for name, entry in categories.items():
+    for name, entry in tables["categories"].items():
         if name not in CATEGORIES:
             raise PolicyError(f"{file}: categories.{name}: no such category{_nearest(name, CATEGORIES)}")
         category = CATEGORIES[name]
         where = f"categories.{name}"
         entries[category] = _update(base.entry(category), _section(entry, file, where), file, where)
-    base = replace(base, categories=entries, deny=_update(base.deny, deny, file, "deny"))
-    return _update(base, plain, file, "", sections=("categories", "deny"))
+    try:
+        base = replace(base, budgets={**base.budgets, **tables["budgets"]}, categories=entries, **sections)
+    except PolicyError as error:
+        raise PolicyError(f"{file}: {error}") from None
+    return _update(base, plain, file, "", sections=("categories", "budgets", *_TABLES))
 
 
 def _section(value: Any, file: str, where: str) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Generic, TypeVar
 
 _Key = TypeVar("_Key", bound=Hashable)
@@ -11,7 +11,7 @@ _Value = TypeVar("_Value")
 
 
 class Recent(Generic[_Key, _Value]):
-    """At most ``size`` entries; to read or make one counts as use.
+    """At most ``size`` entries; to make or change one counts as use, to look at one does not.
 
     Args:
         size: Entries kept.
@@ -33,10 +33,15 @@ class Recent(Generic[_Key, _Value]):
 
     def get(self, key: _Key) -> _Value | None:
         """The value of a key, or None."""
-        value = self._entries.get(key)
-        if value is not None:
-            self._entries.move_to_end(key)
-        return value
+        return self._entries.get(key)
+
+    def items(self) -> Iterator[tuple[_Key, _Value]]:
+        """All entries, the one not used for longest first."""
+        return iter(self._entries.items())
+
+    def latest(self) -> Iterator[_Key]:
+        """All keys, the one used last first."""
+        return reversed(self._entries)
 
     def ensure(self, key: _Key) -> _Value:
         """The value of a key, made where it is not there."""

@@ -93,10 +93,26 @@ OPAQUE_TYPES = ("globus_compute_sdk.errors.error_types.TaskExecutionFailed",)
 _MUTE_TYPES = frozenset(LOST_TYPES + EXIT_TYPES)
 
 
+_UNREADABLE = "parsl.serialize.errors.DeserializationError"
+_END_OF_COMMAND = "--> end executable <--"
+
+
 def chain(failure: Failure) -> Iterator[ExceptionInfo]:
-    """The exception and its causes, nearest first."""
+    """The exception and its causes, nearest first.
+
+    Where the submit side cannot read an exception, the worker's description of it comes first and why it cannot be read
+    second: that is not why the task failed, and is left out.
+    """
     yield failure.exception
-    yield from failure.causes
+    if failure.causes and not (failure.causes[0].type == _UNREADABLE and failure.exception.type != _UNREADABLE):
+        yield from failure.causes
+
+
+def stderr(failure: Failure) -> str:
+    """The end of standard error without the command, which Parsl writes in front of it."""
+    tail = failure.stderr_tail or ""
+    _, end, rest = tail.partition(_END_OF_COMMAND)
+    return rest if end else tail
 
 
 def names(info: ExceptionInfo) -> tuple[str, ...]:
@@ -146,14 +162,14 @@ def text(failure: Failure) -> str:
     parts = [failure.exception.message]
     parts += [cause.message for cause in failure.causes]
     if failure.stderr_tail and is_mute(failure):
-        parts.append(failure.stderr_tail)
+        parts.append(stderr(failure))
     return "\n".join(parts).lower()
 
 
 def line_with(failure: Failure, words: tuple[str, ...]) -> str:
     """The first line of the failure's text that has one of the words, at most 200 characters."""
     parts = [info.message for info in chain(failure)]
-    parts.append(failure.stderr_tail or "")
+    parts.append(stderr(failure))
     for part in parts:
         for line in part.splitlines():
             lowered = line.lower()

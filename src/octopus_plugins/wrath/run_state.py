@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -9,7 +10,34 @@ from octopus_plugins.events import Pool
 from octopus_plugins.wrath.recent import Recent
 
 MAX_FAULTS = 1_000
+MAX_FAULT_HOSTS = 64
 MAX_BLOCKS = 4_000
+MAX_SHOWN = 32
+"""Different failures remembered of one task; further ones are counted by category alone."""
+
+MAX_DEFECTS = 1_000
+MAX_DEFECT_HOSTS = 8
+MAX_CAUSES = 1_000
+
+FAULT_WINDOW = 60.0
+"""Seconds within which the same fault on several nodes counts as one that they share."""
+
+
+@dataclass(slots=True)
+class Shown:
+    """How often one failure of a task showed on one host.
+
+    Attributes:
+        category: Its category.
+        signature: What makes two failures the same.
+        host: The host; empty where it is not known.
+        count: How often.
+    """
+
+    category: str
+    signature: str
+    host: str
+    count: int = 1
 
 
 @dataclass(slots=True)
@@ -17,18 +45,59 @@ class TaskState:
     """A task that has failed and not yet ended.
 
     Attributes:
-        charge: What earlier decisions charged to its budget.
-        attempts: Failed tries by category.
-        signatures: How often each signature showed, by host (``""`` where the host is not known).
-        hosts: Hosts where it failed, by category.
+        charge: What earlier decisions charged to its retries.
+        shown: Its failures.
+        latest: The signature of its latest failure.
+        last_failed: Its latest failed try; -1 for none.
+        last_decided: Its latest try that was decided on; -1 for none.
     """
 
     charge: float = 0.0
-    attempts: dict[str, int] = field(default_factory=dict)
-    signatures: dict[str, dict[str, int]] = field(default_factory=dict)
-    hosts: dict[str, set[str]] = field(default_factory=dict)
-    failed_tries: set[int] = field(default_factory=set)
-    decided_tries: set[int] = field(default_factory=set)
+    shown: list[Shown] = field(default_factory=list)
+    latest: str = ""
+    last_failed: int = -1
+    last_decided: int = -1
+
+    @property
+    def attempts(self) -> dict[str, int]:
+        """Failed tries by category."""
+        counts: dict[str, int] = {}
+        for one in self.shown:
+            counts[one.category] = counts.get(one.category, 0) + one.count
+        return counts
+
+    def count(self, category: str) -> int:
+        """Failed tries in a category."""
+        return sum(one.count for one in self.shown if one.category == category)
+
+    def hosts(self, category: str) -> set[str]:
+        """Hosts where it failed in a category."""
+        return {one.host for one in self.shown if one.category == category and one.host}
+
+    def signature_hosts(self, signature: str) -> dict[str, int]:
+        """How often a signature showed, by host (``""`` where the host is not known)."""
+        return {one.host: one.count for one in self.shown if one.signature == signature}
+
+    def fail(self, category: str, signature: str, host: str) -> bool:
+        """Count a failure.
+
+        Returns:
+            Whether the signature has now shown on a second host, for the first time.
+        """
+        self.latest = signature
+        others = 0
+        for one in self.shown:
+            if one.signature == signature:
+                if one.host == host and one.category == category:
+                    one.count += 1
+                    return False
+                others += one.host != host
+        if len(self.shown) >= MAX_SHOWN:
+            # The counts by category stay right, whatever the host and the message.
+            next((one for one in self.shown if one.category == category), self.shown[0]).count += 1
+            return False
+        self.shown.append(Shown(category, signature, host))
+        return others == 1 and bool(host)
 
 
 @dataclass(slots=True)
@@ -45,6 +114,23 @@ class BlockState:
 
 
 @dataclass(slots=True)
+class Defect:
+    """One failure of one app, across the tasks of a run.
+
+    Attributes:
+        message: The exception's message when it first showed.
+        varied: Whether it has shown with another message since.
+        hosts: Where it showed, at most MAX_DEFECT_HOSTS.
+        confirmed: Tasks in which it showed on two hosts.
+    """
+
+    message: str | None = None
+    varied: bool = False
+    hosts: set[str] = field(default_factory=set)
+    confirmed: int = 0
+
+
+@dataclass(slots=True)
 class RunState:
     """A run.
 
@@ -52,18 +138,41 @@ class RunState:
         now: Latest Unix time that its submit side told; 0 for none.
         retries: The framework's number of retries per task; None for no limit.
         pools: Its executors by label.
+        bad_pools: Executors that have given up.
         versions: Versions on the submit side.
         failures: Failed tries so far.
-        hosts: When each host of each executor was last seen.
-        faults: Hosts where (app, category, subject) failed; the subject is the module, library or program.
+        done: Tasks that ended well.
+        given_up: Tasks that were given up for a cause of their own.
+        causes: How many of these by (category, what is missing or the signature).
+        halted: Why it was stopped; None where it was not.
+        hosts: When each host of each executor was last seen, the one seen last at the end.
+        faults: When (app, category, subject) failed last, by host; the subject is the module, library or program.
+        defects: What is known of each (app, signature).
         blocks: Scheduler jobs by (executor, block).
     """
 
     now: float = 0.0
     retries: int | None = None
     pools: dict[str, Pool] = field(default_factory=dict)
+    bad_pools: set[str] = field(default_factory=set)
     versions: Mapping[str, str] = field(default_factory=dict)
     failures: int = 0
-    hosts: dict[str, dict[str, float]] = field(default_factory=dict)
-    faults: Recent[tuple[str, str, str], set[str]] = field(default_factory=lambda: Recent(MAX_FAULTS, set))
+    done: int = 0
+    given_up: int = 0
+    causes: Recent[tuple[str, str], int] = field(default_factory=lambda: Recent(MAX_CAUSES, int))
+    halted: str | None = None
+    hosts: dict[str, OrderedDict[str, float]] = field(default_factory=dict)
+    faults: Recent[tuple[str, str, str], dict[str, float]] = field(default_factory=lambda: Recent(MAX_FAULTS, dict))
+    defects: Recent[tuple[str, str], Defect] = field(default_factory=lambda: Recent(MAX_DEFECTS, Defect))
     blocks: Recent[tuple[str, str], BlockState] = field(default_factory=lambda: Recent(MAX_BLOCKS, BlockState))
+
+    def fault(self, name: tuple[str, str, str], host: str, time: float) -> None:
+        """Take in that an app failed on a host for the host's sake."""
+        hosts = self.faults.ensure(name)
+        if host in hosts or len(hosts) < MAX_FAULT_HOSTS:
+            hosts[host] = time
+
+    def give_up(self, cause: tuple[str, str]) -> None:
+        """Take in that a task was given up."""
+        self.given_up += 1
+        self.causes.put(cause, (self.causes.get(cause) or 0) + 1)

@@ -104,11 +104,10 @@ RULES = (
         _scaling,
         types=(
             "parsl.executors.errors.ScalingFailed",
-            "parsl.jobs.errors.TooManyJobFailuresError",
             "parsl.providers.errors.ScaleOutFailed",
             "parsl.providers.errors.SubmitException",
         ),
-        doc="`ScalingFailed`, `TooManyJobFailuresError`, `SubmitException`",
+        doc="`ScalingFailed`, `ScaleOutFailed`, `SubmitException`",
     ),
     Rule(
         "walltime_exceeded.block",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from octopus_plugins.events import Failure
 
@@ -18,10 +19,15 @@ def signature(failure: Failure) -> str:
     Accidental are what differs between two tries of one bug: the host's name, paths (work directories), addresses
     and other hexadecimal numbers, and numbers (sizes, pids, ids). Only the first 200 characters of the message count.
     """
-    message = failure.exception.message[:_LENGTH]
-    if failure.host:
-        message = message.replace(failure.host, "<host>")
+    info = failure.exception
+    return _signature(info.type, info.location or "", info.message[:_LENGTH], failure.host or "")
+
+
+@lru_cache(maxsize=1024)  # asked for by the decision and by the history; and many tasks fail alike
+def _signature(name: str, location: str, message: str, host: str) -> str:
+    if host:
+        message = message.replace(host, "<host>")
     message = _PATH.sub("<path>", message)
     message = _HEX.sub("<hex>", message)
     message = _NUMBER.sub("<n>", message)
-    return f"{failure.exception.type}|{failure.exception.location or ''}|{message}"
+    return f"{name}|{location}|{message}"

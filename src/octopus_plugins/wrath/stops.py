@@ -8,7 +8,13 @@ from dataclasses import dataclass
 
 from octopus_plugins.wrath.case import Case
 from octopus_plugins.wrath.policy import Policy
+from octopus_plugins.wrath.rules import size
+from octopus_plugins.wrath.run_state import MAX_FAULT_HOSTS
 from octopus_plugins.wrath.signatures import signature
+from octopus_plugins.wrath.taxonomy import Category
+
+KNOWN_DEFECT = 2
+"""Tasks that must have shown a failure, each on two nodes, before further ones are taken at their word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,12 @@ def find_stop(case: Case) -> Stop | None:
     return None
 
 
+def _halted(case: Case) -> Stop | None:
+    if case.run is not None and case.run.halted is not None:
+        return Stop("run.halted", f"the run was stopped ({case.run.halted})")
+    return None
+
+
 def _not_resolvable(case: Case) -> Stop | None:
     if case.entry.action == "terminate":
         return Stop(f"{case.category}.action", "no retry can help")
@@ -48,6 +60,47 @@ def _run_failures(case: Case) -> Stop | None:
     return None
 
 
+def _too_large(case: Case) -> Stop | None:
+    """A request for more memory than any executor that the task may get to gives a worker."""
+    requested = case.categorization.evidence.get("requested")
+    if case.category is not Category.memory_exhausted or not isinstance(requested, (int, float)):
+        return None
+    pools = case.run.pools if case.run else {}
+    ladder = case.policy.ladder if case.failure.executor in case.policy.ladder else (case.failure.executor,)
+    # What would be a way down is none: so the whole ladder counts, wherever on it the task is.
+    sizes = [pools[label].memory_per_worker for label in ladder if label in pools]
+    known = [given for given in sizes if given]
+    if not known or len(known) < len(sizes) or requested <= max(known):
+        return None
+    return Stop(
+        "memory_exhausted.too_large",
+        f"{size(requested)} were asked for, and no executor that it may get to gives a worker more than "
+        f"{size(max(known))}",
+    )
+
+
+def _known_defect(case: Case) -> Stop | None:
+    """The very failure that other tasks of the app confirmed on different nodes, when none ever ended well."""
+    if not case.entry.confirm or case.categorization.scope != "task":
+        return None
+    if case.categorization.layer not in ("application", "unknown"):
+        return None
+    defect = case.history.defect(case.failure)
+    if defect is None or defect.confirmed < KNOWN_DEFECT or defect.varied:
+        return None
+    if defect.message != case.failure.exception.message[:400]:
+        return None
+    app = case.history.app(case.failure.app)
+    if app is not None and app.successes:
+        return None
+    nodes = ", ".join(sorted(defect.hosts)[:4])
+    return Stop(
+        f"{case.category}.known",
+        f"{defect.confirmed} other tasks of {case.failure.app} failed in the very same way, each on different nodes "
+        f"({nodes}), and none of it ever ended well",
+    )
+
+
 def _confirmed(case: Case) -> Stop | None:
     if not case.entry.confirm:
         return None
@@ -55,23 +108,30 @@ def _confirmed(case: Case) -> Stop | None:
 
 
 def _everywhere(case: Case) -> Stop | None:
-    """What is missing on every node that is known, and the app never succeeded anywhere: that is the app's want."""
+    """What is missing on every node that is up, and the app never succeeded anywhere: that is the app's want."""
     failure = case.failure
     if not failure.host or case.categorization.evidence.get("subject") is None:
         return None
     app = case.history.app(failure.app)
     if app is not None and app.successes:
         return None
-    faulty = case.history.faulty_hosts(failure, case.categorization) | {failure.host}
-    if len(faulty) < case.entry.confirm or any(host not in faulty for host in case.hosts):
+    faulty = {*case.history.faulty_hosts(failure, case.categorization), failure.host}
+    if len(faulty) < case.entry.confirm:
+        return None
+    if len(faulty) < MAX_FAULT_HOSTS and any(host not in faulty for host in case.hosts if _counts(case, host)):
         return None
     nodes = ", ".join(sorted(faulty)[:4]) + (", …" if len(faulty) > 4 else "")
     return Stop(f"{case.category}.confirm", f"it is the same on all {len(faulty)} known nodes ({nodes})")
 
 
+def _counts(case: Case, host: str) -> bool:
+    known = case.history.host(host)
+    return known is None or known.is_up(case.failure.time)
+
+
 def _repeated(case: Case) -> Stop | None:
     """The same failure again, on different nodes where there are others."""
-    seen = case.task.signatures.get(signature(case.failure)) if case.task else None
+    seen = case.task.signature_hosts(signature(case.failure)) if case.task else None
     if not seen:
         return None
     times = sum(seen.values()) + 1
@@ -85,8 +145,9 @@ def _repeated(case: Case) -> Stop | None:
 
 
 def _others_can_be_had(case: Case) -> bool:
-    steerable = case.pool is not None and case.pool.steerable
-    return steerable and case.failure.host is not None and case.other_host(untried=True) is not None
+    if not case.steerable or case.failure.host is None:
+        return False
+    return case.other_host(untried=True) is not None or case.resting_host() is not None
 
 
 def _attempts(case: Case) -> Stop | None:
@@ -98,13 +159,18 @@ def _attempts(case: Case) -> Stop | None:
 
 
 def _budget(case: Case) -> Stop | None:
-    retries = case.run.retries if case.run else None
+    retries, left = case.run.retries if case.run else None, case.budget_left()
+    name = case.entry.budget
+    spent = f"the {case.policy.budgets[name]} failures that budget {name!r} pays for are used up" if left == 0 else ""
     if retries is None:
-        return None
+        # With no budget of the run's behind it, the category's own is the last bound.
+        return Stop(f"budgets.{name}", spent) if spent else None
     if retries <= 0:
         return Stop("run.retries", "the run allows no retries")
-    if case.charged + case.entry.charge > retries:
-        return Stop("run.retries", f"the run's {retries} retries per task are used up")
+    if case.charged + case.charge > retries:
+        both = f"{spent}, and so are " if spent else ""
+        verb = "" if spent else " are used up"
+        return Stop("run.retries", f"{both}the run's {retries} retries per task{verb}")
     return None
 
 
@@ -112,23 +178,32 @@ def _tries(case: Case) -> Stop | None:
     """The limits above count what is remembered; this one holds also for a task that the history forgot."""
     tried = case.failure.try_id
     retries = case.run.retries if case.run else None
-    if tried <= 0 or tried < _most_retries(case.policy, retries):
+    if tried <= 0 or tried < most_retries(case.policy, retries):
         return None
     return Stop("run.tries", f"it was tried {tried + 1} times, more often than the limits allow")
 
 
-def _most_retries(policy: Policy, retries: int | None) -> float:
-    """No fewer retries of one task than the budget and the categories' limits allow together; may be infinite."""
+def most_retries(policy: Policy, retries: int | None) -> float:
+    """The most retries of one task that budgets and limits allow together; may be infinite.
+
+    Args:
+        policy: The policy.
+        retries: The run's own number of retries per task; None for no limit.
+    """
     entries = [entry for entry in policy.categories.values() if entry.action == "retry"]
     free = sum(entry.maximum_attempts for entry in entries if entry.charge == 0)
+    free += sum(policy.budgets[name] for name in {entry.budget for entry in entries if entry.budget})
     charged = [entry for entry in entries if entry.charge > 0]
     if retries is not None:
         return free + retries / min((entry.charge for entry in charged), default=1.0)
-    return free + sum(entry.maximum_attempts or math.inf for entry in charged)
+    return free + sum(entry.maximum_attempts or math.inf for entry in charged if not entry.budget)
 
 
 _CHECKS: tuple[Callable[[Case], Stop | None], ...] = (
+    _halted,
     _not_resolvable,
+    _known_defect,
+    _too_large,
     _confirmed,
     _budget,
     _attempts,

@@ -85,6 +85,13 @@ class Category(str, Enum):
         "unknown",
         "The two sides run versions of Python or of the framework that do not understand each other.",
     )
+    halted = (
+        "halted",
+        Layer.framework,
+        "run",
+        "no",
+        "The run or the task was stopped on purpose: by a person, or by the run's circuit breaker.",
+    )
     lost_task = ("lost_task", Layer.framework, "task", "yes", "The framework lost or cancelled the task.")
 
     memory_exhausted = ("memory_exhausted", Layer.runtime, "task", "yes", "The task ran out of memory.")

@@ -6,13 +6,16 @@ import builtins
 import re
 
 from octopus_plugins.events import ExceptionInfo, Failure
-from octopus_plugins.wrath.rules import OPAQUE_TYPES, is_mute, names
+from octopus_plugins.wrath.rules import OPAQUE_TYPES, is_mute, names, stderr
 
 MAX_EXCEPTIONS = 4
 
 # The line that ends a Python traceback: "module.Type: message". Frames are indented by two spaces or more; Globus
 # Compute indents the whole by one.
 _LAST_LINE = re.compile(r"^ ?(?P<type>[A-Za-z_][\w.]*)(?::[ \t]?(?P<message>.*))?$", re.MULTILINE)
+_FRAME = re.compile(r'^ {1,8}File "([^"\n]{1,400})", line (\d{1,9}), in (.{1,200})$', re.MULTILINE)
+_ERRNO = re.compile(r"\[Errno (?P<number>\d{1,4})\][^:']{0,200}(?:: '(?P<name>[^']{0,400})')?")
+_KIN: tuple[type[BaseException], ...] = (MemoryError, ModuleNotFoundError, ImportError, ConnectionError, TimeoutError)
 _HEADER = "Traceback (most recent call last):"
 
 
@@ -34,7 +37,7 @@ def exceptions_in_text(failure: Failure) -> tuple[ExceptionInfo, ...]:
         # The traceback's end has what the bounded message may have lost.
         source = failure.traceback if _HEADER in (failure.traceback or "") else failure.exception.message
     elif is_mute(failure) and failure.stderr_tail:
-        source = failure.stderr_tail
+        source = stderr(failure)
     else:
         return ()
     if not source or _HEADER not in source:
@@ -43,17 +46,30 @@ def exceptions_in_text(failure: Failure) -> tuple[ExceptionInfo, ...]:
     for part in source.split(_HEADER)[:0:-1][:MAX_EXCEPTIONS]:
         match = _LAST_LINE.search(part)
         if match:
-            found.append(_info(match["type"], (match["message"] or "").strip()))
+            frames = _FRAME.findall(part[: match.start()])
+            where = "{}:{} in {}".format(*frames[-1]) if frames else None
+            found.append(_info(match["type"], (match["message"] or "").strip(), where))
     return tuple(found)
 
 
-def _info(name: str, message: str) -> ExceptionInfo:
-    cls = getattr(builtins, name, None)
+def _kin(name: str) -> type | None:
+    """The built-in exception that a class is named after: ``MemoryError`` for ``numpy…_ArrayMemoryError``."""
+    for base in _KIN:
+        if name.endswith(base.__name__):
+            return base
+    return None
+
+
+def _info(name: str, message: str, location: str | None) -> ExceptionInfo:
+    cls = getattr(builtins, name, None) or _kin(name)
     mro: tuple[str, ...] = (name, "Exception")
     if isinstance(cls, type) and issubclass(cls, BaseException):
-        mro = tuple(base.__name__ for base in cls.__mro__ if base is not object)
+        bases = tuple(base.__name__ for base in cls.__mro__ if base is not object)
+        mro = bases if bases[0] == name else (name, *bases)
     attributes: dict[str, str | int | float | bool | None] = {}
-    number = re.match(r"\[Errno (\d{1,4})\]", message)
+    number = _ERRNO.match(message)
     if number:
-        attributes["errno"] = int(number.group(1))
-    return ExceptionInfo(type=name, message=message, mro=mro, attributes=attributes)
+        attributes["errno"] = int(number["number"])
+        if number["name"] is not None:
+            attributes["filename"] = number["name"]
+    return ExceptionInfo(type=name, message=message, mro=mro, attributes=attributes, location=location)

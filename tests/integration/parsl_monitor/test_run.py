@@ -240,9 +240,31 @@ def test_each_failure_of_a_try_has_one_decision(told: Any) -> None:
     def tries(events: list[Any]) -> list[tuple[str, int]]:
         return sorted((event.task_id, event.try_id) for event in events)
 
-    joins = {told.task_ids["failing-join"]}  # Parsl asks no handler about joins
     failures: list[Failure] = told.failures()
-    assert tries(told.decisions()) == tries([failure for failure in failures if failure.task_id not in joins])
+    assert tries(told.decisions()) == tries(failures)
+    assert {decision.decider for decision in told.decisions()} == {"workflow"}
+
+
+def test_a_failed_join_has_a_decision_though_parsl_asks_no_handler_about_it(told: Any) -> None:
+    (decision,) = told.decisions("failing-join")
+    assert (decision.action, decision.category) == ("terminate", "join_failed")
+
+
+def test_what_was_told_is_numbered_without_a_gap_and_a_failure_comes_before_its_decision(told: Any) -> None:
+    failures, decisions = told.failures(), told.decisions()
+    events = [*told.tasks(), *told.runs(), *told.samples(), *told.heartbeats(), *failures, *decisions]
+    orders = sorted(event.order for event in events)
+    # Blocks are told too, and this reader does not ask for them.
+    assert len(set(orders)) == len(orders) and orders[0] >= 1
+    of_decision = {(decision.task_id, decision.try_id): decision.order for decision in decisions}
+    assert all(of_decision[failure.task_id, failure.try_id] > failure.order for failure in failures)
+
+
+def test_the_run_is_configured_in_the_stream_before_its_first_task_ended(told: Any) -> None:
+    configured = next(event for event in told.runs() if event.state == "configured")
+    ended = [task.order for task in told.tasks() if task.state in ("exec_done", "fail_retryable", "failed")]
+    assert configured.order < min(ended)
+    assert configured.policy["categories"]["worker_lost"]["maximum_attempts"] == 3
 
 
 def test_a_deterministic_bug_is_given_up_once_it_is_confirmed(told: Any) -> None:

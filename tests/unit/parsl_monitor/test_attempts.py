@@ -59,3 +59,15 @@ def test_what_one_executor_could_not_submit_is_not_another_s() -> None:
     attempts.open("small")
     assert attempts.claim("7", 0, "threads") is None
     assert attempts.claim("8", 0, "small") is None
+
+
+def test_outstanding_are_the_attempts_of_tasks_whose_try_is_not_over() -> None:
+    attempts = Attempts()
+    first = attempts.open("small")
+    attempts.claim("7", 0, "small", "app")
+    second = attempts.open("small")
+    attempts.claim("8", 0, "small")
+    assert attempts.outstanding() == [first, second]
+    assert first.app == "app"
+    attempts.close("7")
+    assert attempts.outstanding() == [second]

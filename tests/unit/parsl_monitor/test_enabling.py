@@ -66,6 +66,13 @@ def test_enable_makes_executors_observed_and_leaves_them_what_they_were(config: 
         assert (radio.sample_period, radio.heartbeat_period) == (0.5, 2.5)
 
 
+@pytest.mark.parametrize("revive", [True, False])
+def test_enable_says_whether_lost_blocks_are_replaced(config: Config, revive: bool) -> None:
+    enable(config, revive=revive)
+    assert [executor.revive for executor in config.executors[:2]] == [revive, revive]  # type: ignore[attr-defined]
+    assert OctopusHighThroughputExecutor(address="127.0.0.1", revive=revive).revive is revive
+
+
 def test_enabling_twice_changes_nothing_more(config: Config) -> None:
     enable(config)
     before = state(config)

@@ -7,14 +7,21 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from parsl.app.errors import RemoteExceptionWrapper
+from parsl.jobs.error_handlers import noop_error_handler, simple_error_handler, windowed_error_handler
 
+from octopus_plugins.wrath import Policy
+from octopus_plugins.wrath.standing import Standing
 from parsl_monitor.attempts import Attempt
-from parsl_monitor.executor import STEERING, ObservedExecutor, Steering, _copy, _deliver, _worker_lacks_us
-from parsl_monitor.interchange import AVOID
+from parsl_monitor.errors import StragglerError
+from parsl_monitor.executor import STEERING, ObservedExecutor, Steering, _worker_lacks_us
+from parsl_monitor.interchange import AVOID, PREFER
+from parsl_monitor.outcome import copy, deliver
+from parsl_monitor.revival import Revival
 from parsl_monitor.selector import OctopusManagerSelector
 
 
@@ -28,6 +35,7 @@ class Plain:
         self.remote_monitoring_radio = None
         self.manager_selector: Any = None
         self.interchange_launch_cmd = ["interchange.py"]
+        self.launch_cmd = "workers"
         self.enable_mpi_mode = False
         self._task_counter = 0
         self.sent: list[tuple[dict[str, Any], bytes, Future[Any]]] = []
@@ -124,10 +132,82 @@ def test_a_delayed_task_that_cannot_be_sent_fails_with_the_reason(
         future.result(timeout=5)
 
 
-def test_denied_hosts_reach_the_selector(executor: Observed) -> None:
+def test_the_standing_of_nodes_reaches_the_selector(executor: Observed) -> None:
     assert isinstance(executor.manager_selector, OctopusManagerSelector)
-    executor.deny_hosts({"node-a": time.time() + 60})
+    executor.steer(Standing(denied={"node-a": time.time() + 60}, probation=("node-b",), scores={"node-b": 0.1}))
     assert executor.manager_selector.denied_hosts() == {"node-a"}
+    assert executor.manager_selector.hosts_on_probation() == {"node-b"}
+
+
+def test_a_standing_that_says_nothing_new_is_not_written_again(executor: Observed, tmp_path: Path) -> None:
+    executor.steer(Standing(scores={"node-a": 0.4}))
+    (file,) = tmp_path.iterdir()
+    before = file.stat()
+    executor.steer(Standing(scores={"node-a": 0.41}))
+    assert file.stat() == before
+    executor.steer(Standing())
+    assert file.stat().st_ino != before.st_ino
+
+
+def test_with_nothing_to_tell_no_file_is_written(executor: Observed, tmp_path: Path) -> None:
+    executor.steer(Standing(scores={"node-a": 1.0}))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_preference_travels_with_its_task(executor: Observed) -> None:
+    executor.submit(print, {STEERING: Steering(prefer_hosts=("node-b", "node-c"))})
+    hosts, until = executor.sent[0][0][PREFER]
+    assert hosts == ("node-b", "node-c")
+    assert time.time() < until < time.time() + 2.0
+
+
+def test_a_retry_that_need_not_be_first_joins_the_queue(executor: Observed) -> None:
+    executor.submit(print, {STEERING: Steering(first=False)})
+    assert "resource_spec" not in executor.sent[0][0]
+
+
+def test_the_late_result_of_a_try_that_counted_as_lost_is_ignored(executor: Observed) -> None:
+    executor._octopus_observe = True
+    late = []
+    for answer in ("result", "exception"):
+        future = executor.submit(print, {})
+        future.set_exception(StragglerError("node-a", 9.0, 1.0, 8.0))
+        late.append((future, answer))
+    for (future, answer), (_, _, inner) in zip(late, executor.sent, strict=True):
+        if answer == "result":
+            inner.set_result(b"whatever")
+        else:
+            inner.set_exception(ModuleNotFoundError("no", name="parsl_monitor"))
+        assert isinstance(future.exception(timeout=0), StragglerError)
+    assert len(executor.sent) == 2
+
+
+@pytest.mark.parametrize("handler", [noop_error_handler, windowed_error_handler])
+def test_lost_blocks_are_replaced_only_where_the_user_set_no_handler(tmp_path: Path, handler: Any) -> None:
+    class Hub:
+        """As far as a start needs it."""
+
+        policy = Policy()
+
+        def register(self, executor: Any) -> None: ...
+
+    def handler_after_start(given: Any, *, revive: bool = True) -> Any:
+        made = Observed(tmp_path)
+        made.monitoring_messages = SimpleNamespace(hub=Hub())
+        made._start_observed = lambda hub: None  # type: ignore[method-assign]
+        made.block_error_handler, made.revive = given, revive
+        made.start()
+        return made.block_error_handler
+
+    assert isinstance(handler_after_start(simple_error_handler), Revival)
+    assert handler_after_start(handler) is handler
+    assert handler_after_start(simple_error_handler, revive=False) is simple_error_handler
+
+
+def test_without_a_hub_parsl_s_own_handler_stays(executor: Observed) -> None:
+    executor.block_error_handler = simple_error_handler
+    executor.start()
+    assert executor.block_error_handler is simple_error_handler
 
 
 def test_an_interchange_command_of_the_user_s_stays(executor: Observed) -> None:
@@ -154,7 +234,7 @@ def test_only_our_own_absence_means_that_the_worker_lacks_us(error: BaseExceptio
 def test_a_result_that_cannot_be_read_fails_its_task_alone() -> None:
     outer: Future[Any] = Future()
     attempt = Attempt("small")
-    _deliver(b"no pickle of Parsl's", attempt, outer)
+    deliver(b"no pickle of Parsl's", attempt, outer)
     assert "cannot be read on the submit side" in str(outer.exception(timeout=0))
     assert attempt.exception is outer.exception(timeout=0)
 
@@ -162,7 +242,7 @@ def test_a_result_that_cannot_be_read_fails_its_task_alone() -> None:
 @pytest.mark.parametrize("packed", [("octopus-observation/0", b""), 7, None, ("octopus-observation/1", b"no pickle")])
 def test_another_version_on_the_workers_fails_the_task_and_nothing_else(packed: object) -> None:
     outer: Future[Any] = Future()
-    _deliver(packed, Attempt("small"), outer)
+    deliver(packed, Attempt("small"), outer)
     assert "cannot be read on the submit side" in str(outer.exception(timeout=0))
 
 
@@ -185,6 +265,6 @@ def test_what_a_task_raised_is_noted_and_passed_on_as_parsl_has_it() -> None:
     attempt = Attempt("small")
     error = ValueError("x")
     inner.set_result(RemoteExceptionWrapper(ValueError, error, None))
-    _copy(inner, attempt, outer)
+    copy(inner, attempt, outer)
     assert isinstance(outer.result(timeout=0), RemoteExceptionWrapper)
     assert str(attempt.exception) == "x"

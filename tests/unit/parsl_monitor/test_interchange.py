@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zmq
 from parsl.executors.high_throughput.manager_selector import ManagerSelector
 
-from parsl_monitor.interchange import AVOID, OctopusInterchange
-from parsl_monitor.selector import OctopusManagerSelector, deny
+from parsl_monitor import interchange as subject
+from parsl_monitor.interchange import AVOID, PREFER, PREFER_FULL_SECONDS, PREFER_SECONDS, OctopusInterchange
+from parsl_monitor.selector import POOR_STEP, HostStanding, OctopusManagerSelector, publish
 
 
 class InOrder(ManagerSelector):
@@ -30,12 +33,12 @@ class Radio:
 
 
 @pytest.fixture
-def denylist(tmp_path: Path) -> Path:
-    return tmp_path / "denylist.json"
+def standing(tmp_path: Path) -> Path:
+    return tmp_path / "standing.json"
 
 
 @pytest.fixture
-def interchange(tmp_path: Path, denylist: Path) -> Iterator[OctopusInterchange]:
+def interchange(tmp_path: Path, standing: Path) -> Iterator[OctopusInterchange]:
     made = OctopusInterchange(
         label="small",
         period=60.0,
@@ -51,7 +54,7 @@ def interchange(tmp_path: Path, denylist: Path) -> Iterator[OctopusInterchange]:
         logging_level=40,
         poll_period=10,
         cert_dir=None,
-        manager_selector=OctopusManagerSelector(denylist, InOrder()),
+        manager_selector=OctopusManagerSelector(standing, InOrder()),
         run_id="run",
         log_config=None,
         _check_python_mismatch=True,
@@ -87,8 +90,18 @@ def submit(interchange: OctopusInterchange) -> Callable[..., None]:
     """Queue a task as the interchange's own thread does: priority, number, task."""
     numbers = iter(range(1000))
 
-    def queue(task_id: int, *, avoid: tuple[str, ...] = (), patience: float = 60.0, priority: float = 10.0) -> None:
+    def queue(
+        task_id: int,
+        *,
+        avoid: tuple[str, ...] = (),
+        patience: float = 60.0,
+        prefer: tuple[str, ...] = (),
+        waited: float = 0.0,
+        priority: float = 10.0,
+    ) -> None:
         context = {AVOID: (avoid, time.time() + patience)} if avoid else {}
+        if prefer:
+            context[PREFER] = (prefer, time.time() - waited + PREFER_SECONDS)
         interchange.pending_task_queue.add((-priority, -next(numbers), {"task_id": task_id, "context": context}))
 
     return queue
@@ -101,7 +114,9 @@ def serve(interchange: OctopusInterchange) -> Callable[..., list[int]]:
     def get(manager: bytes, count: int = 10) -> list[int]:
         served = interchange.manager_selector.sort_managers(interchange._ready_managers, {manager})
         assert served.pop() == manager
-        return [task["task_id"] for task in interchange.get_tasks(count)]
+        tasks = [task["task_id"] for task in interchange.get_tasks(count)]
+        interchange._ready_managers[manager]["tasks"].extend(tasks)
+        return tasks
 
     return get
 
@@ -141,12 +156,12 @@ def test_priorities_hold_with_wishes(submit: Any, serve: Any, manager: Any) -> N
     assert serve(b) == [2, 1]
 
 
-def test_the_node_it_shuns_gets_it_when_no_other_can(submit: Any, serve: Any, manager: Any, denylist: Path) -> None:
+def test_the_node_it_shuns_gets_it_when_no_other_can(submit: Any, serve: Any, manager: Any, standing: Path) -> None:
     a = manager("a")
     manager("held", active=False)
     manager("draining", draining=True)
     manager("denied")
-    deny(denylist, {"node-denied": time.time() + 60})
+    publish(standing, HostStanding(denied={"node-denied": time.time() + 60}))
     submit(1, avoid=("node-a",))
     assert serve(a) == [1]
 
@@ -227,3 +242,176 @@ def test_tasks_that_were_passed_over_are_counted_once(
     interchange.serving = b"b"
     assert len(interchange.get_tasks(8)) == 3
     assert interchange.pending_task_queue.choosy == 0
+
+
+def test_a_task_waits_for_the_node_that_it_prefers(submit: Any, serve: Any, manager: Any) -> None:
+    a, b = manager("a"), manager("b")
+    submit(1, prefer=("node-a",))
+    submit(2)
+    assert serve(b) == [2]
+    assert serve(a) == [1]
+
+
+def test_it_takes_any_node_when_it_has_waited_for_its_own(submit: Any, serve: Any, manager: Any) -> None:
+    manager("a")
+    submit(1, prefer=("node-a",), waited=PREFER_SECONDS)
+    assert serve(manager("b")) == [1]
+
+
+def test_it_waits_less_for_a_node_that_is_full(submit: Any, serve: Any, manager: Any) -> None:
+    manager("a", max_capacity=1, tasks=[99])
+    b = manager("b")
+    submit(1, prefer=("node-a",))
+    assert serve(b) == []
+    submit(2, prefer=("node-a",), waited=PREFER_FULL_SECONDS)
+    assert serve(b) == [2]
+
+
+@pytest.mark.parametrize("gone", [{"active": False}, {"draining": True}, {"hostname": "node-c"}])
+def test_it_does_not_wait_for_a_node_that_cannot_come(submit: Any, serve: Any, manager: Any, gone: Any) -> None:
+    manager("a", **gone)
+    submit(1, prefer=("node-a",))
+    assert serve(manager("b")) == [1]
+
+
+def test_of_several_preferred_nodes_the_best_with_room_gets_it(submit: Any, serve: Any, manager: Any) -> None:
+    manager("a", max_capacity=1, tasks=[99])
+    b, c = manager("b"), manager("c")
+    submit(1, prefer=("node-a", "node-b", "node-c"))
+    assert serve(c) == []
+    assert serve(b) == [1]
+
+
+def test_a_node_that_it_must_avoid_is_no_preferred_one(submit: Any, serve: Any, manager: Any) -> None:
+    a, b = manager("a"), manager("b")
+    submit(1, avoid=("node-a",), prefer=("node-a",), waited=PREFER_SECONDS)
+    assert serve(a) == []
+    assert serve(b) == [1]
+
+
+def test_a_node_on_probation_gets_one_task_at_a_time(
+    interchange: OctopusInterchange,
+    submit: Any,
+    serve: Any,
+    manager: Any,
+    standing: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(subject.time, "monotonic", lambda: clock[0])
+    a, b = manager("a"), manager("b")
+    twin = manager("a2", hostname="node-a")
+    publish(standing, HostStanding(probation=("node-a",)))
+    for number in range(5):
+        submit(number)
+    assert serve(a) == [0]
+    assert serve(a) == []
+    assert serve(twin) == []
+    assert serve(b, 2) == [1, 2]
+    clock[0] += 60.0
+    assert serve(twin) == []
+    interchange._ready_managers[a]["tasks"].clear()
+    assert serve(twin) == [3]
+    interchange._ready_managers[twin]["tasks"].clear()
+    assert serve(a) == []  # that was quick: first the submit side is heard
+    clock[0] += subject.TRIAL_PERIOD
+    assert serve(a) == [4]
+
+
+def test_a_black_hole_gets_one_task_a_second_and_is_filled_all_the_same_if_they_last(
+    interchange: OctopusInterchange,
+    submit: Any,
+    serve: Any,
+    manager: Any,
+    standing: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(subject.time, "monotonic", lambda: clock[0])
+    hole, _ = manager("hole"), manager("fine")
+    publish(standing, HostStanding(steps={"node-hole": POOR_STEP, "node-fine": POOR_STEP + 1}))
+    for number in range(100):
+        submit(number)
+    given: list[int] = []
+    for _ in range(50):  # it fails each task at once, for five seconds
+        given += serve(hole)
+        interchange._ready_managers[hole]["tasks"].clear()
+        clock[0] += 0.1
+    assert len(given) == 5
+    for _ in range(4):  # and now they last
+        clock[0] += subject.TRIAL_PERIOD
+        serve(hole)
+    assert len(interchange._ready_managers[hole]["tasks"]) == 4
+
+
+def test_where_all_nodes_fare_badly_none_is_held_back(submit: Any, serve: Any, manager: Any, standing: Path) -> None:
+    a = manager("a")
+    manager("b")
+    publish(standing, HostStanding(steps={"node-a": 0, "node-b": POOR_STEP}))
+    for number in range(3):
+        submit(number)
+    assert serve(a) == [0, 1, 2]
+
+
+def test_probation_holds_back_nothing_where_no_other_node_is_well(
+    submit: Any, serve: Any, manager: Any, standing: Path
+) -> None:
+    a = manager("a")
+    manager("b", active=False)
+    manager("c")
+    publish(standing, HostStanding(probation=("node-a",), denied={"node-c": time.time() + 60}))
+    for number in range(3):
+        submit(number)
+    assert serve(a) == [0, 1, 2]
+
+
+def test_a_manager_whose_connection_is_closed_is_lost_after_a_grace(
+    interchange: OctopusInterchange, manager: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real connection: one that closes as a killed process's does, beside one that stays."""
+    clock = [1000.0]
+    monkeypatch.setattr(subject.time, "monotonic", lambda: clock[0])
+    here, gone = (connected(interchange, name) for name in ("here", "gone"))
+    manager("here")
+    manager("gone", tasks=[7])
+    lost: list[bytes] = []
+    monkeypatch.setattr(interchange.results_outgoing, "send", lost.append)
+    interchange.expire_bad_managers(set(), None)
+    assert len(interchange._ready_managers) == 2
+    gone.close(0)
+    deadline = time.perf_counter() + 10
+    while interchange._reaches(b"gone"):
+        assert time.perf_counter() < deadline
+        time.sleep(0.01)
+    for _ in range(3):
+        clock[0] += subject.PROBE_PERIOD
+        assert (b"gone" in interchange._ready_managers) is (clock[0] - 1002.0 <= subject.PROBE_GRACE)
+        interchange.expire_bad_managers(set(), None)
+    assert set(interchange._ready_managers) == {b"here"}
+    assert [pickle.loads(report)["task_id"] for report in lost] == [7]
+    here.close(0)
+
+
+def test_a_connection_that_comes_back_within_the_grace_is_not_lost(
+    interchange: OctopusInterchange, manager: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(subject.time, "monotonic", lambda: clock[0])
+    reaches = iter([False, True, False, False, True])
+    monkeypatch.setattr(interchange, "_reaches", lambda manager_id: next(reaches))
+    manager("a")
+    for _ in range(5):
+        clock[0] += subject.PROBE_PERIOD
+        interchange.expire_bad_managers(set(), None)
+    assert b"a" in interchange._ready_managers
+
+
+def connected(interchange: OctopusInterchange, name: str) -> Any:
+    """A manager's socket, known to the interchange."""
+    socket = interchange.zmq_context.socket(zmq.DEALER)
+    socket.setsockopt(zmq.IDENTITY, name.encode())
+    socket.connect(f"tcp://127.0.0.1:{interchange.worker_port}")
+    socket.send(b"hello")
+    assert interchange.manager_sock.poll(10_000)
+    interchange.manager_sock.recv_multipart()
+    return socket

@@ -38,6 +38,7 @@ def test_it_is_pickled_for_a_child_process_only() -> None:
     queue.join_thread()
 
 
+@pytest.mark.slow
 def test_a_put_in_another_process_is_a_message_here() -> None:
     heard: list[Any] = []
     queue = HubQueue(heard.append, hub=threading.Lock())  # what cannot be pickled stays here

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import resource
-import signal
 import subprocess
 import sys
 
@@ -36,23 +35,6 @@ def test_the_node_s_state_fits_its_event() -> None:
     assert found.cpus == os.cpu_count()
     assert found.memory_total == psutil.virtual_memory().total
     assert found.disk_free and found.disk_total and found.disk_free <= found.disk_total
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's /proc")
-@pytest.mark.parametrize(
-    ("end", "status"), [("os._exit(3)", {"exit_code": 3}), ("os.kill(os.getpid(), 9)", {"signal": signal.SIGKILL})]
-)
-def test_how_a_dead_process_ended_can_be_read_before_anybody_waits_for_it(end: str, status: dict[str, int]) -> None:
-    child = subprocess.Popen([sys.executable, "-c", f"import os; {end}"])
-    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert node._exit_status(child.pid) == status
-    child.wait()
-
-
-def test_of_a_process_that_is_gone_nothing_is_known() -> None:
-    child = subprocess.Popen([sys.executable, "-c", ""])
-    child.wait()
-    assert node._exit_status(child.pid) == {}
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="uses Linux's abstract sockets")

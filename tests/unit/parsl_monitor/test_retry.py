@@ -12,7 +12,8 @@ from parsl.app.errors import BashExitFailure
 from parsl.dataflow.errors import DependencyError
 from parsl.executors import ThreadPoolExecutor
 
-from octopus_plugins.errors import PolicyError
+from octopus_plugins.errors import ConfigError, PolicyError
+from octopus_plugins.events import Decision, Placement
 from parsl_monitor import OctopusHighThroughputExecutor, WrathRetryHandler, retry
 from parsl_monitor.executor import STEERING, Steering
 
@@ -173,4 +174,59 @@ def test_a_second_run_tells_the_handler_of_its_executors_anew(record: dict[str, 
     handler(ValueError("x"), record)
     record["dfk"].run_id = "another"
     handler(ValueError("x"), record)
-    assert handler._history.run("another").retries == record["dfk"].config.retries
+    assert handler._alone.history.run("another").retries == record["dfk"].config.retries
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"decider": "oracle"}, {"deadline": 0}, {"deadline": -1.0}, {"deadline": float("nan")}, {"deadline": 61}],
+)
+def test_a_wrong_decider_or_deadline_is_refused_by_name(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(options))):
+        WrathRetryHandler(**options)
+
+
+def test_a_service_without_a_hub_is_warned_of_once_and_the_workflow_decides(
+    record: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    handler = WrathRetryHandler(decider="service", deadline=60)
+    with caplog.at_level(logging.WARNING, "octopus_plugins"):
+        assert handler(ValueError("x"), record) == 1.0
+        handler(ValueError("y"), record)
+    (said,) = [entry.getMessage() for entry in caplog.records]
+    assert "OctopusMonitoringHub" in said
+
+
+def test_a_decision_changes_the_resources_that_the_task_asked_for_and_no_others(record: dict[str, Any]) -> None:
+    record["executor"] = "threads"
+    asked = record["resource_specification"] = {"memory": 100, "cores": 1}
+    retry._place(record, decision(resources={"memory": 200, "disk": 5}))
+    assert record["resource_specification"] == {"memory": 200, "cores": 1}
+    assert asked == {"memory": 100, "cores": 1}
+
+
+def test_a_task_that_moves_takes_along_only_what_its_new_executor_accepts(record: dict[str, Any]) -> None:
+    record["executor"] = "threads"
+    record["resource_specification"] = {"memory": 100, "priority": 5}
+    retry._place(record, decision(placement=Placement(rung="other_executor", executor="large")))
+    assert record["executor"] == "large"
+    specification = dict(record["resource_specification"])
+    assert isinstance(specification.pop(STEERING), Steering)
+    assert specification == {"priority": 5}
+
+
+def test_a_retry_takes_along_where_it_should_and_should_not_go(record: dict[str, Any]) -> None:
+    placement = Placement(rung="other_node", avoid_hosts=("bad",), prefer_hosts=("good", "fair"), first=False)
+    retry._place(record, decision(placement=placement, delay=2.5))
+    assert record["resource_specification"][STEERING] == Steering(
+        delay=2.5, avoid_hosts=("bad",), prefer_hosts=("good", "fair"), first=False
+    )
+
+
+def test_what_a_task_asked_for_stands_in_its_failure(record: dict[str, Any]) -> None:
+    record["resource_specification"] = {"memory": 100, "note": object(), STEERING: Steering()}
+    assert retry._subject(record).resources == {"memory": 100}
+
+
+def decision(**fields: Any) -> Decision:
+    return Decision(run_id="run", time=1.0, task_id="7", action="retry", **fields)

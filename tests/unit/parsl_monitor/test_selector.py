@@ -10,8 +10,13 @@ from typing import Any
 import pytest
 from parsl.executors.high_throughput.manager_selector import ManagerSelector
 
+from octopus_plugins.wrath.standing import Standing
 from parsl_monitor import selector
-from parsl_monitor.selector import OctopusManagerSelector, deny
+from parsl_monitor.selector import HostStanding, OctopusManagerSelector, publish
+
+
+def deny(path: Path, hosts: dict[str, float]) -> None:
+    publish(path, HostStanding(denied=hosts))
 
 
 class InOrder(ManagerSelector):
@@ -26,7 +31,7 @@ def managers(**hosts: str) -> dict[bytes, dict[str, Any]]:
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(selector, "CHECK_PERIOD", 0.0)
-    return tmp_path / "denylist.json"
+    return tmp_path / "standing.json"
 
 
 def test_with_no_list_every_manager_gets_tasks(path: Path) -> None:
@@ -54,7 +59,9 @@ def test_a_new_list_replaces_the_old_one(path: Path) -> None:
     assert chosen.denied_hosts() == {"node-b"}
 
 
-@pytest.mark.parametrize("text", ["", '{"node-b": 99', "[]", '{"node-b": "soon"}', "\x00\x01"])
+@pytest.mark.parametrize(
+    "text", ["", '{"denied": {"node-b": 99', "[]", '{"denied": {"node-b": "soon"}}', '{"probation": 1}', "\x00\x01"]
+)
 def test_a_torn_or_foreign_file_leaves_what_was_known(path: Path, text: str) -> None:
     chosen = OctopusManagerSelector(path)
     deny(path, {"node-a": time.time() + 60})
@@ -95,14 +102,14 @@ def test_it_travels_to_the_interchange(path: Path) -> None:
 def test_denying_leaves_one_whole_file_and_nothing_else(path: Path) -> None:
     for number in range(20):
         deny(path, {f"node-{number}": 1.0})
-    assert json.loads(path.read_text(encoding="utf-8")) == {"node-19": 1.0}
+    assert json.loads(path.read_text(encoding="utf-8"))["denied"] == {"node-19": 1.0}
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_denylist_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(OSError, match="file"):
-        deny(tmp_path / "file" / "denylist.json", {"node-a": 1.0})
+        deny(tmp_path / "file" / "standing.json", {"node-a": 1.0})
 
 
 def test_denials_of_several_threads_do_not_get_in_each_others_way(tmp_path: Path) -> None:
@@ -110,3 +117,43 @@ def test_denials_of_several_threads_do_not_get_in_each_others_way(tmp_path: Path
         for written in [pool.submit(deny, tmp_path / "denied.json", {"node-a": 1.0}) for _ in range(400)]:
             written.result()
     assert [path.name for path in tmp_path.iterdir()] == ["denied.json"]
+
+
+def test_better_nodes_are_served_first_which_parsl_does_from_the_end(path: Path) -> None:
+    ready = managers(a="node-a", b="node-b", c="node-c", d="node-d")
+    publish(path, HostStanding.of(Standing(scores={"node-b": 0.1, "node-c": 0.6, "node-d": 0.99})))
+    ordered = OctopusManagerSelector(path, InOrder()).sort_managers(ready, set(ready))
+    assert ordered == [b"b", b"c", b"a", b"d"]
+
+
+def test_among_nodes_that_fare_alike_the_inner_selector_decides(path: Path) -> None:
+    class Backwards(InOrder):
+        def sort_managers(self, ready_managers: Any, manager_list: set[bytes]) -> list[bytes]:
+            return sorted(manager_list, reverse=True)
+
+    ready = managers(a="node-a", b="node-b", c="node-c")
+    publish(path, HostStanding.of(Standing(scores={"node-a": 0.97, "node-b": 0.95, "node-c": 0.5})))
+    assert OctopusManagerSelector(path, Backwards()).sort_managers(ready, set(ready)) == [b"c", b"b", b"a"]
+
+
+def test_a_score_that_hardly_changes_is_no_news() -> None:
+    before = HostStanding.of(Standing(scores={"node-a": 0.51}, probation=("b", "c")))
+    assert before == HostStanding.of(Standing(scores={"node-a": 0.53, "node-d": 1.0}, probation=("c", "b")))
+    assert before != HostStanding.of(Standing(scores={"node-a": 0.2}, probation=("b", "c")))
+
+
+def test_probation_begins_where_a_denial_ends_without_waiting_for_news(path: Path) -> None:
+    chosen = OctopusManagerSelector(path)
+    now = time.time()
+    publish(path, HostStanding(denied={"node-a": now - 1, "node-b": now + 60}, probation=("node-c",)))
+    assert chosen.denied_hosts() == {"node-b"}
+    assert chosen.hosts_on_probation() == {"node-a", "node-c"}
+    publish(path, HostStanding())
+    assert chosen.hosts_on_probation() == set()
+
+
+def test_a_poor_node_is_one_where_hardly_anything_ends_well(path: Path) -> None:
+    chosen = OctopusManagerSelector(path)
+    assert chosen.poor_hosts() == set()
+    publish(path, HostStanding.of(Standing(scores={"node-a": 0.05, "node-b": 0.28, "node-c": 0.4, "node-d": 1.0})))
+    assert chosen.poor_hosts() == {"node-a", "node-b"}

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import Any
 
 import pytest
 from parsl.executors.high_throughput.errors import WorkerLost
 from parsl.monitoring.message_type import MessageType
 
-from octopus_plugins.events import Event, Failure, Heartbeat, ResourceSample, Run, Task
+from octopus_plugins.events import Decision, Event, Failure, Heartbeat, ResourceSample, Run, Task
 from octopus_plugins.plugins import Plugins
+from octopus_plugins.wrath import Policy
 from parsl_monitor.attempts import Attempts
 from parsl_monitor.story import Story
 from parsl_monitor.translate import Try
 from parsl_monitor.worker import TAG
+
+from .task_messages import task_info
 
 PLACE = {"host": "node", "block": "0", "manager": "m", "worker_id": 1, "pid": 5}
 
@@ -39,29 +41,6 @@ def story(collected: Collected) -> Story:
     story = Story(collected, Plugins(), Attempts())  # type: ignore[arg-type]
     story.run_id = "run"
     return story
-
-
-def task_info(state: str, *, task_id: int = 7, try_id: int = 0, **changes: Any) -> tuple[Any, dict[str, Any]]:
-    now = datetime.datetime.now()
-    return MessageType.TASK_INFO, {
-        "run_id": "run",
-        "task_id": task_id,
-        "try_id": try_id,
-        "task_status_name": state,
-        "task_func_name": "app",
-        "task_executor": "small",
-        "task_depends": "",
-        "task_joins": "",
-        "task_fail_count": try_id,
-        "task_fail_cost": 0.0,
-        "task_fail_history": "",
-        "from_memo": False,
-        "task_stdout": None,
-        "task_stderr": None,
-        "task_time_invoked": now,
-        "task_try_time_launched": now,
-        **changes,
-    }
 
 
 def worker_message(kind: str, **content: Any) -> tuple[str, dict[str, Any]]:
@@ -162,3 +141,41 @@ def test_the_run_s_end_counts_memoised_and_dependent_tasks_too(story: Story, col
     end = collected.events[-1]
     assert isinstance(end, Run)
     assert (end.state, end.tasks_done, end.tasks_failed) == ("ended", 2, 2)
+
+
+def test_a_failure_that_parsl_asks_no_handler_about_is_decided_where_there_is_a_policy(
+    story: Story, collected: Collected
+) -> None:
+    story.policy = Policy.default()
+    story.hear(task_info("failed", task_fail_history="JoinError('x')"))
+    story.hear(task_info("failed", task_id=8, task_fail_history="TypeError('join_app body must return a Future')"))
+    story.hear(task_info("fail_retryable", task_id=9, task_fail_history="OSError('x')"))
+    decisions = [event for event in collected.events if isinstance(event, Decision)]
+    assert [(decision.task_id, decision.action) for decision in decisions] == [("7", "terminate"), ("8", "terminate")]
+    kinds = [type(event).__name__ for event in collected.events]
+    assert kinds == ["Failure", "Decision", "Task"] * 2 + ["Failure", "Task"]
+
+
+def test_without_a_policy_it_is_told_and_not_decided(story: Story, collected: Collected) -> None:
+    story.hear(task_info("failed", task_fail_history="JoinError('x')"))
+    assert [type(event).__name__ for event in collected.events] == ["Failure", "Task"]
+
+
+def test_a_failure_names_what_its_task_asked_for(story: Story, collected: Collected) -> None:
+    attempt = launch(story)
+    attempt.exception = ValueError("x")
+    attempt.record = {"resource_specification": {"priority": 5, "octopus_steering": object()}}
+    story.hear(task_info("failed"))
+    (failure,) = [event for event in collected.events if isinstance(event, Failure)]
+    assert failure.resources == {"priority": 5}
+
+
+def test_an_attempt_knows_its_app_once_it_was_launched(story: Story) -> None:
+    assert launch(story).app == "app"
+
+
+def test_every_event_has_its_place_in_the_order(story: Story, collected: Collected) -> None:
+    launch(story)
+    story.hear(sample(11, 0))
+    story.hear(task_info("exec_done"))
+    assert [event.order for event in collected.events] == list(range(1, len(collected.events) + 1))

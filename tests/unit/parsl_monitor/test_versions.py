@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from parsl.executors import HighThroughputExecutor
+from parsl.jobs import error_handlers
 from parsl.monitoring import MonitoringHub
 
 from octopus_plugins.errors import UnsupportedHostError
@@ -17,6 +18,12 @@ def test_the_installed_parsl_has_what_we_build_on() -> None:
 def test_a_parsl_without_a_seam_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(HighThroughputExecutor, "submit_payload")
     with pytest.raises(UnsupportedHostError, match=r"HighThroughputExecutor\.submit_payload.*constraints\.txt"):
+        check_parsl()
+
+
+def test_a_function_of_a_module_is_a_seam_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(error_handlers, "simple_error_handler", lambda pool, status: None)
+    with pytest.raises(UnsupportedHostError, match=r"error_handlers\.simple_error_handler.*'pool'"):
         check_parsl()
 
 

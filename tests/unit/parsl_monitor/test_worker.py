@@ -13,7 +13,7 @@ from typing import Any
 
 import parsl.executors.high_throughput.monitoring_info as channel
 import pytest
-from parsl.app.errors import RemoteExceptionWrapper
+from parsl.app.errors import RemoteExceptionWrapper, wrap_error
 from parsl.serialize import deserialize, pack_apply_message
 
 from parsl_monitor import worker
@@ -69,6 +69,17 @@ def test_an_exception_comes_back_with_its_traceback_and_a_post_mortem() -> None:
     assert error.__traceback__ is not None
     assert observation.post_mortem is not None
     assert set(observation.post_mortem) == {"versions", "limits", "node", "usage", "error"}
+
+
+def test_a_recursion_without_end_is_the_task_s_failure_and_not_its_worker_s_end() -> None:
+    def down(number: int) -> int:
+        return down(number + 1)
+
+    for function in (down, wrap_error(down)):  # as the worker meets it, and as an app wraps it
+        error = outcome(execute(function, 0))
+        assert isinstance(error, RemoteExceptionWrapper)
+        with pytest.raises(RecursionError):
+            error.reraise()
 
 
 def test_a_result_that_cannot_be_sent_is_the_task_s_failure() -> None:

@@ -118,6 +118,38 @@ def use_module(name: str) -> str:
 
 
 @python_app
+def mark(directory: str, number: int, seconds: float) -> int:
+    """Say with a file that the task has begun; what ended it tells nothing."""
+    (Path(directory) / f"{number}-{time.time_ns()}").touch()
+    time.sleep(seconds)
+    return number
+
+
+@python_app
+def work_on(directory: str, seconds: float) -> str:
+    """Say with a file where the task has begun, and at its end where it ran. In steps, each of which can be stopped."""
+    import platform
+
+    (Path(directory) / f"{platform.node()}@{time.time_ns()}").touch()
+    for _ in range(int(seconds / 0.05)):
+        time.sleep(0.05)
+    return platform.node()
+
+
+@python_app
+def work_unless_on(host: str, seconds: float, fault: str) -> str:
+    """Work, but on one node fail at once."""
+    import platform
+
+    if platform.node() == host:
+        if fault == "file_descriptors":
+            raise OSError(24, "Too many open files")
+        raise RuntimeError(f"something is odd about {host}")
+    time.sleep(seconds)
+    return platform.node()
+
+
+@python_app
 def shout(bytes_of_message: int) -> None:
     raise ValueError("x" * bytes_of_message)
 

@@ -33,6 +33,13 @@ from octopus_plugins.events.codec import MAX_INPUT_BYTES
 LATEST = 4_000_000_000.0  # Unix seconds, in 2096
 
 
+finite_json = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(-1e9, 1e9) | st.text("aé😀", max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("aé", max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
 def values_of(annotation: Any) -> st.SearchStrategy[Any]:
     """Values of a field's type."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
@@ -50,6 +57,7 @@ def values_of(annotation: Any) -> st.SearchStrategy[Any]:
         float: st.floats(allow_nan=False, allow_infinity=False),
         bool: st.booleans(),
         type(None): st.none(),
+        Any: finite_json,
     }
     return plain[annotation]
 

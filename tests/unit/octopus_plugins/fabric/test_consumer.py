@@ -4,7 +4,7 @@ import pytest
 
 from octopus_plugins.events import Task
 from octopus_plugins.fabric import consumer
-from octopus_plugins.fabric.consumer import _Seen
+from octopus_plugins.fabric.consumer import Seen
 
 
 def task(number: int, framework: str = "parsl") -> Task:
@@ -12,7 +12,7 @@ def task(number: int, framework: str = "parsl") -> Task:
 
 
 def test_an_event_is_seen_once_whatever_its_copies_say() -> None:
-    seen = _Seen(bounded=False)
+    seen = Seen(bounded=False)
     assert seen.add(task(1))
     assert not seen.add(Task(run_id="run", task_id="1", time=2.0, state="running", host="elsewhere"))
     assert seen.add(task(1, framework="globus_compute")), "the same id from another source is another event"
@@ -20,7 +20,7 @@ def test_an_event_is_seen_once_whatever_its_copies_say() -> None:
 
 def test_a_reader_that_follows_forever_remembers_a_bounded_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consumer, "_REMEMBERED", 10)
-    seen = _Seen(bounded=True)
+    seen = Seen(bounded=True)
     assert all(seen.add(task(number)) for number in range(25))
     assert not seen.add(task(24))
     assert not seen.add(task(10)), "at least the last ten are remembered"

@@ -97,7 +97,7 @@ def test_since_later_than_until_is_an_error() -> None:
         (Failure, {"category": "Memory-Exhausted"}, "did you mean 'memory_exhausted'?"),
         (Failure, {"layer": "hardware"}, "layer='hardware' is unknown; known are application, environment"),
         (Task, {"state": ["running", "runing"]}, "state='runing' is unknown; did you mean 'running'?"),
-        (Decision, {"action": "abort"}, "action='abort' is unknown; known are retry, terminate"),
+        (Decision, {"action": "abort"}, "action='abort' is unknown; known are allow, deny, retry, terminate"),
         (Failure, {"host": []}, "host is an empty collection"),
         (Failure, {"host": [None]}, "host=None is no text"),
         (Failure, {"run_id": 1.5}, "is no text"),

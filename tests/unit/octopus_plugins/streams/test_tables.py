@@ -105,7 +105,13 @@ def test_a_dict_has_every_field_even_those_that_json_leaves_out() -> None:
     )
     plain = tables.plain(decision)
     assert set(plain) == set(Decision.__struct_fields__)
-    assert plain["placement"] == {"rung": "other_node", "executor": None, "avoid_hosts": ["n1"]}
+    assert plain["placement"] == {
+        "rung": "other_node",
+        "executor": None,
+        "avoid_hosts": ["n1"],
+        "prefer_hosts": [],
+        "first": True,
+    }
     assert plain["considered"] == [{"name": "same_node", "taken": False, "reason": "no", "executor": None}]
 
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from octopus_plugins.events import Failure, Heartbeat, Pool, Run, Task
+from octopus_plugins.events import Decision, Failure, Heartbeat, Pool, Run, Task
 from octopus_plugins.events.exceptions import failed_dependencies, failure_details
-from octopus_plugins.wrath import History
+from octopus_plugins.wrath import History, Policy, categorize, decide
 
 NOW = 1_700_000_000.0
 
@@ -64,3 +65,17 @@ class World:
 @pytest.fixture
 def world() -> type[World]:
     return World
+
+
+def _step(history: History, failure: Failure, policy: Policy) -> Decision:
+    failure = replace(failure, categorization=categorize(failure, history))
+    decision = decide(failure, history, policy)
+    history.observe(failure)
+    history.observe(decision)
+    return decision
+
+
+@pytest.fixture
+def step() -> Callable[[History, Failure, Policy], Decision]:
+    """Decide about a failure and let the history have both, as every caller does."""
+    return _step

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import sys
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,6 +23,7 @@ from octopus_plugins.events import (
 from octopus_plugins.wrath import History, categorize, signature
 from octopus_plugins.wrath.health import MAX_FAULTY_TASKS
 from octopus_plugins.wrath.recent import Recent
+from octopus_plugins.wrath.run_state import MAX_SHOWN
 
 
 def import_absent():
@@ -49,9 +48,10 @@ def test_a_tasks_failures_are_counted_by_category_signature_and_host(fail):
     observed(history, fail(import_absent, try_id=1, host="small-1"))
     task = history.task("r", "1")
     assert task.attempts == {"module_missing": 2}
-    assert task.signatures == {signature(first): {"small-0": 1, "small-1": 1}}
-    assert task.hosts == {"module_missing": {"small-0", "small-1"}}
-    assert history.faulty_hosts(first, first.categorization) == {"small-0", "small-1"}
+    assert task.signature_hosts(signature(first)) == {"small-0": 1, "small-1": 1}
+    assert task.hosts("module_missing") == {"small-0", "small-1"}
+    assert task.count("module_missing") == 2
+    assert set(history.faulty_hosts(first, first.categorization)) == {"small-0", "small-1"}
 
 
 def test_a_second_copy_is_one_event(fail):
@@ -136,7 +136,7 @@ def test_statistics_of_hosts_go_across_runs(fail, world):
 def test_the_past_of_one_run_is_no_fault_in_another(fail):
     history = History()
     failure = observed(history, fail(import_absent, run_id="a"))
-    assert history.faulty_hosts(replace(failure, run_id="b"), failure.categorization) == frozenset()
+    assert history.faulty_hosts(replace(failure, run_id="b"), failure.categorization) == {}
 
 
 def test_heartbeats_tell_nodes_and_dead_workers():
@@ -252,12 +252,10 @@ def test_denied_hosts_expire_and_the_longest_denial_holds(fail):
     failure = fail(import_absent, time=100.0)
     history.observe(decision(failure, deny_hosts={"a": 200.0, "b": 150.0}))
     history.observe(decision(failure, try_id=1, deny_hosts={"a": 160.0}))
-    assert history.denied_hosts(120.0) == {"a": 200.0, "b": 150.0}
-    assert history.denied_hosts(150.0) == {"a": 200.0}
-    assert history.is_denied("a", 199.0)
-    assert not history.is_denied("a", 200.0)
-    history.observe(decision(failure, time=300.0, deny_hosts={"c": 400.0}))
-    assert history.denied_hosts(0.0) == {"c": 400.0}  # the expired are gone for good
+    assert history.denied_hosts(120.0, "r") == {"a": 200.0, "b": 150.0}
+    assert history.denied_hosts(150.0, "r") == {"a": 200.0}
+    assert history.is_denied("a", 199.0, "r")
+    assert not history.is_denied("a", 200.0, "r")
 
 
 def test_memory_stays_bounded_however_many_tasks_never_end(fail):
@@ -284,7 +282,8 @@ def test_one_task_with_ever_new_errors_is_remembered_in_bounds():
     for number in range(1_000):
         name = "E" + "abcdefghij"[number % 10] * (number // 10 + 1)
         history.observe(Failure(run_id="r", task_id="1", try_id=number, time=1.0, exception=ExceptionInfo(type=name)))
-    assert sys.getsizeof(history.task("r", "1").signatures) < 2_000
+    assert len(history.task("r", "1").shown) == MAX_SHOWN
+    assert sum(history.task("r", "1").attempts.values()) == 1_000
 
 
 def test_samples_are_of_no_interest():
@@ -329,7 +328,8 @@ def test_recent_forgets_what_was_not_used_for_longest():
     recent = Recent(2, list)
     recent.ensure("a").append(1)
     recent.ensure("b")
-    assert recent.get("a") == [1]
+    assert recent.get("b") == []  # to look is not to use, or deciding would change what is forgotten
+    recent.ensure("a")
     recent.ensure("c")
     assert ("a" in recent, "b" in recent, "c" in recent, len(recent)) == (True, False, True, 2)
     assert recent.pop("a") == [1]

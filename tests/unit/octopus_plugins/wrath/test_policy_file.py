@@ -59,7 +59,11 @@ def test_an_empty_file_is_the_default_policy_under_the_files_name(tmp_path):
 
 
 WRONG = [
-    ("retry = 1", "retry = 1: no such key; allowed are categories, deny, ladder, maximum_failures, mode, name"),
+    (
+        "retry = 1",
+        "retry = 1: no such key; allowed are breaker, budgets, categories, deny, ladder, maximum_failures, "
+        "mode, name, stragglers",
+    ),
     ("maximum_failure = 1", "maximum_failure = 1: no such key; did you mean 'maximum_failures'?"),
     ("mode = 'pasive'", "mode = 'pasive': must be one of active, passive"),
     ("name = ''", "name = '': must be a text that is not empty"),
@@ -97,7 +101,7 @@ WRONG = [
         "each at most once, at least one",
     ),
     (
-        "[categories.worker_lost]\nmaximum_attempts = 0",
+        "[categories.worker_lost]\ncharge = 0\nmaximum_attempts = 0",
         "categories.worker_lost.maximum_attempts = 0: a category with charge = 0 needs a limit, or it retries for ever",
     ),
     ("[deny]\nfloor = 1.5", "deny.floor = 1.5: must be a number from 0 to 1"),

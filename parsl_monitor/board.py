@@ -1,0 +1,108 @@
+"""What the workers of a pool write down, and the pool reads: which task runs, since when, until when.
+
+Shared memory without a name: the pool makes it, its workers open it through the pool's entry in ``/proc``, and it
+goes with the last of them, however they end. Linux only; elsewhere a pool has no board and does without.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from typing import NamedTuple
+
+VARIABLE = "OCTOPUS_BOARD"
+"""Environment variable of a pool's workers: where its board is."""
+
+IDLE, BUSY, OVERTIME = 0, 1, 2
+"""States of a worker: without a task, with one, and ended for its task's walltime."""
+
+_LAYOUT = struct.Struct("=qqqddd")
+
+
+class Slot(NamedTuple):
+    """One worker's line.
+
+    Attributes:
+        pid: Its process; 0 where none has written yet.
+        state: IDLE, BUSY or OVERTIME.
+        number: The executor's number of its task.
+        started: When the task began, Unix seconds.
+        deadline: When its walltime is over, seconds of the node's monotonic clock; 0 for none.
+        ticked: When the worker last showed that its threads run, same clock; 0 for never.
+    """
+
+    pid: int = 0
+    state: int = IDLE
+    number: int = 0
+    started: float = 0.0
+    deadline: float = 0.0
+    ticked: float = 0.0
+
+
+class Board:
+    """One line per worker of a pool.
+
+    Args:
+        memory: The shared memory.
+        descriptor: Its file, for whoever made it.
+    """
+
+    def __init__(self, memory: mmap.mmap, descriptor: int | None = None) -> None:
+        self._memory = memory
+        self._descriptor = descriptor
+        self._lines = len(memory) // _LAYOUT.size
+
+    @classmethod
+    def create(cls, workers: int) -> Board | None:
+        """Make the board of this process, a pool; None where the system has no such memory."""
+        if not hasattr(os, "memfd_create"):
+            return None
+        try:
+            descriptor = os.memfd_create("octopus-board", os.MFD_CLOEXEC)
+            size = _LAYOUT.size * max(workers, 1)
+            os.ftruncate(descriptor, size)
+            return cls(mmap.mmap(descriptor, size), descriptor)
+        except OSError:
+            return None
+
+    @classmethod
+    def of_parent(cls) -> Board | None:
+        """The board of this process's parent, if that is a pool that has one.
+
+        A pool started by a task inherits the variable of the outer pool, and not its board: hence the check.
+        """
+        path = os.environ.get(VARIABLE, "")
+        if not path.startswith(f"/proc/{os.getppid()}/fd/"):
+            return None
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                return cls(mmap.mmap(descriptor, 0))
+            finally:
+                os.close(descriptor)
+        except (OSError, ValueError):
+            return None
+
+    @property
+    def path(self) -> str:
+        """Where a child process finds it."""
+        return f"/proc/{os.getpid()}/fd/{self._descriptor}"
+
+    def write(self, line: int, slot: Slot) -> None:
+        """Write a worker's line; a line that the board does not have is ignored."""
+        if 0 <= line < self._lines:
+            _LAYOUT.pack_into(self._memory, line * _LAYOUT.size, *slot)
+
+    def read(self, line: int) -> Slot:
+        """Read a worker's line; an empty one where it has none."""
+        if not 0 <= line < self._lines:
+            return Slot()
+        return Slot(*_LAYOUT.unpack_from(self._memory, line * _LAYOUT.size))
+
+    def close(self) -> None:
+        """Let go of the memory."""
+        self._memory.close()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

@@ -1,0 +1,151 @@
+"""Starts Parsl's worker pool with a node agent in it, where the environment of the node allows, else Parsl's own.
+
+The launch command runs on the compute node, in an environment that we do not know: octopus-plugins may be absent
+there, or another version, or another interpreter may come first. So the command asks first (``--probe``), and falls
+back to Parsl's ``process_worker_pool.py`` with the same arguments. It passes through the launchers of Parsl, which
+paste it into shell scripts and unquoted here-documents: it holds no ``$``, backtick, backslash or single quote.
+"""
+
+from __future__ import annotations
+
+import sys
+
+if __name__ == "__main__":
+    # Python's -m puts the working directory first: what lies there must not stand in for modules, here and in workers.
+    if not getattr(sys.flags, "safe_path", False):
+        del sys.path[0]
+
+import contextlib
+import importlib.util
+import inspect
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+PARSL_POOL = "process_worker_pool.py"
+
+_HERE = Path(__file__).resolve().parent
+_MODULE = "parsl_monitor.pool"
+_HOST = "parsl.executors.high_throughput.process_worker_pool"
+
+# How Parsl's own script makes its Manager: from which option, and how it is read.
+_OPTIONS: dict[str, Any] = {
+    "addresses": lambda args: args.addresses,
+    "address_probe_timeout": lambda args: int(args.address_probe_timeout),
+    "port": lambda args: args.port,
+    "cores_per_worker": lambda args: float(args.cores_per_worker),
+    "mem_per_worker": lambda args: None if args.mem_per_worker == "None" else float(args.mem_per_worker),
+    "max_workers_per_node": lambda args: (
+        args.max_workers_per_node if args.max_workers_per_node == float("inf") else int(args.max_workers_per_node)
+    ),
+    "prefetch_capacity": lambda args: int(args.prefetch_capacity),
+    "uid": lambda args: args.uid,
+    "block_id": lambda args: args.block_id,
+    "heartbeat_threshold": lambda args: int(args.hb_threshold),
+    "heartbeat_period": lambda args: int(args.hb_period),
+    "poll_period": lambda args: int(args.poll),
+    "cpu_affinity": lambda args: args.cpu_affinity,
+    "enable_mpi_mode": lambda args: args.enable_mpi_mode,
+    "mpi_launcher": lambda args: args.mpi_launcher,
+    "available_accelerators": lambda args: args.available_accelerators,
+    "cert_dir": lambda args: None if args.cert_dir == "None" else args.cert_dir,
+    "drain_period": lambda args: None if args.drain_period == "None" else int(args.drain_period),
+    "log_config": None,
+}
+
+
+def launch_command(default: str, settings: Sequence[Any]) -> str | None:
+    """The command that starts a pool with an agent, for HighThroughputExecutor's ``launch_cmd``.
+
+    Args:
+        default: Parsl's own, with its ``{…}`` for str.format.
+        settings: See worker.Settings.
+
+    Returns:
+        The command; None where Parsl's is not of the form that we know.
+    """
+    script, _, arguments = default.partition(" ")
+    if script != PARSL_POOL or any(letter in default for letter in "$`\\'\""):
+        return None
+    told = ",".join(quote(str(value), safe="") for value in settings)
+    ours = f"python3 -m {_MODULE}"
+    return (
+        f'sh -c "{ours} --probe >/dev/null 2>&1 && exec {ours} --octopus={told} {arguments};'
+        f' exec {PARSL_POOL} {arguments}"'
+    )
+
+
+def passes_through(provider: Any) -> bool:
+    """Whether a provider and its launcher hand a quoted command on as it is: Parsl's and our own do.
+
+    One that puts a command of the user's in front may hand it to a further shell (``ssh host …``), which would take
+    the quotes away.
+    """
+    launcher = getattr(provider, "launcher", None)
+    known = ("parsl.providers.", "parsl.launchers.", "parsl_monitor.")
+    return all(type(part).__module__.startswith(known) for part in (provider, launcher)) and (
+        type(launcher).__name__ != "WrappedLauncher"
+    )
+
+
+def main(argv: Sequence[str]) -> None:
+    """Answer the probe, or run the pool.
+
+    Args:
+        argv: ``--probe``; or ``--octopus=SETTINGS`` and the arguments of Parsl's script.
+    """
+    if list(argv) == ["--probe"]:
+        sys.exit(0 if _at_home() else 1)
+    told = argv[0].partition("=")[2]
+    rest = list(argv[1:])
+    run_id, executor, sample_period, heartbeat_period = map(unquote, told.split(","))
+    try:
+        from parsl_monitor.manager import run
+
+        host = sys.modules[_HOST]
+        if missing := _unknown(host):
+            raise ImportError(f"this Parsl's worker pool is another: {missing}")
+    except ImportError as error:
+        sys.stderr.write(f"octopus-plugins: Parsl's own worker pool is started instead: {error}\n")
+        os.execvp(PARSL_POOL, [PARSL_POOL, *rest])
+    run(rest, (run_id, executor, float(sample_period), float(heartbeat_period)), _OPTIONS)
+
+
+def _at_home() -> bool:
+    """Whether this interpreter is the one that Parsl's pool would run in, and has what we need of ours."""
+    # Asked of the finders: importlib.util.find_spec would name the module that runs, wherever that was found.
+    here = next(filter(None, (finder.find_spec("parsl_monitor", None) for finder in sys.meta_path)), None)
+    if here is None or not here.origin or not Path(here.origin).parent.samefile(_HERE):
+        return False  # found in the working directory only
+    if importlib.util.find_spec("parsl") is None or importlib.util.find_spec("octopus_plugins") is None:
+        return False
+    script = shutil.which(PARSL_POOL)
+    if script is None:
+        return False
+    if Path(script).parent == Path(sys.executable).parent:
+        return True
+    with contextlib.suppress(OSError, UnicodeDecodeError), Path(script).open(encoding="utf-8") as file:
+        return file.readline().removeprefix("#!").strip() == sys.executable
+    return False
+
+
+def _unknown(host: Any) -> str:
+    """What this Parsl's pool has that we do not know, or lacks that we need; empty if nothing."""
+    present = set(inspect.signature(host.Manager.__init__).parameters) - {"self"}
+    if present != set(_OPTIONS):
+        return f"Manager takes {sorted(present ^ set(_OPTIONS))}"
+    needed = ("worker_watchdog", "_start_worker", "start")
+    return ", ".join(name for name in needed if not hasattr(host.Manager, name))
+
+
+if __name__ == "__main__":
+    script = shutil.which(PARSL_POOL)
+    # As for Parsl's script; the workers get this process's path.
+    sys.path.insert(0, str(Path(script or sys.executable).parent))
+    # Processes that are spawned would import the main module anew, and need nothing of it.
+    __spec__ = None  # type: ignore[assignment]
+    globals().pop("__file__")
+    main(sys.argv[1:])

@@ -1,0 +1,56 @@
+"""A decision as the run settles it: its budget of retries, what was stopped, and the workflow's own retry_handler."""
+
+from __future__ import annotations
+
+import msgspec
+
+from octopus_plugins.events import Decision
+
+
+def terminated(decision: Decision, why: str, *, rule: str = "retries") -> Decision:
+    """The decision turned into termination.
+
+    Args:
+        decision: What was decided.
+        why: A clause for people, behind the decision's own reason.
+        rule: What turned it.
+    """
+    return msgspec.structs.replace(
+        decision, action="terminate", placement=None, delay=0.0, rule=rule, reason=f"{decision.reason}; {why}"
+    )
+
+
+def within_budget(decision: Decision, left: float, retries: int) -> Decision:
+    """The decision within the run's own retries; with none, nothing is retried however little it is charged.
+
+    Args:
+        decision: What was decided.
+        left: What the task may still be charged.
+        retries: The run's retries per task.
+    """
+    if decision.action == "retry" and (decision.charge > left or retries <= 0):
+        return terminated(decision, f"the run's {retries} retries are used up")
+    return decision
+
+
+def with_own_cost(decision: Decision, cost: float, left: float) -> Decision:
+    """The decision as the workflow's own handler has settled it, which has the last word.
+
+    Args:
+        decision: What was decided.
+        cost: What the handler charged.
+        left: What the task may still be charged.
+    """
+    if cost > left:
+        if decision.action == "terminate":
+            return decision
+        return terminated(decision, f"the workflow's own retry_handler charged {cost:g} and {left:g} was left")
+    if decision.action == "retry":
+        return msgspec.structs.replace(decision, charge=cost)
+    return msgspec.structs.replace(
+        decision,
+        action="retry",
+        charge=cost,
+        rule="retry_handler",
+        reason=f"{decision.reason}; retried because the workflow's own retry_handler charged {cost:g} of {left:g} left",
+    )

@@ -1,0 +1,124 @@
+"""Failures that wait for a decider service: the try's future is settled when its decision or its deadline comes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from octopus_plugins.events import Decision, Failure
+from parsl_monitor.delays import Delays
+
+logger = logging.getLogger("octopus_plugins")
+
+
+@dataclass(slots=True)
+class Verdict:
+    """A failure that was told, and what is to be done about it.
+
+    Attributes:
+        failure: The failure, as it was told.
+        local: What the workflow itself decided when it happened.
+        release: Settles the future that Parsl holds.
+        remote: What the service decided, if it came in time.
+    """
+
+    failure: Failure
+    local: Decision
+    release: Callable[[], None]
+    remote: Decision | None = None
+
+
+class Verdicts:
+    """Holds failed tries back until the service has decided, each for its deadline at most. Thread-safe.
+
+    No thread waits: what holds a try is an entry here and one in the delays.
+
+    Args:
+        delays: Whose thread settles a try at its deadline.
+    """
+
+    def __init__(self, delays: Delays) -> None:
+        self._delays = delays
+        self._lock = threading.Lock()
+        self._held: dict[tuple[str, int], Verdict] = {}
+        self._ready: dict[tuple[str, int], Verdict] = {}
+        self._closed = False
+        self.in_time = 0
+        """Decisions that came before the deadline."""
+        self.late = 0
+        """Tries that were settled at the deadline."""
+
+    def hold(self, verdict: Verdict, deadline: float) -> bool:
+        """Hold a failed try.
+
+        Args:
+            verdict: The failure, the decision that holds if no other comes, and how to settle the try.
+            deadline: Seconds.
+
+        Returns:
+            False after ``close``: nothing is held any more.
+        """
+        key = verdict.failure.task_id, verdict.failure.try_id
+        with self._lock:
+            if self._closed:
+                return False
+            self._held[key] = verdict
+        self._delays.call(deadline, lambda: self._expire(key, verdict))
+        return True
+
+    def hear(self, decision: Decision) -> bool:
+        """Take in a decision of the service.
+
+        Returns:
+            Whether a try was waiting for it; one that comes late, or that nobody asked for, changes nothing.
+        """
+        key = decision.task_id, decision.try_id
+        with self._lock:
+            verdict = self._held.pop(key, None)
+            if verdict is None:
+                return False
+            verdict.remote = decision
+            self._ready[key] = verdict
+            self.in_time += 1
+        _settle(verdict)
+        return True
+
+    def take(self, task_id: str, try_id: int) -> Verdict | None:
+        """The verdict of a try that was held, once; None for one that was not."""
+        with self._lock:
+            return self._ready.pop((task_id, try_id), None)
+
+    def release_all(self) -> None:
+        """Settle all that is held, by what the workflow itself decided."""
+        with self._lock:
+            waiting, self._held = self._held, {}
+            self._ready |= waiting
+        for verdict in waiting.values():
+            _settle(verdict)
+
+    def close(self) -> None:
+        """Settle all that is held, and hold nothing more."""
+        with self._lock:
+            self._closed = True
+        self.release_all()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def _expire(self, key: tuple[str, int], verdict: Verdict) -> None:
+        with self._lock:
+            if self._held.get(key) is not verdict:
+                return  # decided in time
+            self._ready[key] = self._held.pop(key)
+            self.late += 1
+        _settle(verdict)
+
+
+def _settle(verdict: Verdict) -> None:
+    try:
+        verdict.release()
+    except Exception:
+        # The border to Parsl's callbacks: other tries, and this thread, go on.
+        logger.exception("Task %s could not be settled", verdict.failure.task_id)

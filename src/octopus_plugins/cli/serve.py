@@ -1,0 +1,81 @@
+"""``octopus wrath serve``: the decider service."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from octopus_plugins.cli import screen
+from octopus_plugins.cli.options import asked, json_option, with_config
+
+if TYPE_CHECKING:
+    from octopus_plugins.config import OctopusConfig
+    from octopus_plugins.events import Decision, Failure
+
+
+@click.command(epilog="Example: octopus wrath serve --policy policy.toml")
+@click.option(
+    "--policy",
+    type=click.Path(path_type=Path),
+    help="A TOML file that decides all runs. Default: each run's own policy.",
+)
+@click.option("--group", metavar="NAME", help="Share the failures with the other services of this consumer group.")
+@click.option("--since", default="24h", show_default=True, metavar="TIME", help="Look back so far at the start.")
+@click.option("--once", is_flag=True, help="Decide what waits now, and end.")
+@json_option
+@with_config
+def serve(config: OctopusConfig, policy: Path | None, group: str | None, since: str, once: bool, as_json: bool) -> None:
+    """Decide failures for workflows that ask for it, until Ctrl-C or SIGTERM.
+
+    A workflow asks with WrathRetryHandler(decider="service"). The service keeps its history across runs, and
+    takes it from the topics when it starts.
+    """
+    from octopus_plugins.services.decider import Decider
+    from octopus_plugins.streams.query import moment
+    from octopus_plugins.wrath import load_policy
+
+    now = time.time()
+    begin = asked(moment, value=since, name="since", now=now)
+    assert begin is not None
+
+    def show(failure: Failure, decision: Decision) -> None:
+        if as_json:
+            click.echo(screen.json_line(decision))
+        else:
+            click.echo(_line(failure, decision))
+
+    def say_ready() -> None:
+        screen.say(
+            f"Deciding for {config.namespace} at {config.servers}: {decider.observed:,} events back to"
+            f" {screen.local_time(begin)} were taken in, in {screen.span(time.time() - now)}."
+            + ("" if once else " Ctrl-C ends.")
+        )
+
+    decider = Decider(
+        config,
+        policy=load_policy(policy) if policy is not None else None,
+        group=group,
+        since=max(now - begin, 0.0),
+        on_ready=say_ready,
+        on_decision=show,
+    )
+    before = [(number, signal.signal(number, lambda *_: decider.close())) for number in (signal.SIGTERM, signal.SIGINT)]
+    try:
+        decider.run(once=once)
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+    screen.say(f"{decider.decided:,} failures were decided.")
+
+
+def _line(failure: Failure, decision: Decision) -> str:
+    again = f" try {failure.try_id}" if failure.try_id else ""
+    app = f" {failure.app}" if failure.app else ""
+    return screen.printable(
+        f"{screen.local_time(failure.time)}  run {failure.run_id[:8]} task {failure.task_id}{again}{app}"
+        f" {screen.place(failure)}  {screen.action(decision)}: {decision.reason}"
+    )

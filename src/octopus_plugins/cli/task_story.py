@@ -1,0 +1,205 @@
+"""What the topics have of one task, and of the tasks, people and nodes that it had to do with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from octopus_plugins.events import ANY, Decision, Event, Failure, Run, Task, Topic, TryEvent
+
+if TYPE_CHECKING:
+    from octopus_plugins.config import OctopusConfig
+
+ENDED_WELL = frozenset({"exec_done", "memo_done"})
+ENDED_BADLY = frozenset({"failed", "dep_fail"})
+
+WORKER_STATES = frozenset({"running", "running_ended"})
+
+MAX_ROOT_STEPS = 1_000
+"""Failed dependencies followed down to the one that failed by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relative:
+    """Another task of the run.
+
+    Attributes:
+        state: Its last state; None where it said nothing.
+        failure: Its last failure.
+    """
+
+    state: str | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStory:
+    """One task's story.
+
+    Attributes:
+        run_id: The run.
+        task_id: The task.
+        events: Its states, failures and decisions, in the order in which the run saw them, with what was decided of
+            the whole run or of its nodes meanwhile.
+        retries: The run's own number of retries per task, where known.
+        relatives: The tasks that it depended on or waited for, by id.
+        root: The task whose own failure this one's goes back to, where it failed for want of another.
+        dependents: The tasks that failed because this one did.
+    """
+
+    run_id: str
+    task_id: str
+    events: tuple[TryEvent, ...]
+    retries: int | None = None
+    relatives: Mapping[str, Relative] = field(default_factory=dict)
+    root: str | None = None
+    dependents: tuple[str, ...] = ()
+
+    @property
+    def start(self) -> float:
+        """When it was submitted, or first heard of; Unix seconds."""
+        own = [event for event in self.events if self.is_own(event)] or list(self.events)
+        # Workers' clocks may be wrong; what the submit side told comes first where there is any.
+        by_submit_side = [event for event in own if not (isinstance(event, Task) and event.state in WORKER_STATES)]
+        return (by_submit_side or own)[0].time
+
+    @property
+    def app(self) -> str | None:
+        """The name of its app."""
+        return next((event.app for event in self.events if event.app), None)
+
+    @property
+    def state(self) -> str | None:
+        """Its last state."""
+        return next((event.state for event in reversed(self.events) if isinstance(event, Task)), None)
+
+    @property
+    def tries(self) -> int:
+        """How often it was sent to an executor, or ran."""
+        return len({event.try_id for event in self.events if _shows_a_try(event)})
+
+    def is_own(self, event: TryEvent) -> bool:
+        """Whether an event is of this very task, and not of the whole run or of a node."""
+        return event.task_id == self.task_id and not (isinstance(event, Decision) and event.decider == "person")
+
+
+def read_story(config: OctopusConfig, run_id: str, task_id: str) -> TaskStory | None:
+    """Read one task's story from the topics.
+
+    Args:
+        config: Which brokers and topics.
+        run_id: The run; ``last`` is the newest.
+        task_id: The task.
+
+    Returns:
+        The story; None where there is nothing of such a task.
+    """
+    from octopus_plugins.streams import runs
+    from octopus_plugins.streams.query import LAST
+    from octopus_plugins.wrath.replay import in_order
+
+    if run_id == LAST:
+        newest = max(runs(state="started", config=config), key=lambda run: run.time, default=None)
+        if newest is None:
+            return None
+        run_id = newest.run_id
+    own, run_key = f"{run_id}/{task_id}".encode(), f"{run_id}/run".encode()
+    told = list(_read(config, Topic.task_metrics, {own, run_key}.__contains__, (Task, Run)))
+    keys = {own, f"{run_id}/{ANY}".encode(), f"{ANY}/{ANY}".encode()}
+    decided = list(_read(config, Topic.decisions, keys.__contains__, (Decision,)))
+    failed = _failures(config, run_id)
+    events: list[Event] = [event for event in told if isinstance(event, Task)]
+    events += [event for event in failed if event.task_id == task_id]
+    events += [event for event in decided if isinstance(event, Decision) and event.task_id == task_id]
+    if not events:
+        return None
+    events += _from_outside(decided, events)
+    ordered = tuple(event for event in in_order(events) if isinstance(event, TryEvent))
+    latest = {event.task_id: event for event in failed}
+    awaited = _awaited(ordered)
+    return TaskStory(
+        run_id=run_id,
+        task_id=task_id,
+        events=ordered,
+        retries=next((run.retries for run in told if isinstance(run, Run) and run.retries is not None), None),
+        relatives=_relatives(config, run_id, awaited, latest),
+        root=find_root(task_id, latest),
+        dependents=tuple(event.task_id for event in latest.values() if task_id in event.dependencies),
+    )
+
+
+def _read(
+    config: OctopusConfig, topic: Topic, keep: Callable[[bytes], bool], classes: tuple[type[Event], ...]
+) -> Iterable[Any]:
+    from octopus_plugins.fabric.consumer import Reader
+
+    return (event for event in Reader(config, topic, keep=keep) if isinstance(event, classes))
+
+
+def _failures(config: OctopusConfig, run_id: str) -> list[Failure]:
+    """All failures of the run: which failed for want of which is seen only from all of them."""
+    prefix = f"{run_id}/".encode()
+    found = _read(config, Topic.failures, lambda key: key.startswith(prefix), (Failure,))
+    return sorted((event for event in found if event.run_id == run_id), key=lambda event: event.time)
+
+
+def _relatives(
+    config: OctopusConfig, run_id: str, task_ids: Collection[str], failed: Mapping[str, Failure]
+) -> dict[str, Relative]:
+    if not task_ids:
+        return {}
+    keys = {f"{run_id}/{task_id}".encode() for task_id in task_ids}
+    states: dict[str, str] = {}
+    for event in _read(config, Topic.task_metrics, keys.__contains__, (Task,)):
+        states[event.task_id] = event.state
+    return {task_id: Relative(states.get(task_id), failed.get(task_id)) for task_id in task_ids}
+
+
+def _awaited(events: Iterable[TryEvent]) -> list[str]:
+    """The tasks that one depended on or joined, each once."""
+    awaited: dict[str, None] = {}
+    for event in events:
+        if isinstance(event, Task):
+            awaited.update(dict.fromkeys((*event.depends, *event.joins)))
+        elif isinstance(event, Failure):
+            awaited.update(dict.fromkeys(event.dependencies))
+    return list(awaited)
+
+
+def find_root(task_id: str, failed: Mapping[str, Failure]) -> str | None:
+    """The task whose own failure a task's failure goes back to; None where that is its own.
+
+    Args:
+        task_id: The task.
+        failed: The last failure of each failed task of the run.
+    """
+    current, seen = task_id, {task_id}
+    for _ in range(MAX_ROOT_STEPS):
+        failure = failed.get(current)
+        below = next((one for one in failure.dependencies if one not in seen), None) if failure is not None else None
+        if below is None:
+            break
+        seen.add(below)
+        current = below
+    return current if current != task_id else None
+
+
+def _from_outside(decided: Iterable[Event], own: Iterable[Event]) -> list[Event]:
+    """What was decided of the whole run, or of nodes that the task ran on, while it lasted."""
+    begin, end = min(event.time for event in own), max(event.time for event in own)
+    hosts = {event.host for event in own if isinstance(event, TryEvent) and event.host}
+    return [
+        event
+        for event in decided
+        if isinstance(event, Decision)
+        and event.task_id == ANY
+        and begin <= event.time <= end
+        and (event.halts_run or event.action == "terminate" or hosts & set(event.deny_hosts))
+    ]
+
+
+def _shows_a_try(event: TryEvent) -> bool:
+    if isinstance(event, Failure):
+        return event.launched is not None
+    return isinstance(event, Task) and (event.state == "launched" or event.state in WORKER_STATES)

@@ -1,0 +1,271 @@
+"""The follower: several topics as they go on, with one Kafka client, for as long as it takes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+
+from octopus_plugins.config import OctopusConfig
+from octopus_plugins.errors import OctopusError, SchemaError
+from octopus_plugins.events import Event, Topic, decode
+from octopus_plugins.fabric.consumer import CLOCK_SLACK, Seen, reading_options
+from octopus_plugins.fabric.merging import Merge
+from octopus_plugins.fabric.topics import QuietLogger, ensure_topics, topic_name, unreachable
+
+log = logging.getLogger("octopus_plugins")
+
+_BATCH = 1000
+_ASK_SECONDS = 0.5
+_AGAIN_SECONDS = 0.5  # between attempts to begin
+_TOPIC_GONE = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
+
+Place = tuple[str, int]
+"""A topic's Kafka name and a partition."""
+
+
+class Arrival(NamedTuple):
+    """An event as it arrived.
+
+    Attributes:
+        event: The event.
+        partition: The partition of its topic.
+        live: Whether it came after the follower had caught up.
+    """
+
+    event: Event
+    partition: int
+    live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to follow of one topic.
+
+    Attributes:
+        topic: The topic.
+        since: Begin with what happened at or after this time, Unix seconds; None begins with what comes.
+        keep: Called with a record's key; False passes over the record before it is decoded.
+    """
+
+    topic: Topic
+    since: float | None = None
+    keep: Callable[[bytes], bool] | None = None
+
+
+class Follower:
+    """Follows topics, each event once, with low latency.
+
+    What was there when it began comes first, all partitions merged by time; what comes later, as it comes. Unlike a
+    `Reader` it never gives up: a broker that is away, also at the start, is waited for, and a topic that does not
+    exist yet too. Either is said once, in one log line. What is no event is passed over and counted.
+
+    Attributes:
+        skipped: Records that were no events.
+    """
+
+    def __init__(
+        self, config: OctopusConfig, *wanted: Wanted, period: float = 0.1, level: int = logging.WARNING
+    ) -> None:
+        """Prepare; opens nothing yet.
+
+        Args:
+            config: Which brokers.
+            *wanted: What to follow.
+            period: Seconds after which an empty list is given where nothing comes, so that the caller can do
+                something else now and then.
+            level: Of the log lines that say that the broker is away, and back.
+        """
+        self.skipped = 0
+        self._config = config
+        self._wanted = {topic_name(config, each.topic): each for each in wanted}
+        self._period = period
+        self._level = level
+        self._closed = False  # no threading.Event: a signal handler that sets one could wait for its own thread
+        self._merge: Merge[Place, Arrival] | None = None
+        self._caught_up = False
+        self._trouble: str | None = None
+        self._seen = Seen(bounded=True)
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether all that was there when it began has been given; stays so."""
+        return self._caught_up
+
+    def close(self) -> None:
+        """End the iteration, within a second; returns at once. May be called from any thread or signal handler."""
+        self._closed = True
+
+    def read_batches(self) -> Iterator[list[Arrival]]:
+        """What arrives, in lists; an empty one where nothing came within the period. Ends by ``close`` only."""
+        while not self._closed:
+            try:
+                consumer = Consumer(self._options(), logger=QuietLogger())
+            except (OctopusError, KafkaException) as error:  # such as: no embedded broker runs yet
+                yield from self._wait(str(error))
+                continue
+            try:
+                partitions = yield from self._assign(consumer)
+                if self._merge is None:
+                    self._merge = Merge((each.topic, each.partition) for each in partitions)
+                yield from self._follow(consumer)
+            finally:
+                consumer.close()
+
+    def _options(self) -> dict[str, Any]:
+        options = {**reading_options(self._config), "error_cb": self._on_error}
+        if self._config.profile != "local":
+            options["fetch.wait.max.ms"] = 500  # Kafka answers when something comes: less would only cost requests
+        return options
+
+    def _assign(self, consumer: Any) -> Generator[list[Arrival], None, list[Any]]:
+        """Begin on all partitions, when that is possible; returns them."""
+        partitions: list[Any] = []
+        while not partitions and not self._closed:
+            try:
+                partitions = [each for name in self._wanted for each in self._partitions(consumer, name)]
+                consumer.assign(partitions)
+            except (OctopusError, KafkaException) as error:
+                partitions = []
+                yield from self._wait(_reason(self._config, error))
+        return partitions
+
+    def _follow(self, consumer: Any) -> Iterator[list[Arrival]]:
+        """Go on until closed, or until the topics are to be looked up again."""
+        paused: set[Place] = set()
+        while not self._closed:
+            first = consumer.poll(self._period)  # consume() with a timeout would wait for a whole batch
+            if first is None:
+                yield []
+                if self._trouble is not None and self._is_back(consumer):
+                    return
+                continue
+            messages = [first, *consumer.consume(_BATCH, 0)]
+            arrivals = self._take(messages)
+            if not self._caught_up:
+                paused = self._hold_back(consumer, paused)
+            yield arrivals
+            if any(message.error() is not None and message.error().code() in _TOPIC_GONE for message in messages):
+                # An embedded broker that was started anew knows nothing of what was there before.
+                yield from self._wait(f"a topic of {self._config.namespace} is gone at {self._config.servers}")
+                return
+
+    def _is_back(self, consumer: Any) -> bool:
+        """Whether a broker that was away answers again, and is one that forgets what it held when it is stopped.
+
+        The offsets that we are at mean nothing to it then, and it does not say so.
+        """
+        try:
+            consumer.list_topics(next(iter(self._wanted)), timeout=_ASK_SECONDS)
+        except KafkaException:
+            return False
+        self._all_well()
+        return self._config.profile == "local"
+
+    def _take(self, messages: list[Any]) -> list[Arrival]:
+        if self._caught_up:
+            return [arrival for message in messages if (arrival := self._arrival(message)) is not None]
+        merge = self._merge
+        assert merge is not None
+        for message in messages:
+            place = (message.topic(), message.partition())
+            arrival = self._arrival(message)
+            if arrival is not None:
+                merge.put(place, arrival.event.time, arrival)
+            elif message.error() is not None:  # its end, or that it cannot be read: it keeps nobody waiting
+                merge.end(place)
+        arrivals = list(merge.take())
+        self._caught_up = merge.ended
+        return arrivals
+
+    def _hold_back(self, consumer: Any, paused: set[Place]) -> set[Place]:
+        """Read no more of the partitions that are far ahead of the others, while there are others."""
+        assert self._merge is not None
+        full = set() if self._caught_up else self._merge.full() - paused
+        low = paused if self._caught_up else self._merge.low() & paused
+        if full:
+            consumer.pause([TopicPartition(*place) for place in full])
+        if low:
+            consumer.resume([TopicPartition(*place) for place in low])
+        return (paused | full) - low
+
+    def _partitions(self, consumer: Any, name: str) -> list[Any]:
+        numbers = self._numbers(consumer, name)
+        since = self._wanted[name].since
+        if since is None:
+            return [TopicPartition(name, number, OFFSET_END) for number in numbers]
+        if self._config.profile == "local":  # which answers 0 to every search by time
+            return [TopicPartition(name, number, OFFSET_BEGINNING) for number in numbers]
+        millis = max(int((since - CLOCK_SLACK) * 1000), 0)
+        asked = [TopicPartition(name, number, millis) for number in numbers]
+        partitions: list[Any] = consumer.offsets_for_times(asked, timeout=_ASK_SECONDS)
+        for each in partitions:
+            if each.error is not None:
+                raise KafkaException(each.error)
+        return partitions  # where nothing that new is there, the offset is that of the end
+
+    def _numbers(self, consumer: Any, name: str) -> list[int]:
+        found = consumer.list_topics(name, timeout=_ASK_SECONDS).topics[name]
+        if not found.partitions and self._config.profile == "local":
+            ensure_topics(self._config)
+            found = consumer.list_topics(name, timeout=_ASK_SECONDS).topics[name]
+        if not found.partitions:
+            raise KafkaException(found.error or KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+        return sorted(found.partitions)
+
+    def _arrival(self, message: Any) -> Arrival | None:
+        error = message.error()
+        if error is not None:
+            if error.code() == KafkaError._PARTITION_EOF:
+                self._all_well()
+            else:
+                log.debug("reading %s: %s", message.topic(), error.str())
+            return None
+        self._all_well()
+        wanted = self._wanted[message.topic()]
+        if wanted.keep is not None and not wanted.keep(message.key() or b""):
+            return None
+        try:
+            event = decode(message.value() or b"")
+        except SchemaError as problem:
+            self.skipped += 1
+            if self.skipped == 1:
+                place = f"{message.topic()}, partition {message.partition()}, offset {message.offset()}"
+                log.warning("a record is no event and is passed over (%s: %s); said once", place, problem)
+            return None
+        if event is None or (wanted.since is not None and event.time < wanted.since):
+            return None
+        return Arrival(event, message.partition(), self._caught_up) if self._seen.add(event) else None
+
+    def _on_error(self, error: KafkaError) -> None:
+        log.debug("librdkafka: %s", error.str())
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._complain(unreachable(self._config, error.str()))
+
+    def _wait(self, trouble: str) -> Iterator[list[Arrival]]:
+        self._complain(trouble)
+        time.sleep(_AGAIN_SECONDS)
+        yield []
+
+    def _complain(self, trouble: str) -> None:
+        if self._trouble is None and not self._closed:
+            log.log(self._level, "%s; it is tried again until it is back", trouble)
+        self._trouble = trouble
+
+    def _all_well(self) -> None:
+        if self._trouble is not None:
+            self._trouble = None
+            log.log(self._level, "the topics of %s can be read again", self._config.namespace)
+
+
+def _reason(config: OctopusConfig, error: Exception) -> str:
+    if isinstance(error, OctopusError):
+        return str(error)
+    reason: KafkaError = error.args[0]
+    if reason.code() in _TOPIC_GONE:
+        return f"a topic of {config.namespace} does not exist at {config.servers}; `octopus topics ensure` creates them"
+    return unreachable(config, reason.str())

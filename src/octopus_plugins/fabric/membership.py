@@ -1,0 +1,74 @@
+"""Membership in a consumer group: which partitions of a topic are this process's share."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException
+
+from octopus_plugins.config import OctopusConfig
+from octopus_plugins.events import Topic
+from octopus_plugins.fabric.consumer import reading_options
+from octopus_plugins.fabric.topics import QuietLogger, topic_name
+
+log = logging.getLogger("octopus_plugins")
+
+
+class Membership:
+    """One member of a consumer group. It reads nothing and commits nothing: the group only shares out the work.
+
+    Attributes:
+        share: The partitions that are this member's; None while the group has not admitted it.
+    """
+
+    def __init__(self, config: OctopusConfig, topic: Topic, group: str) -> None:
+        """Ask to be admitted; does not wait for it.
+
+        Args:
+            config: Which brokers.
+            topic: The topic whose partitions are shared out.
+            group: Name of the group.
+
+        Raises:
+            ConfigError: No address is known.
+            CredentialsError: The brokers cannot be spoken to with this configuration.
+        """
+        self.share: frozenset[int] | None = None
+        options = {
+            **reading_options(config),
+            "group.id": f"{config.namespace}.{group}",
+            "auto.offset.reset": "latest",
+            "enable.partition.eof": False,
+            "session.timeout.ms": 10_000,
+            "heartbeat.interval.ms": 2_000,
+            "error_cb": lambda error: log.debug("librdkafka: %s", error.str()),
+        }
+        self._consumer = Consumer(options, logger=QuietLogger())
+        self._consumer.subscribe(
+            [topic_name(config, topic)], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+        )
+
+    def poll(self) -> None:
+        """Take in what the group says; to be called at least every few seconds. Returns at once, never raises."""
+        try:
+            message = self._consumer.poll(0)
+        except (KafkaException, RuntimeError) as error:
+            log.debug("the consumer group cannot be asked: %s", error)
+            return
+        if message is not None and message.error() is not None and message.error().code() != KafkaError._PARTITION_EOF:
+            log.debug("the consumer group: %s", message.error().str())
+
+    def close(self) -> None:
+        """Leave the group, so that the others take over at once."""
+        self._consumer.close()
+
+    def _assigned(self, consumer: Any, partitions: list[Any]) -> None:
+        consumer.assign(partitions)
+        if partitions:
+            consumer.pause(partitions)
+        self.share = frozenset(each.partition for each in partitions)
+
+    def _revoked(self, consumer: Any, partitions: list[Any]) -> None:
+        consumer.unassign()
+        self.share = None

@@ -1,0 +1,117 @@
+"""The inbox: what a decider service and people decide, as a workflow hears of it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from octopus_plugins.config import OctopusConfig
+from octopus_plugins.events import ANY, Decision, Heartbeat, Topic
+from octopus_plugins.fabric.follower import Arrival, Follower, Wanted
+from octopus_plugins.services.lifesigns import COMPONENT, LifeSigns
+
+log = logging.getLogger("octopus_plugins")
+
+STANDING_SECONDS = 86_400.0
+"""The longest that a person's denial of a node can last: an inbox looks no further back."""
+
+_CLOSE_SECONDS = 1.0
+_CLOCK_SLACK = 60.0  # seconds that the clock of whoever decides may be behind ours
+_DECIDERS = frozenset({"service", "person"})
+
+
+class DecisionInbox:
+    """Hears what a decider service and people decide about one run. Costs a thread that sleeps nearly always.
+
+    It never raises and never waits for the network, but in its own thread: a broker that is away is said once in
+    the log, and waited for.
+    """
+
+    def __init__(self, config: OctopusConfig, run_id: str, on_decision: Callable[[Decision], None]) -> None:
+        """Prepare; opens nothing yet.
+
+        Args:
+            config: Which brokers.
+            run_id: The run.
+            on_decision: Called in the inbox's own thread with each decision of a service or a person on this run or
+                on all (`ANY`), once, made after the inbox began; and with denials of nodes that people made within
+                the last `STANDING_SECONDS` and that are still in force. What it raises is logged.
+        """
+        self._run_id = run_id
+        self._on_decision = on_decision
+        self._began = time.time()
+        self._standing: dict[str, Decision] = {}  # by host: made before we began, not yet handed over
+        self._life = LifeSigns()
+        self._complained = False
+        mine = (f"{run_id}/".encode(), f"{ANY}/".encode())
+        of_deciders = f"{ANY}/".encode()
+        self._follower = Follower(
+            config,
+            Wanted(Topic.decisions, self._began - STANDING_SECONDS, lambda key: key.startswith(mine)),
+            Wanted(Topic.heartbeats, None, lambda key: key.startswith(of_deciders)),
+            level=logging.INFO,  # whoever produces the run's events warns of a broker that is away
+        )
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to listen; returns at once."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="octopus-inbox", daemon=True)
+            self._thread.start()
+
+    def service_alive(self) -> bool:
+        """Whether a decider's heartbeat arrived within 3 of its periods, by this process's monotonic clock."""
+        return self._life.alive(time.monotonic())
+
+    def close(self) -> None:
+        """Stop listening; takes a second at most. Not to be called by ``on_decision``."""
+        self._follower.close()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(_CLOSE_SECONDS)
+
+    def _run(self) -> None:
+        try:
+            for arrivals in self._follower.read_batches():
+                for arrival in arrivals:
+                    self._take(arrival)
+                if self._standing and self._follower.caught_up:
+                    standing = {decision.id: decision for decision in self._standing.values()}
+                    self._standing.clear()
+                    for decision in standing.values():
+                        self._hand_over(decision)
+        except Exception:
+            # The border of the thread: the workflow goes on without remote decisions.
+            log.exception("decisions of the service and of people are no longer heard in run %s", self._run_id)
+        finally:
+            self._life.forget()
+
+    def _take(self, arrival: Arrival) -> None:
+        event = arrival.event
+        if isinstance(event, Heartbeat):
+            # What lay in the topic before we came says nothing about now.
+            if event.component == COMPONENT and arrival.live:
+                self._life.hear(event, time.monotonic())
+        elif isinstance(event, Decision) and event.decider in _DECIDERS:
+            if event.run_id == self._run_id or event.time >= self._began - _CLOCK_SLACK:
+                self._hand_over(event)
+            elif event.run_id == ANY and event.decider == "person":
+                self._keep_standing(event)
+
+    def _keep_standing(self, decision: Decision) -> None:
+        """Remember a denial on all runs that was made before this one, until it is lifted."""
+        for host, until in decision.deny_hosts.items():
+            if decision.action == "allow":
+                self._standing.pop(host, None)
+            elif decision.action == "deny" and until > self._began:
+                self._standing[host] = decision
+
+    def _hand_over(self, decision: Decision) -> None:
+        try:
+            self._on_decision(decision)
+        except Exception:
+            # The border to the workflow's code: the next decision must still be heard.
+            if not self._complained:
+                self._complained = True
+                log.exception("a decision of the %s could not be taken in (said once)", decision.decider)

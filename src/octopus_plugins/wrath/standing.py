@@ -1,0 +1,20 @@
+"""How the nodes of an executor stand at one moment: what places tasks by it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the nodes of an executor stand.
+
+    Attributes:
+        denied: Nodes that get no new tasks, with the Unix time until when.
+        probation: Nodes whose denial is over and that had no success since: one task at a time. Sorted.
+        scores: How well tasks fare on each node of which something is known: 0–1, 1 is best.
+    """
+
+    denied: dict[str, float] = field(default_factory=dict)
+    probation: tuple[str, ...] = ()
+    scores: dict[str, float] = field(default_factory=dict)

@@ -1,0 +1,201 @@
+"""People and the circuit breaker stop runs and tasks, and keep nodes out. Real Parsl, a real broker."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import parsl
+import pytest
+import workflow_apps as apps
+from parsl.config import Config
+from parsl.dataflow.errors import DependencyError
+
+from octopus_plugins.events import ANY, Decision
+from octopus_plugins.fabric.direct import send_now
+from parsl_monitor import OctopusMonitoringHub, WrathRetryHandler
+from parsl_monitor.errors import RunHaltedError
+
+Make = Callable[..., Any]
+
+HONOURED = 3.0
+"""Seconds within which a person's decision must have taken effect: one, and what a loaded machine adds."""
+
+
+def config(octopus: Any, *executors: Any, policy: Any = None, **options: Any) -> Config:
+    return Config(
+        executors=list(executors),
+        monitoring=OctopusMonitoringHub(octopus=octopus, **options),
+        retry_handler=WrathRetryHandler(policy),
+        retries=2,
+        strategy="none",
+        initialize_logging=False,
+    )
+
+
+def order(octopus: Any, action: str, **fields: Any) -> float:
+    """Decide something as a person; the monotonic time when the broker had it."""
+    plain = {"run_id": parsl.dfk().run_id, "task_id": ANY, "reason": "ada has seen enough", **fields}
+    send_now(octopus, Decision(time=time.time(), action=action, decider="person", serial=uuid.uuid4().hex, **plain))
+    return time.monotonic()
+
+
+def until(condition: Callable[[], object], seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s"
+        time.sleep(0.02)
+
+
+def attempt_of(future: Any) -> Any:
+    return parsl.dfk().monitoring.attempts.of_task(str(future.tid))
+
+
+@pytest.fixture(scope="module")
+def stopped(run: Make, executor: Make, settings: Make) -> Any:
+    """A run that a person ends: one task runs, others wait for a worker, for a dependency, and come later."""
+    octopus = settings()
+    found: dict[str, float] = {}
+
+    def workflow() -> dict[str, Any]:
+        done = apps.double(1)
+        done.result(timeout=120)
+        running = apps.double(1, seconds=100)
+        until(lambda: (attempt := attempt_of(running)) and attempt.place)  # a sample came: it runs
+        waiting = [apps.double(number) for number in range(20)]
+        dependent = apps.total(running)
+        ordered = order(octopus, "terminate", halts_run=True)
+        for future in (running, dependent, *waiting):
+            future.exception(timeout=30)
+        found["seconds"] = time.monotonic() - ordered
+        later = apps.double(2)
+        later.exception(timeout=30)
+        found["later"] = time.monotonic() - ordered - found["seconds"]
+        return {"done": done, "running": running, "dependent": dependent, "later": later} | {
+            f"waiting-{number}": future for number, future in enumerate(waiting)
+        }
+
+    told = run(config(octopus, executor("small")), workflow, octopus=octopus)
+    told.found = found
+    return told
+
+
+def test_what_runs_and_what_waits_fails_within_a_second(stopped: Any) -> None:
+    for name in ("running", *(f"waiting-{number}" for number in range(20))):
+        assert isinstance(stopped.outcomes[name], RunHaltedError)
+        assert str(stopped.outcomes[name]) == "ada has seen enough"
+    assert stopped.outcomes["done"] == 2
+    assert stopped.found["seconds"] < HONOURED
+
+
+def test_what_depends_on_it_fails_by_parsl_s_own_error(stopped: Any) -> None:
+    assert isinstance(stopped.outcomes["dependent"], DependencyError)
+
+
+def test_what_comes_later_fails_at_once(stopped: Any) -> None:
+    assert isinstance(stopped.outcomes["later"], RunHaltedError)
+    assert stopped.found["later"] < HONOURED
+    assert "launched" not in stopped.states("later")
+
+
+def test_nothing_of_a_stopped_run_is_retried(stopped: Any) -> None:
+    failures = [failure for failure in stopped.failures() if failure.task_id != stopped.task_ids["dependent"]]
+    assert {failure.categorization.category for failure in failures} == {"halted"}
+    assert {failure.try_id for failure in failures} == {0}
+    assert {decision.action for decision in stopped.decisions()} == {"terminate"}
+    of_tries = [decision for decision in stopped.decisions() if decision.decider == "workflow"]
+    assert len(of_tries) == 23
+
+
+def test_what_the_person_decided_and_that_it_was_applied_is_told(stopped: Any) -> None:
+    published, applied = [decision for decision in stopped.decisions() if decision.decider == "person"]
+    assert published.order == 0 and applied.order > 0
+    assert (applied.halts_run, applied.reason, applied.mode) == (True, "ada has seen enough", "active")
+
+
+@pytest.fixture(scope="module")
+def steered(run: Make, executor: Make, settings: Make) -> Any:
+    """A run in which a person ends one task and denies the node, and allows it again."""
+    octopus = settings()
+    found: dict[str, Any] = {}
+
+    def workflow() -> dict[str, Any]:
+        stop, stay = apps.double(1, seconds=100), apps.double(3, seconds=1.0)
+        until(lambda: attempt_of(stop))
+        ordered = order(octopus, "terminate", task_id=str(stop.tid))
+        stop.exception(timeout=30)
+        found["seconds"] = time.monotonic() - ordered
+        host = platform.node()
+        ordered = order(octopus, "deny", deny_hosts={host: time.time() + 600})
+        file = parsl.dfk().executors["small"]._octopus_file
+        until(lambda: file.exists() and host in json.loads(file.read_text(encoding="utf-8")).get("denied", {}))
+        found["denied"] = time.monotonic() - ordered
+        order(octopus, "allow", deny_hosts={host: 0.0})
+        until(lambda: host not in json.loads(file.read_text(encoding="utf-8")).get("denied", {}))
+        return {"stop": stop, "stay": stay}
+
+    told = run(config(octopus, executor("small", workers=2)), workflow, octopus=octopus)
+    told.found = found
+    return told
+
+
+def test_one_task_is_ended_and_no_other(steered: Any) -> None:
+    assert isinstance(steered.outcomes["stop"], RunHaltedError)
+    assert steered.outcomes["stay"] == 6
+    assert steered.found["seconds"] < HONOURED
+    assert steered.states("stop")[-1] == "failed"
+
+
+def test_a_node_is_denied_and_allowed_within_a_second(steered: Any) -> None:
+    assert steered.found["denied"] < HONOURED
+    applied = [decision for decision in steered.decisions() if decision.decider == "person" and decision.order]
+    assert [decision.action for decision in applied] == ["terminate", "deny", "allow"]
+
+
+def test_the_breaker_stops_a_run_in_which_everything_fails(run: Make, executor: Make, settings: Make) -> None:
+    octopus = settings()
+    policy = {"breaker": {"minimum_tasks": 5, "share": 0.8}}
+
+    def workflow() -> dict[str, Any]:
+        return {f"bug-{number}": apps.look_up("omega") for number in range(60)}
+
+    told = run(config(octopus, executor("small"), policy=policy), workflow, octopus=octopus)
+    halting = [decision for decision in told.decisions() if decision.halts_run]
+    assert len(halting) == 1
+    ended = [outcome for outcome in told.outcomes.values() if isinstance(outcome, RunHaltedError)]
+    assert len(ended) > 20
+    assert str(ended[0]) == halting[0].reason
+    assert all(isinstance(outcome, (ValueError, RunHaltedError)) for outcome in told.outcomes.values())
+
+
+@pytest.mark.slow
+def test_a_passive_breaker_is_recorded_and_stops_nothing(run: Make, executor: Make, settings: Make) -> None:
+    octopus = settings()
+    policy = {"mode": "passive", "breaker": {"minimum_tasks": 3, "share": 0.5}}
+
+    def workflow() -> dict[str, Any]:
+        futures = {f"bug-{number}": apps.look_up("omega") for number in range(12)}
+        for future in futures.values():
+            future.exception(timeout=120)
+        return futures | {"good": apps.double(2)}
+
+    told = run(config(octopus, executor("small"), policy=policy), workflow, octopus=octopus)
+    assert told.outcomes.pop("good") == 4
+    assert {type(outcome) for outcome in told.outcomes.values()} == {ValueError}
+
+
+@pytest.mark.slow
+def test_a_hub_that_does_not_listen_obeys_nobody(run: Make, executor: Make, settings: Make) -> None:
+    octopus = settings()
+
+    def workflow() -> dict[str, Any]:
+        task = apps.double(1, seconds=2.0)
+        order(octopus, "terminate", halts_run=True)
+        return {"task": task}
+
+    told = run(config(octopus, executor("small"), listen=False), workflow, octopus=octopus)
+    assert told.outcomes["task"] == 2

@@ -1,0 +1,111 @@
+"""A node that stops dead in the middle of a task: the task is done elsewhere, long before Parsl calls it lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import workflow_apps as apps
+from parsl.config import Config
+
+from parsl_monitor import OctopusMonitoringHub, WrathRetryHandler
+from parsl_monitor.demo.nodes import Node, NodeLauncher, nodes_have_names
+from parsl_monitor.errors import StragglerError
+
+from . import processes
+
+Make = Callable[..., Any]
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+POLICY = {"stragglers": {"factor": 2.0, "minimum": 1.0, "silence": 2.0}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nodes_with_names() -> None:
+    if not nodes_have_names():
+        pytest.skip("needs UTS namespaces: Linux, as root or with kernel.unprivileged_userns_clone=1")
+
+
+@contextmanager
+def stopped(run_dir: Path, block: str) -> Iterator[list[psutil.Process]]:
+    """All processes of one block stand still, as those of a node whose file system hangs; killed at the end."""
+    found = [
+        process
+        for process in processes.of_run(run_dir)
+        if f"--block_id={block}" in process.cmdline() or _belongs(process, f"--block_id={block}")
+    ]
+    for process in found:
+        os.kill(process.pid, signal.SIGSTOP)
+    try:
+        yield found
+    finally:
+        for process in found:
+            if process.is_running():
+                os.kill(process.pid, signal.SIGCONT)
+
+
+def _belongs(process: psutil.Process, option: str) -> bool:
+    """Whether a parent of the process was started with this option."""
+    return any(option in parent.cmdline() for parent in process.parents())
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s"
+        time.sleep(0.02)
+
+
+def test_a_task_on_a_node_that_stands_still_is_done_on_another(
+    run: Make, executor: Make, settings: Make, tmp_path: Path
+) -> None:
+    octopus = settings()
+    launcher = NodeLauncher("pair", {"*": Node()})
+    pair = executor("pair", nodes=2, launcher=launcher, heartbeat_threshold=120)
+    config = Config(
+        executors=[pair],
+        monitoring=OctopusMonitoringHub(octopus=octopus),
+        retry_handler=WrathRetryHandler(POLICY),
+        retries=2,
+        strategy="none",
+        initialize_logging=False,
+    )
+    where = tmp_path / "where"
+    where.mkdir()
+
+    def workflow() -> dict[str, Any]:
+        hosts: set[str] = set()
+        while not {"pair-0", "pair-1"} <= hosts:
+            hosts |= {future.result(timeout=120) for future in [apps.work_on(str(where), 0.3) for _ in range(4)]}
+        for file in where.iterdir():
+            file.unlink()
+        # One for each node; the app has taken 0.3 s so far, and this time it takes a little longer.
+        futures = {f"task-{number}": apps.work_on(str(where), 0.9) for number in range(2)}
+        wait_until(lambda: {file.name.partition("@")[0] for file in where.iterdir()} == {"pair-0", "pair-1"})
+        time.sleep(0.4)  # its node is known from the first sample on, every 0.1 s
+        with stopped(Path(pair.run_dir), "0") as still:
+            assert len(still) >= 2
+            begin = time.monotonic()
+            assert {future.result(timeout=120) for future in futures.values()} == {"pair-1"}
+            assert time.monotonic() - begin < 60
+        # What the node says when it goes on again comes too late, and harms nobody.
+        futures["after"] = apps.work_on(str(where), 0.1)
+        return futures
+
+    told = run(config, workflow, octopus=octopus, timeout=150)
+    (failure,) = told.failures()
+    assert failure.exception.type.endswith(StragglerError.__name__)
+    assert failure.host == "pair-0"
+    assert failure.categorization.category == "node_down"
+    (decision,) = told.decisions()
+    assert decision.action == "retry"
+    assert decision.placement.rung == "other_node"
+    assert told.outcomes["task-0"] == told.outcomes["task-1"] == "pair-1"

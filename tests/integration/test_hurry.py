@@ -1,0 +1,37 @@
+"""What somebody waits for an answer to does not wait for company."""
+
+from __future__ import annotations
+
+import time
+
+from octopus_plugins.config import OctopusConfig
+from octopus_plugins.events import ExceptionInfo, Failure
+from octopus_plugins.fabric import Emitter
+from octopus_plugins.fabric.sender import _LINGER_SECONDS
+
+
+def seconds_until_delivered(emitter: Emitter, number: int, *, hurry: bool) -> float:
+    before = emitter.counts.delivered
+    failure = Failure(run_id="run", time=time.time(), task_id=str(number), exception=ExceptionInfo(type="ValueError"))
+    began = time.monotonic()
+    emitter.emit(failure)
+    if hurry:
+        emitter.hurry()
+    while emitter.counts.delivered == before:
+        assert time.monotonic() < began + 20
+        time.sleep(0.0005)
+    return time.monotonic() - began
+
+
+def test_a_hurried_record_leaves_before_others_have_gathered(emitter: Emitter) -> None:
+    seconds_until_delivered(emitter, -1, hurry=False)  # the connection is there
+    patient = min(seconds_until_delivered(emitter, number, hurry=False) for number in range(10))
+    hurried = min(seconds_until_delivered(emitter, number, hurry=True) for number in range(10, 40))
+    assert hurried < _LINGER_SECONDS <= patient
+
+
+def test_to_hurry_before_anything_was_emitted_is_nothing(config: OctopusConfig) -> None:
+    emitter = Emitter(config)
+    emitter.hurry()
+    emitter.close(1)
+    emitter.hurry()

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import pytest
+from parsl.executors import ThreadPoolExecutor
+from parsl.executors.errors import BadStateException
+from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
+
+from octopus_plugins.events import Heartbeat, Placement
+from octopus_plugins.wrath import Category, CategoryPolicy, Policy, policy_from
+
+NOW = 1_700_000_000.0
+LADDER = policy_from(None, ladder=["small", "large"])
+
+
+def no_disk():
+    raise OSError(28, "No space left on device")
+
+
+def import_absent():
+    import octopus_no_such_module  # noqa: F401
+
+
+def bug():
+    return int("twelve")
+
+
+# -- which nodes ------------------------------------------------------------------------------------------------------
+
+
+def test_a_retry_rather_goes_where_its_app_ended_well(fail, world, step):
+    there = world(nodes=5)
+    there.succeed("1", "small-1", app="other")
+    there.succeed("2", "small-2")
+    there.succeed("3", "small-3", time=NOW - 100)
+    assert step(there.history, fail(import_absent), Policy()).placement == Placement(
+        rung="other_node",
+        executor="small",
+        avoid_hosts=("small-0",),
+        prefer_hosts=("small-3", "small-2", "small-1"),
+    )
+
+
+def test_a_node_that_fails_more_than_it_does_well_is_not_preferred(fail, world, step):
+    there = world(nodes=4)
+    for host in ("small-1", "small-2"):
+        there.succeed(host, host)
+    for number in range(3):
+        step(there.history, fail(WorkerLost(0, "small-1"), task_id=str(number), host="small-1"), Policy())
+    assert step(there.history, fail(import_absent, task_id="9"), Policy()).placement.prefer_hosts == ("small-2",)
+
+
+def test_denied_silent_and_tried_nodes_are_not_preferred(fail, world, step):
+    there = world(nodes=4)
+    for host in ("small-1", "small-2", "small-3"):
+        there.succeed(host, host)
+    there.observe(Heartbeat(run_id="r", time=NOW + 1, host="small-3", component="manager", state="lost"))
+    step(there.history, fail(import_absent), Policy())
+    second = step(there.history, fail(import_absent, try_id=1, host="small-1", time=NOW + 2), Policy())
+    assert second.placement.prefer_hosts == ("small-2",)
+    assert second.placement.avoid_hosts == ("small-1", "small-0")
+
+
+def test_what_a_task_brings_along_goes_to_the_first_free_node(fail, world, step):
+    there = world(nodes=3)
+    there.succeed("1", "small-1")
+    assert step(there.history, fail(bug), Policy()).placement.prefer_hosts == ()
+
+
+def test_an_executor_that_may_share_nodes_keeps_off_the_bad_one(fail, world, step):
+    there = world(nodes=1)
+    assert step(there.history, fail(import_absent), LADDER).placement == Placement(
+        rung="other_executor", executor="large", avoid_hosts=("small-0",)
+    )
+
+
+def test_of_a_thousand_nodes_that_are_gone_none_is_counted_on(fail, world, step):
+    there = world(nodes=1_000)
+    for number in range(1, 1_000):
+        there.observe(
+            Heartbeat(run_id="r", time=NOW + 1, host=f"small-{number}", component="manager", state="lost", executor="s")
+        )
+    there.observe(Heartbeat(run_id="r", time=NOW + 2, host="small-500", executor="small"))
+    decision = step(there.history, fail(import_absent, time=NOW + 2), Policy())
+    assert decision.considered[0].reason == "small-500 is up and was not tried"
+
+
+# -- when, and before whom --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cause", [WorkerLost(0, "small-0"), ManagerLost(b"m", "small-0"), bug, no_disk, import_absent])
+def test_the_first_retry_on_another_node_waits_for_nothing_and_goes_first(fail, world, step, cause):
+    decision = step(world().history, fail(cause), Policy())
+    assert (decision.placement.rung, decision.delay, decision.placement.first) == ("other_node", 0.0, True)
+
+
+def test_moves_that_do_not_help_wait_longer_each_time(fail, world, step):
+    there = world(nodes=9)
+    delays = [
+        step(there.history, fail(ManagerLost(b"m", f"small-{n}"), try_id=n, host=f"small-{n}"), Policy()).delay
+        for n in range(6)
+    ]
+    assert delays[:2] == [0.0, 0.0]
+    assert 0.2 < delays[2] < delays[3] < delays[4] < delays[5] < 3.0
+
+
+def test_a_shared_service_is_tried_from_another_node_at_once_and_then_given_time(fail, world, step):
+    there = world(nodes=9)
+    delays = [
+        step(there.history, fail(ConnectionError("refused"), try_id=n, host=f"small-{n}"), Policy()).delay
+        for n in range(4)
+    ]
+    assert delays[0] == 0.0
+    assert [round(delay) for delay in delays[1:3]] == [2, 6]
+    assert 16 <= delays[3] <= 20
+
+
+def test_retries_that_wait_long_or_failed_often_go_before_nobody(fail, world, step):
+    there = world(nodes=9)
+    first = [
+        step(there.history, fail(ConnectionError("refused"), try_id=n, host=f"small-{n}"), Policy()).placement.first
+        for n in range(4)
+    ]
+    assert first == [True, True, False, False]
+
+
+# -- which executor ---------------------------------------------------------------------------------------------------
+
+
+def test_an_executor_that_has_given_up_gets_no_retry(fail, world, step):
+    there = world()
+    error = BadStateException(ThreadPoolExecutor(label="large"), RuntimeError("all blocks are gone"))
+    step(there.history, fail(error, task_id="1", executor="large", host=None), LADDER)
+    decision = step(there.history, fail(MemoryError(), task_id="2"), LADDER)
+    assert {rung.name: rung.reason for rung in decision.considered}["other_executor"] == "'large' has given up"
+
+
+def test_tasks_leave_a_bad_executor_down_the_ladder_too_unless_they_need_its_memory(fail, world, step):
+    there = world()
+    error = BadStateException(ThreadPoolExecutor(label="large"), RuntimeError("all blocks are gone"))
+    down = step(there.history, fail(error, executor="large", host=None), LADDER)
+    assert (down.placement.executor, down.charge) == ("small", 0.0)
+    step(there.history, fail(MemoryError(), task_id="2"), LADDER)
+    stuck = step(there.history, fail(error, task_id="2", try_id=1, executor="large", host=None), LADDER)
+    assert stuck.action == "terminate"
+
+
+# -- with what --------------------------------------------------------------------------------------------------------
+
+
+def test_a_retry_asks_for_more_of_what_ran_out_where_the_task_asks_for_it(fail, world, step):
+    decision = step(world().history, fail(MemoryError(), resources={"memory": 1001, "cores": 2}), Policy())
+    assert decision.resources == {"memory": 2002}
+    assert decision.placement.rung == "same_node"
+    assert decision.considered[0].reason == "it asks for more there (memory 2002)"
+    assert decision.reason.endswith("in the same place, small-0, with memory 2002 after 1.0 s")
+
+
+@pytest.mark.parametrize("resources", [{}, {"cores": 2}, {"memory": "much"}, {"memory": 0}, {"memory": True}])
+def test_nothing_is_asked_for_that_the_task_does_not_ask_for(fail, world, step, resources):
+    assert step(world().history, fail(MemoryError(), resources=resources), LADDER).resources == {}
+
+
+def test_only_memory_that_ran_out_is_made_larger(fail, world, step):
+    assert step(world().history, fail(bug, resources={"memory": 1000}), Policy()).resources == {}
+
+
+def test_a_policy_says_by_how_much(fail, world, step):
+    entry = CategoryPolicy(resources={"memory": 1.5, "disk": 2})
+    policy = Policy(categories={Category.memory_exhausted: entry})
+    decision = step(world().history, fail(MemoryError(), resources={"memory": 3, "disk": 0.5}), policy)
+    assert decision.resources == {"memory": 5, "disk": 1.0}
+
+
+# -- what other tasks have shown --------------------------------------------------------------------------------------
+
+
+def doom(there, fail, step, task_id, *, cause=bug):
+    for number in range(2):
+        step(there.history, fail(cause, task_id=task_id, try_id=number, host=f"small-{number}"), Policy())
+
+
+def test_the_third_task_with_the_very_same_bug_is_not_retried(fail, world, step):
+    there = world()
+    doom(there, fail, step, "1")
+    assert step(there.history, fail(bug, task_id="x"), Policy()).action == "retry"
+    doom(there, fail, step, "2")
+    decision = step(there.history, fail(bug, task_id="3"), Policy())
+    assert (decision.action, decision.rule) == ("terminate", "code_error.known")
+    assert decision.reason.endswith(
+        "not retried: 2 other tasks of app failed in the very same way, each on different nodes (small-0, small-1), "
+        "and none of it ever ended well"
+    )
+
+
+def test_an_app_that_ever_ended_well_is_not_given_up_for_what_others_have_shown(fail, world, step):
+    there = world()
+    there.succeed("0", "small-2")
+    doom(there, fail, step, "1")
+    doom(there, fail, step, "2")
+    assert step(there.history, fail(bug, task_id="3"), Policy()).action == "retry"
+
+
+def test_another_message_or_app_or_run_is_another_failure(fail, world, step):
+    there = world()
+    doom(there, fail, step, "1")
+    doom(there, fail, step, "2")
+    assert step(there.history, fail(bug, task_id="3", app="other"), Policy()).action == "retry"
+    assert step(there.history, fail(bug, task_id="3", run_id="another"), Policy()).action == "retry"
+
+    def another(text):
+        return lambda: int(text)
+
+    doom(there, fail, step, "4", cause=another("13x"))
+    doom(there, fail, step, "5", cause=another("14x"))
+    assert step(there.history, fail(another("15x"), task_id="6"), Policy()).action == "retry"
+
+
+def test_tasks_that_were_confirmed_on_one_node_only_prove_nothing_to_others(fail, world, step):
+    there = world(nodes=1)
+    for task in "12":
+        for number in range(2):
+            step(there.history, fail(bug, task_id=task, try_id=number), Policy())
+    assert step(there.history, fail(bug, task_id="3"), Policy()).action == "retry"

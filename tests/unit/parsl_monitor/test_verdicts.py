@@ -1,0 +1,134 @@
+"""Failures that wait for a service: settled once, by its decision or at the deadline."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from octopus_plugins.events import Decision, ExceptionInfo, Failure
+from parsl_monitor.delays import Delays
+from parsl_monitor.verdicts import Verdict, Verdicts
+
+
+@pytest.fixture
+def delays() -> Iterator[Delays]:
+    delays = Delays("octopus-test")
+    yield delays
+    delays.close()
+
+
+@pytest.fixture
+def verdicts(delays: Delays) -> Verdicts:
+    return Verdicts(delays)
+
+
+def decision(task_id: str = "7", try_id: int = 0, decider: str = "service") -> Decision:
+    return Decision(run_id="run", time=1.0, task_id=task_id, try_id=try_id, action="retry", decider=decider)
+
+
+class Waiting:
+    """A held try that counts how often it is settled, and in which threads."""
+
+    def __init__(self, task_id: str = "7", try_id: int = 0) -> None:
+        self.settled: list[str] = []
+        self.done = threading.Event()
+        failure = Failure(
+            run_id="run", time=1.0, task_id=task_id, try_id=try_id, exception=ExceptionInfo(type="ValueError")
+        )
+        self.verdict = Verdict(failure, decision(task_id, try_id, "workflow"), self._release)
+
+    def _release(self) -> None:
+        self.settled.append(threading.current_thread().name)
+        self.done.set()
+
+
+def test_a_decision_settles_the_try_that_waits_for_it(verdicts: Verdicts) -> None:
+    waiting = Waiting()
+    assert verdicts.hold(waiting.verdict, 30.0)
+    assert verdicts.take("7", 0) is None  # nothing to take before it is settled
+    remote = decision()
+    assert verdicts.hear(remote)
+    assert waiting.done.is_set()
+    taken = verdicts.take("7", 0)
+    assert taken is waiting.verdict and taken.remote is remote
+    assert verdicts.take("7", 0) is None
+    assert (verdicts.in_time, verdicts.late, len(verdicts)) == (1, 0, 0)
+
+
+def test_at_the_deadline_the_try_is_settled_without_one(verdicts: Verdicts) -> None:
+    waiting = Waiting()
+    began = time.monotonic()
+    verdicts.hold(waiting.verdict, 0.05)
+    assert waiting.done.wait(10)
+    assert time.monotonic() - began >= 0.05
+    assert waiting.settled == ["octopus-test"]
+    taken = verdicts.take("7", 0)
+    assert taken is waiting.verdict and taken.remote is None
+    assert (verdicts.in_time, verdicts.late) == (0, 1)
+
+
+def test_a_decision_that_comes_late_changes_nothing(verdicts: Verdicts) -> None:
+    waiting = Waiting()
+    verdicts.hold(waiting.verdict, 0.01)
+    assert waiting.done.wait(10)
+    assert not verdicts.hear(decision())
+    assert len(waiting.settled) == 1
+    taken = verdicts.take("7", 0)
+    assert taken is not None and taken.remote is None
+
+
+def test_a_decision_about_another_try_or_task_settles_nothing(verdicts: Verdicts) -> None:
+    waiting = Waiting(try_id=1)
+    verdicts.hold(waiting.verdict, 30.0)
+    assert not verdicts.hear(decision(try_id=0))
+    assert not verdicts.hear(decision(task_id="8", try_id=1))
+    assert waiting.settled == []
+    assert len(verdicts) == 1
+
+
+def test_a_deadline_after_the_decision_settles_nothing_again(verdicts: Verdicts, delays: Delays) -> None:
+    waiting = Waiting()
+    verdicts.hold(waiting.verdict, 0.02)
+    verdicts.hear(decision())
+    passed = threading.Event()
+    delays.call(0.05, passed.set)
+    assert passed.wait(10)
+    assert len(waiting.settled) == 1
+
+
+def test_a_hundred_tries_wait_without_a_thread_each(verdicts: Verdicts) -> None:
+    before = threading.active_count()
+    tries = [Waiting(str(number)) for number in range(100)]
+    for waiting in tries:
+        verdicts.hold(waiting.verdict, 30.0)
+    assert threading.active_count() <= before + 1
+    for number in range(100):
+        assert verdicts.hear(decision(str(number)))
+    assert all(len(waiting.settled) == 1 for waiting in tries)
+
+
+def test_closing_settles_what_waits_and_holds_nothing_more(verdicts: Verdicts) -> None:
+    waiting = Waiting()
+    verdicts.hold(waiting.verdict, 30.0)
+    verdicts.close()
+    assert len(waiting.settled) == 1
+    assert verdicts.take("7", 0) is waiting.verdict
+    assert not verdicts.hold(Waiting("8").verdict, 30.0)
+
+
+def test_a_try_that_cannot_be_settled_costs_the_others_nothing(
+    verdicts: Verdicts, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> None:
+        raise RuntimeError("broken")
+
+    bad, good = Waiting("1"), Waiting("2")
+    verdicts.hold(Verdict(bad.verdict.failure, bad.verdict.local, broken), 30.0)
+    verdicts.hold(good.verdict, 30.0)
+    assert verdicts.hear(decision("1"))
+    assert verdicts.hear(decision("2"))
+    assert len(good.settled) == 1
+    assert [record.getMessage() for record in caplog.records] == ["Task 1 could not be settled"]
