@@ -35,6 +35,7 @@ def enable(
     sample_period: float = 1.0,
     heartbeat_period: float = 10.0,
     revive: bool = True,
+    node_agent: bool | None = None,
 ) -> Config:
     """Turn Octopus on for a configuration, before it is loaded.
 
@@ -54,6 +55,7 @@ def enable(
         sample_period: Seconds between resource samples of a running task; 0 takes none.
         heartbeat_period: Seconds between heartbeats of a node; 0 sends none.
         revive: Whether blocks that died are replaced while tasks wait; see OctopusHighThroughputExecutor.
+        node_agent: Whether worker pools have a node agent; see OctopusHighThroughputExecutor.
 
     Returns:
         The same configuration.
@@ -87,7 +89,7 @@ def enable(
                 (executor, type(executor), executor.remote_monitoring_radio, executor.block_error_handler)
             )
             # The instance stays the user's own, with all it was given: only its class learns to observe.
-            executor.__class__ = _observed(type(executor), revive)
+            executor.__class__ = _observed(type(executor), revive=revive, node_agent=node_agent)
             if type(executor.remote_monitoring_radio) is HTEXRadio:
                 executor.remote_monitoring_radio = radio
     setattr(config, _ADDED, before)
@@ -116,5 +118,5 @@ def disable(config: Config) -> Config:
     return config
 
 
-def _observed(cls: type, revive: bool) -> type:
-    return type(f"Octopus{cls.__name__}", (ObservedExecutor, cls), {"__module__": __name__, "revive": revive})
+def _observed(cls: type, **attributes: Any) -> type:
+    return type(f"Octopus{cls.__name__}", (ObservedExecutor, cls), {"__module__": __name__, **attributes})

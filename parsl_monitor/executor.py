@@ -110,6 +110,9 @@ class ObservedExecutor:
     revive = True
     """Whether blocks that died are replaced while tasks wait; a class attribute, for instances that `enable` adopts."""
 
+    node_agent: bool | None = None
+    """Whether worker pools have a node agent; None: where the provider and its launcher are Parsl's."""
+
     def start(self) -> None:
         """Start the executor, with a standing for its nodes and an interchange that heeds it."""
         self._octopus_hub: OctopusMonitoringHub | None = getattr(self.monitoring_messages, "hub", None)
@@ -140,7 +143,8 @@ class ObservedExecutor:
                 f"--label={self.label}",
                 f"--period={radio.heartbeat_period}",
             ]
-        if self.launch_cmd != DEFAULT_LAUNCH_CMD or self.enable_mpi_mode or not passes_through(self.provider):
+        agent = passes_through(self.provider) if self.node_agent is None else self.node_agent
+        if not agent or self.launch_cmd != DEFAULT_LAUNCH_CMD or self.enable_mpi_mode:
             logger.info(
                 "Executor %r keeps its own way of starting worker pools: they have no node agent (docs/workers.md)",
                 self.label,
@@ -297,6 +301,8 @@ class OctopusHighThroughputExecutor(ObservedExecutor, HighThroughputExecutor):
         node_heartbeat_period: Seconds between heartbeats of a node; 0 sends none.
         revive: Whether blocks that died are replaced while tasks wait, where a WrathRetryHandler is in force and
             ``block_error_handler`` is left at its default.
+        node_agent: Whether worker pools have a node agent. None decides by the provider and its launcher: yes
+            where they are Parsl's. True for one of your own that runs its command by a shell, as it is.
         **options: As HighThroughputExecutor takes them.
     """
 
@@ -306,6 +312,7 @@ class OctopusHighThroughputExecutor(ObservedExecutor, HighThroughputExecutor):
         sample_period: float = 1.0,
         node_heartbeat_period: float = 10.0,
         revive: bool = True,
+        node_agent: bool | None = None,
         **options: Any,
     ):
         options.setdefault(
@@ -317,6 +324,7 @@ class OctopusHighThroughputExecutor(ObservedExecutor, HighThroughputExecutor):
         self.sample_period = sample_period
         self.node_heartbeat_period = node_heartbeat_period
         self.revive = revive
+        self.node_agent = node_agent
 
 
 def _worker_lacks_us(error: BaseException) -> bool:

@@ -32,14 +32,14 @@ MARKED_OUT = ("workqueue", "taskvine", "radical", "globus_compute")
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(1260)
 def test_parsls_own_monitoring_tests_pass_with_our_hub(
     tmp_path: Path, broker: EmbeddedBroker, make_config: Callable[..., OctopusConfig]
 ) -> None:
     config = make_config(broker.address)
     finished = run_suite(tmp_path, config)
     report = tmp_path / "junit.xml"
-    assert report.exists(), finished.stdout[-4000:]
+    assert report.exists(), finished.stdout[-20_000:]
     cases = list(ElementTree.parse(report).iter("testcase"))
     not_passed = {
         f"{case.get('classname')}::{case.get('name')}": child.get("message")
@@ -73,6 +73,8 @@ def run_suite(directory: Path, config: OctopusConfig) -> subprocess.CompletedPro
     }
     command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", str(SUITE)]
     command += ["-p", "parsl_suite_plugin", "-p", "no:cacheprovider", "--config", "local"]
+    # A test of theirs that hangs says where, by the stacks of all threads.
+    command += ["--timeout", "150", "--timeout-method", "thread"]
     command += ["-m", " and ".join(f"not {mark}" for mark in MARKED_OUT)]
     command += [f"--ignore={SUITE / name}.py" for name in LEFT_OUT]
     command += ["--junit-xml", str(directory / "junit.xml"), str(SUITE)]
@@ -83,6 +85,6 @@ def run_suite(directory: Path, config: OctopusConfig) -> subprocess.CompletedPro
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=1700,
+        timeout=1200,
         check=False,
     )

@@ -66,6 +66,12 @@ def test_enable_makes_executors_observed_and_leaves_them_what_they_were(config: 
         assert (radio.sample_period, radio.heartbeat_period) == (0.5, 2.5)
 
 
+@pytest.mark.parametrize("node_agent", [True, False, None])
+def test_enable_says_whether_pools_have_a_node_agent(config: Config, node_agent: bool | None) -> None:
+    enable(config, node_agent=node_agent)
+    assert [executor.node_agent for executor in config.executors[:2]] == [node_agent] * 2  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("revive", [True, False])
 def test_enable_says_whether_lost_blocks_are_replaced(config: Config, revive: bool) -> None:
     enable(config, revive=revive)

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 from parsl.app.errors import RemoteExceptionWrapper
+from parsl.executors.high_throughput.executor import DEFAULT_LAUNCH_CMD
 from parsl.jobs.error_handlers import noop_error_handler, simple_error_handler, windowed_error_handler
+from parsl.providers import LocalProvider
 
 from octopus_plugins.wrath import Policy
 from octopus_plugins.wrath.standing import Standing
@@ -36,6 +38,7 @@ class Plain:
         self.manager_selector: Any = None
         self.interchange_launch_cmd = ["interchange.py"]
         self.launch_cmd = "workers"
+        self.provider: Any = LocalProvider()
         self.enable_mpi_mode = False
         self._task_counter = 0
         self.sent: list[tuple[dict[str, Any], bytes, Future[Any]]] = []
@@ -60,6 +63,10 @@ class Plain:
 
 
 class Observed(ObservedExecutor, Plain): ...
+
+
+class OwnProvider(LocalProvider):
+    """A user's own."""
 
 
 @pytest.fixture
@@ -208,6 +215,29 @@ def test_without_a_hub_parsl_s_own_handler_stays(executor: Observed) -> None:
     executor.block_error_handler = simple_error_handler
     executor.start()
     assert executor.block_error_handler is simple_error_handler
+
+
+@pytest.mark.parametrize(
+    ("provider", "node_agent", "started"),
+    [
+        (LocalProvider(), None, True),
+        (LocalProvider(), False, False),
+        (OwnProvider(), None, False),
+        (OwnProvider(), True, True),
+    ],
+)
+def test_pools_have_an_agent_where_the_command_passes_through(
+    executor: Observed, provider: Any, node_agent: bool | None, started: bool
+) -> None:
+    executor.provider, executor.node_agent, executor.launch_cmd = provider, node_agent, DEFAULT_LAUNCH_CMD
+    executor.start()
+    assert ("parsl_monitor.pool" in executor.launch_cmd) is started
+
+
+def test_a_launch_command_of_the_user_s_stays(executor: Observed) -> None:
+    executor.provider, executor.node_agent = LocalProvider(), True
+    executor.start()
+    assert executor.launch_cmd == "workers"
 
 
 def test_an_interchange_command_of_the_user_s_stays(executor: Observed) -> None:
