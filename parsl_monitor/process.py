@@ -45,7 +45,7 @@ def usage(pid: int) -> dict[str, Any]:
     base = _PROC / str(pid)
     pages = (base / "statm").read_text(encoding="ascii").split()
     fields = _stat(pid)
-    if fields[0] in _DEAD:
+    if fields[0] in _DEAD or pages[0] == "0":  # no memory left: it is on its way out, and what it had is no longer told
         raise ProcessLookupError(f"process {pid} has ended")
     return {
         "time": time.time(),

@@ -6,6 +6,7 @@ tests keep Parsl's hub, which shows what passes anyway. What our packages compla
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 from typing import Any
@@ -15,6 +16,9 @@ import parsl.tests.conftest
 
 from parsl_monitor import OctopusMonitoringHub
 
+LIMIT = 1100.0
+"""Seconds that the suite may take; it takes about 300."""
+
 # Parsl's conftest has this hook with an argument that pytest 9 no longer knows, and pytest refuses the file for it.
 # It only leaves out directories that are not among those we run. The conftest is not imported a second time.
 if hasattr(parsl.tests.conftest, "pytest_ignore_collect"):
@@ -23,6 +27,10 @@ if hasattr(parsl.tests.conftest, "pytest_ignore_collect"):
 complaints = logging.FileHandler("octopus.log", encoding="utf-8")
 complaints.setLevel(logging.WARNING)
 logging.getLogger("octopus_plugins").addHandler(complaints)
+
+
+# Wherever this process hangs, after the last test too, it says so; to a copy, for pytest will capture the original.
+faulthandler.dump_traceback_later(LIMIT, exit=True, file=os.fdopen(os.dup(2), "w"))
 
 
 class SuiteHub(OctopusMonitoringHub):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -90,3 +91,15 @@ def test_of_a_process_that_is_gone_nothing_is_known() -> None:
     assert process.is_dead(child.pid)
     with pytest.raises(OSError, match=str(child.pid)):
         process.usage(child.pid)
+
+
+@linux
+def test_a_process_on_its_way_out_is_no_measurement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The kernel gives memory back first: a kill for want of memory would be told with 0 bytes used.
+    fake = tmp_path / str(os.getpid())
+    (fake / "fd").mkdir(parents=True)
+    (fake / "stat").write_bytes(Path("/proc/self/stat").read_bytes())
+    (fake / "statm").write_text("0 0 0 0 0 0 0\n", encoding="ascii")
+    monkeypatch.setattr(process, "_PROC", tmp_path)
+    with pytest.raises(ProcessLookupError, match="has ended"):
+        process.usage(os.getpid())
