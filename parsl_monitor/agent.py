@@ -17,7 +17,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, MutableMapping
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from parsl.app.errors import RemoteExceptionWrapper
@@ -56,7 +56,7 @@ class Agent:
         board: Board | None,
         tasks: MutableMapping[int, Any],
         put: Callable[[bytes], None],
-        restart: Callable[[int], SpawnProcess],
+        restart: Callable[[int], BaseProcess],
         restart_period: float,
     ) -> None:
         self._settings = settings
@@ -71,7 +71,7 @@ class Agent:
         self._waiting: dict[int, float] = {}
         self._next_sample = self._next_beat = 0.0
 
-    def look(self, workers: MutableMapping[int, SpawnProcess]) -> None:
+    def look(self, workers: MutableMapping[int, BaseProcess]) -> None:
         """Look after the workers once: sample, end, answer for, report and replace.
 
         Args:
@@ -98,7 +98,7 @@ class Agent:
         if dead or now >= self._next_beat:
             self._beat(workers, dead, now)
 
-    def _sample(self, workers: Mapping[int, SpawnProcess], now: float) -> None:
+    def _sample(self, workers: Mapping[int, BaseProcess], now: float) -> None:
         """Keep a last measurement of each busy worker: its own samples end with it, and may not have begun."""
         if self._board is None or self._settings.sample_period <= 0 or now < self._next_sample:
             return
@@ -121,7 +121,7 @@ class Agent:
             before = usage if last is None else last["before"]
             self._seen[number] = {"task": slot.number, "usage": usage, "limits": bounds, "before": before}
 
-    def _end_overtime(self, workers: Mapping[int, SpawnProcess], now: float) -> None:
+    def _end_overtime(self, workers: Mapping[int, BaseProcess], now: float) -> None:
         """End workers that are past their task's walltime and do not run Python code any more.
 
         A task that holds Python's global lock in a call that never returns stops every thread of its worker, Parsl's
@@ -142,7 +142,7 @@ class Agent:
             worker.kill()
             worker.join(timeout=5)
 
-    def _answer(self, number: int, worker: SpawnProcess) -> bool:
+    def _answer(self, number: int, worker: BaseProcess) -> bool:
         """Answer for a dead worker's task, if it had one."""
         slot = self._board.read(number) if self._board is not None else Slot()
         if self._board is not None:
@@ -174,7 +174,7 @@ class Agent:
         self._put(pickle.dumps({"type": "result", "task_id": task["task_id"], **answer}))
         return True
 
-    def _beat(self, workers: Mapping[int, SpawnProcess], dead: list[dict[str, Any]], now: float) -> None:
+    def _beat(self, workers: Mapping[int, BaseProcess], dead: list[dict[str, Any]], now: float) -> None:
         period = self._settings.heartbeat_period
         if now >= self._next_beat:
             self._next_beat = now + (period or 60.0)
@@ -193,7 +193,7 @@ class Agent:
         self._put(pickle.dumps({"type": "monitoring", "payload": (TAG, message)}))
 
 
-def _post_mortem(last: Mapping[str, Any], worker: SpawnProcess, walltime: float | None) -> dict[str, Any]:
+def _post_mortem(last: Mapping[str, Any], worker: BaseProcess, walltime: float | None) -> dict[str, Any]:
     """What is known of the end of a worker and its task: the last measurement, the node's state, how it ended."""
     status = {key: value for key, value in _status(worker).items() if key in ("exit_code", "signal")}
     found: dict[str, Any] = {"versions": versions(), **status}
@@ -214,7 +214,7 @@ def _post_mortem(last: Mapping[str, Any], worker: SpawnProcess, walltime: float 
     return found
 
 
-def _status(worker: SpawnProcess) -> dict[str, Any]:
+def _status(worker: BaseProcess) -> dict[str, Any]:
     code = worker.exitcode
     ended: dict[str, int] = {} if code is None else {"signal": -code} if code < 0 else {"exit_code": code}
     if ended.get("signal") not in (None, *(int(known) for known in signal.valid_signals())):
@@ -222,7 +222,7 @@ def _status(worker: SpawnProcess) -> dict[str, Any]:
     return {"pid": worker.pid, "alive": False, **ended}
 
 
-def _described(worker: SpawnProcess) -> dict[str, Any]:
+def _described(worker: BaseProcess) -> dict[str, Any]:
     described: dict[str, Any] = {"pid": worker.pid}
     with contextlib.suppress(OSError):
         described["rss"] = process.usage(worker.pid or 0)["rss"]

@@ -11,9 +11,6 @@ import os
 import struct
 from typing import NamedTuple
 
-VARIABLE = "OCTOPUS_BOARD"
-"""Environment variable of a pool's workers: where its board is."""
-
 IDLE, BUSY, OVERTIME = 0, 1, 2
 """States of a worker: without a task, with one, and ended for its task's walltime."""
 
@@ -67,14 +64,11 @@ class Board:
             return None
 
     @classmethod
-    def of_parent(cls) -> Board | None:
-        """The board of this process's parent, if that is a pool that has one.
-
-        A pool started by a task inherits the variable of the outer pool, and not its board: hence the check.
-        """
-        path = os.environ.get(VARIABLE, "")
-        if not path.startswith(f"/proc/{os.getppid()}/fd/"):
-            return None
+    def of_pool(cls) -> Board | None:
+        """The board of the pool whose worker this process is; None where that has none."""
+        pid, path = _adopted
+        if path is None or pid != os.getpid():
+            return None  # also in what a task forks
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
             try:
@@ -86,7 +80,7 @@ class Board:
 
     @property
     def path(self) -> str:
-        """Where a child process finds it."""
+        """Where the pool's workers find it."""
         return f"/proc/{os.getpid()}/fd/{self._descriptor}"
 
     def write(self, line: int, slot: Slot) -> None:
@@ -106,3 +100,12 @@ class Board:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+_adopted: tuple[int, str | None] = (0, None)
+
+
+def adopt(path: str | None) -> None:
+    """Remember in a worker where its pool's board is."""
+    global _adopted  # noqa: PLW0603
+    _adopted = os.getpid(), path

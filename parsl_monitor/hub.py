@@ -143,6 +143,8 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
         self.end_governing()
         if self._reader is not None:
             self._reader.join(timeout=5.0)
+        if failed := self.story.summary():
+            logger.info("run %s: failed tries by category: %s", self.story.run_id, failed)
         messages, self.resource_msgs = self.resource_msgs, self._database_queue
         messages.close()
         messages.join_thread()

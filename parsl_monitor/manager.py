@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import logging
 import os
 import pathlib
 import pickle
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from parsl.executors.high_throughput import process_worker_pool as host
@@ -17,30 +18,52 @@ from parsl.log_utils import set_file_logger
 from parsl.logconfigs.base import oneshot_initialize_logging
 
 from parsl_monitor.agent import Agent
-from parsl_monitor.board import VARIABLE, Board
+from parsl_monitor.board import Board
 from parsl_monitor.observation import Settings
+from parsl_monitor.template import Template
 
 logger = logging.getLogger("parsl.executors.high_throughput.process_worker_pool")
 
 LOOK_PERIOD = 0.2
 """Seconds between looks at the workers."""
 
+WORKER_ARGUMENTS: dict[str, Callable[[Any], Any]] = {
+    "worker_id": lambda manager: None,
+    "pool_id": lambda manager: manager.uid,
+    "pool_size": lambda manager: manager.worker_count,
+    "task_queue": lambda manager: manager.pending_task_queue,
+    "result_queue": lambda manager: manager.pending_result_queue,
+    "monitoring_queue": lambda manager: manager.monitoring_queue,
+    "ready_worker_count": lambda manager: manager.ready_worker_count,
+    "tasks_in_progress": lambda manager: manager._tasks_in_progress,
+    "cpu_affinity": lambda manager: manager.cpu_affinity,
+    "accelerator": lambda manager: None,
+    "block_id": lambda manager: manager.block_id,
+    "task_queue_timeout": lambda manager: manager.heartbeat_period,
+    "manager_pid": lambda manager: os.getpid(),
+    "logdir": lambda manager: host.args.logdir,
+    "log_config": lambda manager: manager.log_config,
+    "debug": lambda manager: host.args.debug,
+    "mpi_launcher": lambda manager: manager.mpi_launcher,
+}
+"""What Parsl's function for a worker takes, by name, and where its manager has it; two are the worker's own."""
+
 
 class ObservedManager(host.Manager):
     """Parsl's Manager, but dead workers are found and answered for at once, with the evidence.
 
-    It overrides ``start`` and ``worker_watchdog``.
+    It overrides ``start``, ``worker_watchdog`` and ``_start_worker``.
 
     Args:
         settings: What the submit side says.
+        template: What its workers are made from.
         **options: As Parsl's Manager takes them.
     """
 
-    def __init__(self, settings: Settings, **options: Any) -> None:
+    def __init__(self, settings: Settings, template: Template, **options: Any) -> None:
         super().__init__(**options)
+        self._template = template
         self._board = Board.create(self.worker_count)
-        if self._board is not None:
-            os.environ[VARIABLE] = self._board.path  # which the workers inherit
         place = {"host": platform.node(), "block": options["block_id"], "manager": self.uid, "worker_id": None}
         self._agent = Agent(
             settings,
@@ -60,7 +83,15 @@ class ObservedManager(host.Manager):
             if self._board is not None:
                 self._board.close()
 
-    def worker_watchdog(self, procs: dict[int, SpawnProcess]) -> None:
+    def _start_worker(self, worker_id: int) -> BaseProcess:
+        accelerator = self.available_accelerators[worker_id] if self.accelerators_available else None
+        values = {name: read(self) for name, read in WORKER_ARGUMENTS.items()}
+        values |= {"worker_id": worker_id, "accelerator": accelerator}
+        arguments = tuple(values[name] for name in inspect.signature(host.worker).parameters)
+        board = self._board.path if self._board is not None else None
+        return self._template.start(f"HTEX-Worker-{worker_id}", board, host.worker, arguments)
+
+    def worker_watchdog(self, procs: dict[int, BaseProcess]) -> None:
         """Keep workers alive; takes the place of Parsl's, which looks once per heartbeat period."""
         complained = False
         while not self._stop_event.wait(LOOK_PERIOD):
@@ -86,6 +117,7 @@ def run(
         readers: How each option of the manager is read from the arguments.
     """
     args = host.get_arg_parser().parse_args(argv)
+    template = Template()  # which imports while the manager gets ready
     host.args = args  # as in Parsl's script, where its workers' start looks for them
     log_config = None
     if args.logconf in (None, "None"):
@@ -100,7 +132,7 @@ def run(
     logger.info("Octopus worker pool with arguments %s", " ".join(argv))
     try:
         options = {name: read(args) if read else log_config for name, read in readers.items()}
-        ObservedManager(Settings(*settings), **options).start()
+        ObservedManager(Settings(*settings), template, **options).start()
     except Exception:
         logger.critical("Process worker pool exiting with an exception", exc_info=True)
         raise

@@ -137,6 +137,11 @@ def _unknown(host: Any) -> str:
     present = set(inspect.signature(host.Manager.__init__).parameters) - {"self"}
     if present != set(_OPTIONS):
         return f"Manager takes {sorted(present ^ set(_OPTIONS))}"
+    from parsl_monitor.manager import WORKER_ARGUMENTS as known
+
+    taken = set(inspect.signature(host.worker).parameters)
+    if taken != set(known):
+        return f"a worker takes {sorted(taken ^ set(known))}"
     needed = ("worker_watchdog", "_start_worker", "start")
     return ", ".join(name for name in needed if not hasattr(host.Manager, name))
 

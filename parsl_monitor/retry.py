@@ -22,7 +22,7 @@ from parsl_monitor.configuration import run_configured, warn_of_unknown_rungs
 from parsl_monitor.executor import STEERING, ObservedExecutor, Steering
 from parsl_monitor.hub import OctopusMonitoringHub
 from parsl_monitor.remote import adopted, refusal
-from parsl_monitor.settlement import terminated, with_own_cost, within_budget
+from parsl_monitor.settlement import terminated, with_own_cost, with_own_executor, within_budget
 from parsl_monitor.translate import Try
 from parsl_monitor.verdicts import Verdict
 
@@ -54,7 +54,7 @@ class WrathRetryHandler:
         ladder: Labels of executors that a retry may climb to, smallest first.
         mode: ``active``, or ``passive``: record what would have been decided and change nothing.
         retry_handler: The workflow's own handler. It keeps the last word on whether a task is retried, and its
-            cost counts; a retry is still placed where it can succeed.
+            cost counts; a retry is still placed where it can succeed, unless the handler sets the executor itself.
         decider: Who decides: ``workflow``, or ``service`` while there is one.
         deadline: Seconds that a failed task waits for the service at most.
 
@@ -87,6 +87,8 @@ class WrathRetryHandler:
     def __call__(self, exception: Exception, task_record: Any) -> float:
         """What this failure costs the task; called by Parsl, which retries while the sum is within ``retries``."""
         own_cost = None
+        # What failed is what ran, wherever the workflow's own handler sends it now.
+        failed_on = task_record["executor"]
         if self.retry_handler is not None:
             try:
                 own_cost = self.retry_handler(exception, task_record)
@@ -94,7 +96,7 @@ class WrathRetryHandler:
                 self._end_by_own_handler(task_record)
                 raise
         try:
-            return self._handle(exception, task_record, own_cost)
+            return self._handle(exception, task_record, own_cost, failed_on)
         except Exception:
             # The border to Parsl, which would end the task with our exception in the place of its own.
             if self._first("handle"):
@@ -121,14 +123,14 @@ class WrathRetryHandler:
         if not hub.service_alive():
             return False
         with hub.story.lock:
-            failure, decision = self._judge(hub.story, error, record, hub)
+            failure, decision = self._judge(hub.story, error, record, record["executor"], hub)
             if not hub.verdicts.hold(Verdict(failure, decision, release), self.deadline):
                 return False
             hub.story.tell(failure)
         hub.story.hurry()
         return True
 
-    def _handle(self, exception: Exception, record: Any, own_cost: float | None) -> float:
+    def _handle(self, exception: Exception, record: Any, own_cost: float | None, failed_on: str) -> float:
         dfk, task_id = record["dfk"], str(record["id"])
         hub = dfk.monitoring if isinstance(dfk.monitoring, OctopusMonitoringHub) else None
         if hub is not None:
@@ -145,7 +147,7 @@ class WrathRetryHandler:
         with story.lock:
             verdict = hub.verdicts.take(task_id, record["try_id"]) if hub is not None else None
             if verdict is None or hub is None:
-                failure, decision = self._judge(story, exception, record, hub)
+                failure, decision = self._judge(story, exception, record, failed_on, hub)
             else:
                 failure, decision = verdict.failure, self._weigh(verdict, dfk, hub)
             stopped = hub.halts.reason(task_id) if hub is not None else None
@@ -153,6 +155,8 @@ class WrathRetryHandler:
                 decision = terminated(decision, stopped, rule="halted") if decision.action == "retry" else decision
             elif own_cost is not None:
                 decision = with_own_cost(decision, own_cost, left)
+                if record["executor"] != failed_on and decision.action == "retry":
+                    decision = with_own_executor(decision, record["executor"])
             else:
                 decision = within_budget(decision, left, dfk.config.retries)
             story.tell(*(() if verdict is not None else (failure,)), decision)
@@ -168,9 +172,9 @@ class WrathRetryHandler:
         return own_cost if own_cost is not None and own_cost > left else max(left, 0) + 1.0
 
     def _judge(
-        self, story: Any, exception: BaseException, record: Any, hub: OctopusMonitoringHub | None
+        self, story: Any, exception: BaseException, record: Any, failed_on: str, hub: OctopusMonitoringHub | None
     ) -> tuple[Failure, Decision]:
-        failure = story.failure(_subject(record), exception)
+        failure = story.failure(_subject(record, failed_on), exception)
         decision = decide(failure, story.history, self.policy)
         return failure, decision if hub is None else hub.plugins.change(failure, decision)
 
@@ -232,8 +236,7 @@ class _Alone:
                 self.history.observe(event)
 
 
-def _subject(record: Any) -> Try:
-    executor = record["executor"]
+def _subject(record: Any, executor: str) -> Try:
     launched = record["try_time_launched"]
     here = isinstance(record["dfk"].executors.get(executor), ThreadPoolExecutor)
     return Try(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from octopus_plugins.events import Decision
+from octopus_plugins.events import Decision, Placement
+from octopus_plugins.wrath.category_policy import OTHER_EXECUTOR
 
 
 def terminated(decision: Decision, why: str, *, rule: str = "retries") -> Decision:
@@ -51,6 +52,22 @@ def with_own_cost(decision: Decision, cost: float, left: float) -> Decision:
         decision,
         action="retry",
         charge=cost,
+        halts_run=False,
         rule="retry_handler",
         reason=f"{decision.reason}; retried because the workflow's own retry_handler charged {cost:g} of {left:g} left",
+    )
+
+
+def with_own_executor(decision: Decision, executor: str) -> Decision:
+    """The retry as the workflow's own handler has placed it.
+
+    Args:
+        decision: The retry.
+        executor: Label of the executor that the handler has set.
+    """
+    first = decision.placement.first if decision.placement is not None else True
+    return msgspec.structs.replace(
+        decision,
+        placement=Placement(rung=OTHER_EXECUTOR, executor=executor, first=first),
+        reason=f"{decision.reason}; on executor {executor!r}, which the workflow's own retry_handler has set",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -61,6 +62,7 @@ class Story:
         # Parsl's own counts leave out memoised tasks and those whose dependencies failed.
         self._done = self._failed = 0
         self._failed_tasks: set[str] = set()
+        self._categories: Counter[str] = Counter()
         self._workers: dict[tuple[str, str, int], dict[str, Any]] = {}
 
     def tell(self, *events: Event) -> None:
@@ -70,6 +72,8 @@ class Story:
                 self._order += 1
                 msgspec.structs.force_setattr(event, "order", self._order)
                 self.history.observe(event)
+                if isinstance(event, Failure) and event.categorization is not None:
+                    self._categories[event.categorization.category] += 1
             self._emitter.emit(*events)
 
     def hurry(self) -> None:
@@ -110,6 +114,11 @@ class Story:
             self._reported[subject.task_id] = subject.try_id
             self._settle(subject, attempt)
             return self._categorized(self._with_death(translate.failure_event(subject, error, attempt, time.time())))
+
+    def summary(self) -> str:
+        """The failed tries by category, the most frequent first; empty where nothing failed."""
+        with self.lock:
+            return ", ".join(f"{category} {count:,}" for category, count in self._categories.most_common())
 
     def reporting_hosts(self, executor: str) -> set[str]:
         """The nodes of an executor of which a worker has reported."""

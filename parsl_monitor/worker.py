@@ -143,7 +143,7 @@ class _Observer:
         self._task: tuple[int, float] | None = None
         self._slot = Slot()
         self._before = resource.getrusage(resource.RUSAGE_SELF)
-        self._board = Board.of_parent()
+        self._board = Board.of_pool()
         self.place: dict[str, Any] = {
             "host": platform.node(),
             "block": _variable("PARSL_WORKER_BLOCK_ID"),

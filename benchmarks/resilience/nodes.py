@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -82,10 +83,12 @@ def _options(memory: int | None, fault: Fault, directory: Path) -> str:
 def missing_means() -> str:
     """Why this machine cannot play several nodes; empty where it can."""
     trial = "import socket; print(socket.gethostname())"
-    command = [sys.executable, node.__file__, "--name", "octopus-test", "--scratch", "/tmp", "--scratch-size", "64"]
-    asked = subprocess.run(
-        [*command, "--", sys.executable, "-c", trial], capture_output=True, text=True, check=False, timeout=30
-    )
+    with tempfile.TemporaryDirectory(prefix="octopus-resilience-") as scratch:
+        command = [sys.executable, node.__file__, "--name", "octopus-test"]
+        command += ["--scratch", scratch, "--scratch-size", "64"]
+        asked = subprocess.run(
+            [*command, "--", sys.executable, "-c", trial], capture_output=True, text=True, check=False, timeout=30
+        )
     if asked.stdout.strip() == "octopus-test":
         return ""
     return (

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from benchmarks import machine
 from benchmarks.resilience import page, plot
-from benchmarks.resilience.goals import verdicts
+from benchmarks.resilience.goals import Verdict, verdicts
 from benchmarks.resilience.nodes import missing_means
 from benchmarks.resilience.outcomes import Outcomes, Run
 from benchmarks.resilience.process import ROOT, Launcher
@@ -101,21 +101,22 @@ def main(arguments: list[str] | None = None) -> int:
     described = machine.describe()
     console.print("; ".join(f"{name} {value}" for name, value in described.items()), highlight=False)
     if options.again is not None:
-        outcomes, described = _read(options.again)
+        outcomes, again, described = _read(options.again)
     else:
-        outcomes = evaluate(
-            options.scenarios,
-            options.systems,
-            options.seeds,
-            limit=options.limit,
-            streams=options.keep_streams,
-            keep=options.keep,
-            report=_progress,
-        )
-        console.print(f"Written: {_write(outcomes, described)}", highlight=False)
-    found = verdicts(outcomes)
-    if options.keep_streams is not None:
-        found.append(replayed(sorted(options.keep_streams.glob("*.jsonl"))))
+        with tempfile.TemporaryDirectory(prefix="octopus-streams-") as scratch:
+            streams = options.keep_streams or Path(scratch)
+            outcomes = evaluate(
+                options.scenarios,
+                options.systems,
+                options.seeds,
+                limit=options.limit,
+                streams=streams,
+                keep=options.keep,
+                report=_progress,
+            )
+            again = replayed(sorted(streams.glob("*.jsonl")))
+        console.print(f"Written: {_write(outcomes, again, described)}", highlight=False)
+    found = [*verdicts(outcomes), again]
     page.show(outcomes, found, console)
     if options.write_docs:
         command = "make resilience OPTIONS=--write-docs"
@@ -125,20 +126,25 @@ def main(arguments: list[str] | None = None) -> int:
     return int(any(not run.told for run in outcomes.runs))
 
 
-def _write(outcomes: Outcomes, described: Mapping[str, str]) -> Path:
+def _write(outcomes: Outcomes, again: Verdict, described: Mapping[str, str]) -> Path:
     JSON_DIRECTORY.mkdir(parents=True, exist_ok=True)
     file = JSON_DIRECTORY / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
     found = [
         {"name": each.name, "goal": each.goal, "value": each.value, "met": each.met} for each in verdicts(outcomes)
     ]
-    content = {"machine": dict(described), "goals": found, "runs": [asdict(run) for run in outcomes.runs]}
+    content = {
+        "machine": dict(described),
+        "goals": found,
+        "replayed": asdict(again),
+        "runs": [asdict(run) for run in outcomes.runs],
+    }
     file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return file
 
 
-def _read(file: Path) -> tuple[Outcomes, dict[str, str]]:
+def _read(file: Path) -> tuple[Outcomes, Verdict, dict[str, str]]:
     content = json.loads(file.read_text(encoding="utf-8"))
-    return Outcomes(Run(**run) for run in content["runs"]), content["machine"]
+    return Outcomes(Run(**run) for run in content["runs"]), Verdict(**content["replayed"]), content["machine"]
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:

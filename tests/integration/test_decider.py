@@ -329,7 +329,7 @@ def test_it_restores_from_a_long_stream_in_order_and_with_little_memory(
     decider.run(once=True)
     assert decider.observed == 12_001
     assert decider.decided == 0
-    tally = decider._history.app_on("f", "n1")
+    tally = decider._history.app_on("old", "f", "n1")
     assert tally is not None
     assert tally.successes == 6000
 

@@ -17,6 +17,8 @@ def why_halt(case: Case) -> str | None:
     rules, run = case.policy.breaker, case.run
     if not rules.enabled or run is None or run.halted is not None or case.categorization.layer == Layer.framework.value:
         return None
+    if not run.heard:
+        return None  # what ended well is not known
     alike = (run.causes.get(cause_of(case.categorization.category, signature(case.failure))) or 0) + 1
     ended = run.done + run.given_up + 1
     if alike < rules.minimum_tasks or alike < rules.share * ended:

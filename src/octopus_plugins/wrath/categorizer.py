@@ -114,6 +114,7 @@ class _Attempt:
                 layer=Category.unknown.layer.value,
                 category=Category.unknown.value,
                 reason=f"no rule knows {quote(self._failure.exception)}",
+                evidence={"exception": self._failure.exception.type},
             )
         )
 
@@ -143,7 +144,7 @@ class _Attempt:
     def _try(self, rule: Rule, failure: Failure, read_from_text: str | None = None) -> Categorization | None:
         try:
             match = rule.match(failure, self._history)
-            return None if match is None else _categorization(rule, match, read_from_text)
+            return None if match is None else _categorization(rule, match, failure, read_from_text)
         except Exception as error:  # noqa: BLE001
             # The border to rules of plugins: one that raises, or finds what is no finding, is reported and skipped.
             if self._on_error is not None:
@@ -167,10 +168,12 @@ class _Attempt:
         return None
 
 
-def _categorization(rule: Rule, match: Match, read_from_text: str | None) -> Categorization:
+def _categorization(rule: Rule, match: Match, failure: Failure, read_from_text: str | None) -> Categorization:
     factor = 1.0 if read_from_text is None else TEXT_CONFIDENCE
     category = match.category or rule.category
     evidence: dict[str, Scalar] = {name: value for name, value in match.evidence.items() if value is not None}
+    if not evidence:
+        evidence["exception"] = failure.exception.type
     if read_from_text is not None:
         evidence["read_from_text"] = read_from_text
     return Categorization(

@@ -62,6 +62,11 @@ class CategoryPolicy:
         check_fields(self, _CATEGORY_CHECKS)
         if self.charge == 0 and self.maximum_attempts == 0 and self.action == "retry":
             raise PolicyError("maximum_attempts = 0: a category with charge = 0 needs a limit, or it retries for ever")
+        if self.initial_interval > self.maximum_interval:
+            raise PolicyError(
+                f"initial_interval = {self.initial_interval!r}: must be at most maximum_interval, which is"
+                f" {self.maximum_interval!r}"
+            )
 
 
 OUTSIDE = "outside"

@@ -109,21 +109,23 @@ def _fails_fast(case: Case, host: str) -> bool:
     defect = case.history.defect(failure)
     if defect is not None and defect.hosts - {host}:
         return False
-    if categorization.layer != "application" or case.history.succeeded_elsewhere(failure.app, host):
+    if categorization.layer != "application" or case.history.succeeded_elsewhere(failure.run_id, failure.app, host):
         return True
     return case.category in _PLACE_OR_TASK and _only_here(case, host)
 
 
 def _only_here(case: Case, host: str) -> bool:
     """Three failures of the app in a row here and none elsewhere: before its first success that is all there is."""
-    here, app = case.history.app_on(case.failure.app, host), case.history.app(case.failure.app)
+    failure = case.failure
+    here = case.history.app_on(failure.run_id, failure.app, host)
+    app = case.history.app(failure.run_id, failure.app)
     return here is not None and app is not None and here.streak >= 2 and app.failures == here.failures
 
 
 def _is_shared(case: Case, host: str) -> bool:
     """Whether the fault is no node's own: it shows on several nodes at once, or wherever the app was."""
     faulty, time = case.history.faulty_hosts(case.failure, case.categorization), case.failure.time
-    if case.history.succeeded_elsewhere(case.failure.app, host):
+    if case.history.succeeded_elsewhere(case.failure.run_id, case.failure.app, host):
         if case.category in INSTALLED:
             return False  # several nodes may lack it
         recent = sum(1 for name, last in faulty.items() if name != host and time - last <= FAULT_WINDOW)
@@ -147,7 +149,7 @@ def _lifted(case: Case) -> dict[str, float]:
 
 
 def _proven_by_app(case: Case, host: str) -> bool:
-    return case.category in INSTALLED and case.history.succeeded_elsewhere(case.failure.app, host)
+    return case.category in INSTALLED and case.history.succeeded_elsewhere(case.failure.run_id, case.failure.app, host)
 
 
 def _proven_by_tasks(case: Case, host: str) -> bool:

@@ -129,7 +129,8 @@ def _fails_here_only(failure: Failure, history: History | None) -> Match | None:
     """A node that fails one task after another of an app that succeeds elsewhere."""
     if history is None:
         return None
-    here, app = history.app_on(failure.app, failure.host), history.app(failure.app)
+    here = history.app_on(failure.run_id, failure.app, failure.host)
+    app = history.app(failure.run_id, failure.app)
     if here is None or app is None or here.streak < FLAKY_TASKS - 1 or here.successes * 4 > here.streak:
         return None
     elsewhere_good = app.successes - here.successes

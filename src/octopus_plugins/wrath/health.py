@@ -111,11 +111,6 @@ class Host:
     faulty_apps: set[str] = field(default_factory=set)
     quick: tuple[str, str] | None = None
 
-    @property
-    def fails_everybody(self) -> bool:
-        """Whether tasks of several apps failed here for the node's sake, with no success since."""
-        return len(self.faulty_apps) > 1
-
     def observe_heartbeat(self, event: Heartbeat, now: float) -> None:
         """Take in a sign of life, of the node itself or of a worker pool on it.
 

@@ -50,7 +50,8 @@ class History:
     """What happened so far, from the events; one thread at a time.
 
     Memory is bounded: a task's state is dropped when the task ends, and the rest is forgotten by age of use. Tasks,
-    blocks, denials and known hosts belong to a run; statistics of hosts, apps and executors go across runs.
+    blocks, denials, known hosts and how apps and executors fare belong to a run: in another one those of the same name
+    may be others. How nodes fare, and how long apps take, goes across runs.
 
     Args:
         maximum_tasks: Failed or running tasks remembered.
@@ -63,9 +64,9 @@ class History:
         self._tasks: Recent[tuple[str, str], TaskState] = Recent(maximum_tasks, TaskState)
         self._places: Recent[tuple[str, str], _Place] = Recent(maximum_tasks, _Place)
         self._hosts: Recent[str, Host] = Recent(MAX_HOSTS, Host)
-        self._apps: Recent[str, Tally] = Recent(MAX_APPS, Tally)
-        self._executors: Recent[str, Tally] = Recent(MAX_APPS, Tally)
-        self._app_hosts: Recent[tuple[str, str], Tally] = Recent(MAX_HOSTS, Tally)
+        self._apps: Recent[tuple[str, str], Tally] = Recent(MAX_APPS, Tally)
+        self._executors: Recent[tuple[str, str], Tally] = Recent(MAX_APPS, Tally)
+        self._app_hosts: Recent[tuple[str, str, str], Tally] = Recent(MAX_HOSTS, Tally)
         self._run_times: Recent[str, RunTimes] = Recent(MAX_TIMED_APPS, RunTimes)
         self._good_hosts: Recent[str, Recent[str, float]] = Recent(MAX_APPS, lambda: Recent(MAX_GOOD_HOSTS, float))
         self._dead_workers: Recent[tuple[str, int], Worker] = Recent(MAX_HOSTS, lambda: Worker(pid=0))
@@ -133,17 +134,17 @@ class History:
         """What is known of a node."""
         return self._hosts.get(host) if host else None
 
-    def app(self, app: str | None) -> Tally | None:
-        """How an app fares in all."""
-        return self._apps.get(app) if app else None
+    def app(self, run_id: str, app: str | None) -> Tally | None:
+        """How an app fares in a run."""
+        return self._apps.get((run_id, app)) if app else None
 
-    def app_on(self, app: str | None, host: str | None) -> Tally | None:
-        """How an app fares on a node."""
-        return self._app_hosts.get((app, host)) if app and host else None
+    def app_on(self, run_id: str, app: str | None, host: str | None) -> Tally | None:
+        """How an app fares in a run on a node."""
+        return self._app_hosts.get((run_id, app, host)) if app and host else None
 
-    def executor(self, executor: str | None) -> Tally | None:
-        """How tasks fare on an executor."""
-        return self._executors.get(executor) if executor else None
+    def executor(self, run_id: str, executor: str | None) -> Tally | None:
+        """How tasks fare in a run on an executor, but for failures that are no executor's fault."""
+        return self._executors.get((run_id, executor)) if executor else None
 
     def run_times(self, app: str | None) -> RunTimes | None:
         """How long the tries of an app take that end well."""
@@ -153,9 +154,9 @@ class History:
         """A worker process that a heartbeat reported as ended."""
         return self._dead_workers.get((host, pid)) if host and pid else None
 
-    def succeeded_elsewhere(self, app: str | None, host: str | None) -> bool:
-        """Whether an app ever succeeded on another node than this one."""
-        everywhere, here = self.app(app), self.app_on(app, host)
+    def succeeded_elsewhere(self, run_id: str, app: str | None, host: str | None) -> bool:
+        """Whether an app succeeded in this run on another node than this one."""
+        everywhere, here = self.app(run_id, app), self.app_on(run_id, app, host)
         return everywhere is not None and everywhere.successes > (here.successes if here else 0)
 
     def faulty_hosts(self, failure: Failure, categorization: Categorization) -> Mapping[str, float]:
@@ -216,8 +217,9 @@ class History:
     def _observe_heartbeat(self, event: Heartbeat) -> None:
         if event.component == "decider":
             return  # the host of a service says nothing of the nodes of a run
-        run = self._runs.get(event.run_id)
-        self._hosts.ensure(event.host).observe_heartbeat(event, run.now if run else 0.0)
+        run = self._runs.ensure(event.run_id)
+        run.heard = True
+        self._hosts.ensure(event.host).observe_heartbeat(event, run.now)
         for worker in event.workers:
             if not worker.alive:
                 self._dead_workers.put((event.host, worker.pid), worker)
@@ -226,6 +228,7 @@ class History:
 
     def _observe_task(self, event: Task) -> None:
         key = (event.run_id, event.task_id)
+        self._runs.ensure(event.run_id).heard = True
         if event.state not in FINAL_STATES:
             if event.host:
                 if event.executor:
@@ -271,7 +274,8 @@ class History:
             _note_defect(run.defects.ensure((event.app, shown)), event, host, confirmed=confirmed)
         if host:
             self._observe_failure_on(host, key, event, categorization, run)
-        for tally in self._tallies(event.app, event.executor, host):
+        executor = event.executor if at_fault(categorization) else None
+        for tally in self._tallies(event.run_id, event.app, executor, host):
             tally.fail(event.time)
 
     def _observe_failure_on(
@@ -351,16 +355,16 @@ class History:
         elif len(hosts) < MAX_HOSTS:
             hosts[host] = time
 
-    def _tallies(self, app: str | None, executor: str | None, host: str | None) -> Iterable[Tally]:
+    def _tallies(self, run_id: str, app: str | None, executor: str | None, host: str | None) -> Iterable[Tally]:
         if app:
-            yield self._apps.ensure(app)
+            yield self._apps.ensure((run_id, app))
         if executor:
-            yield self._executors.ensure(executor)
+            yield self._executors.ensure((run_id, executor))
         if app and host:
-            yield self._app_hosts.ensure((app, host))
+            yield self._app_hosts.ensure((run_id, app, host))
 
     def _count_success(self, app: str | None, executor: str | None, host: str | None, event: Task) -> None:
-        for tally in self._tallies(app, executor, host):
+        for tally in self._tallies(event.run_id, app, executor, host):
             tally.succeed(event.time)
         if not host:
             return

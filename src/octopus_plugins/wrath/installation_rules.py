@@ -69,7 +69,7 @@ def _module(failure: Failure, history: History | None) -> Match | None:
     confidence = 0.95 if "ModuleNotFoundError" in failure.exception.mro else 0.8
     evidence: dict[str, Scalar] = {"subject": name, "module": name}
     elsewhere = ""
-    if history is not None and history.succeeded_elsewhere(failure.app, failure.host):
+    if history is not None and history.succeeded_elsewhere(failure.run_id, failure.app, failure.host):
         # One node of many lacks it. Whether all of them do is for the policy's `confirm` to find out.
         evidence["succeeded_elsewhere"] = True
         elsewhere = f", and {failure.app} succeeded on another node"

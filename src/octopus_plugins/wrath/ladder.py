@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from octopus_plugins.events import Placement, Pool, Rung
 from octopus_plugins.wrath.case import Case
@@ -18,6 +18,10 @@ MAX_AVOIDED = 16
 MAX_WAITS = 2
 FIRST_WAIT = 0.5
 """How often, and how long at first (seconds; then twice that), a task waits for a pool's other nodes to appear."""
+
+POOR = 0.2
+POOR_FAILURES = 10
+"""Success rate below which, and failures from which on, an executor is passed over while another one may help."""
 
 FIXED_BY_NODE = frozenset(
     {
@@ -189,12 +193,22 @@ def _other_executor(case: Case) -> Step:
     if not later:
         return Step(False, f"{case.executor_name} is the last of the ladder")
     reasons: list[str] = []
+    poor: Step | None = None
     for label in later:
         step = _suits(case, label)
-        if step.possible:
-            return step
-        reasons.append(step.reason)
-    return Step(False, "; ".join(reasons))
+        if not step.possible:
+            reasons.append(step.reason)
+        elif not _fares_badly(case, label):
+            return replace(step, reason="; ".join([step.reason, *reasons]))
+        else:
+            reasons.append(f"hardly anything ends well in {label!r} of late")
+            poor = poor or step
+    return poor or Step(False, "; ".join(reasons))
+
+
+def _fares_badly(case: Case, label: str) -> bool:
+    tally = case.history.executor(case.failure.run_id, label)
+    return tally is not None and tally.failures >= POOR_FAILURES and tally.score(case.failure.time) < POOR
 
 
 def _suits(case: Case, label: str) -> Step:

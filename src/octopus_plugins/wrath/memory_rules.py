@@ -131,13 +131,15 @@ def _enomem(failure: Failure, history: History | None) -> Match | None:
 
 def _killed(failure: Failure, history: History | None) -> Match | None:
     """A process that is gone: by the kernel's count of out-of-memory kills, else by its last sample against limits."""
-    signal = ending(failure, history)[1]
+    code, signal = ending(failure, history)
     if signal is not None and signal != signals.KILL and signal not in signals.CRASHES:
         return None
     found = facts(failure)
     if signal is not None:
         found["signal"] = signals.signal_name(signal)
-    if signal in (None, signals.KILL) and (kills := _new_oom_kills(failure, history)):
+    # What ended by itself, with an exit code, was not killed: the kernel's count is of a neighbour then.
+    killed = signal == signals.KILL or (signal is None and code is None)
+    if killed and (kills := _new_oom_kills(failure, history)):
         found["oom_kills"] = kills
         return Match(f"the kernel ended it for want of memory{place(failure)}", found, 0.9)
     if _near_limit(failure):

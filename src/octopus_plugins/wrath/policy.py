@@ -138,6 +138,11 @@ class Policy:
         check_fields(self, _POLICY_CHECKS)
         object.__setattr__(self, "budgets", {**DEFAULT_BUDGETS, **self.budgets})
         object.__setattr__(self, "categories", {**DEFAULT_CATEGORIES, **self.categories})
+        drawn_on = {entry.budget for entry in self.categories.values()}
+        for name in self.budgets:
+            if name not in drawn_on and name not in DEFAULT_BUDGETS:
+                used = ", ".join(sorted(drawn_on - {""}))
+                raise PolicyError(f"budgets.{name}: no category draws on it; those in use are {used}")
         for category, entry in self.categories.items():
             if entry.budget and entry.budget not in self.budgets:
                 names = ", ".join(sorted(self.budgets))

@@ -28,7 +28,7 @@ def preferred(case: Case, rung: str, executor: str | None, avoid: tuple[str, ...
     ranked = []
     for place, host in enumerate(history.good_hosts(executor)):
         if host in hosts and host not in avoid and case.is_eligible(host):
-            here, known = history.app_on(failure.app, host), history.host(host)
+            here, known = history.app_on(failure.run_id, failure.app, host), history.host(host)
             tallies = (here, known.tally if known is not None else None)
             score = min((tally.score(failure.time) for tally in tallies if tally is not None), default=1.0)
             if score >= FAIR:

@@ -136,6 +136,7 @@ class RunState:
 
     Attributes:
         now: Latest Unix time that its submit side told; 0 for none.
+        heard: Whether its tasks and nodes are heard of. Of a run without a hub only failures are.
         retries: The framework's number of retries per task; None for no limit.
         pools: Its executors by label.
         bad_pools: Executors that have given up.
@@ -152,6 +153,7 @@ class RunState:
     """
 
     now: float = 0.0
+    heard: bool = False
     retries: int | None = None
     pools: dict[str, Pool] = field(default_factory=dict)
     bad_pools: set[str] = field(default_factory=set)

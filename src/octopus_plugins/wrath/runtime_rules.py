@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 GRACE = 60.0
 """Seconds before the end of a block's walltime in which a death counts as its end; schedulers kill in steps."""
 
+NEARLY = 0.9
+"""Share of a block's walltime from which on a death counts as its end."""
+
 _PREEMPTED_WORDS = ("due to preemption", "preempted", "preemption", "spot instance", "node reclaim")
 
 
@@ -40,10 +43,17 @@ def _block_walltime(failure: Failure, history: History | None) -> Match | None:
     pool = history.pool(failure.run_id, failure.executor)
     allowed = pool.walltime if pool else None
     lived = failure.time - block.started if block.started is not None else None
-    over = lived is not None and allowed is not None and allowed - GRACE <= lived and lived >= 0.9 * allowed
+    evidence = {"walltime": allowed, "lived": lived, "block_state": block.state, "of": "block"}
+    over = early = False
+    if lived is not None and allowed is not None:
+        over = lived >= allowed - GRACE and lived >= NEARLY * allowed
+        early = lived < allowed - GRACE and lived < NEARLY * allowed
+    if block.state == "TIMEOUT" and early:
+        # Parsl's providers have no state for preemption: Slurm's PREEMPTED becomes TIMEOUT there.
+        reason = f"block {failure.block} was taken away {lived:.0f} s into its {allowed} s{place(failure)}"
+        return Match(reason, evidence, 0.8, category=Category.preempted)
     if block.state != "TIMEOUT" and not over:
         return None
-    evidence = {"walltime": allowed, "lived": lived, "block_state": block.state, "of": "block"}
     reason = f"the walltime of block {failure.block} ran out under the task{place(failure)}"
     return Match(reason, evidence, 0.85, scope="node", resolvable="yes")
 
@@ -115,7 +125,7 @@ RULES = (
         Trust.structured,
         _block_walltime,
         types=LOST_TYPES,
-        doc="a worker or manager gone at the end of its block's walltime",
+        doc="a worker or manager gone at the end of its block's walltime; long before it: `preempted`",
     ),
     Rule(
         "block_failed.state",

@@ -90,8 +90,7 @@ def _known_defect(case: Case) -> Stop | None:
         return None
     if defect.message != case.failure.exception.message[:400]:
         return None
-    app = case.history.app(case.failure.app)
-    if app is not None and app.successes:
+    if not _never_succeeded(case):
         return None
     nodes = ", ".join(sorted(defect.hosts)[:4])
     return Stop(
@@ -99,6 +98,12 @@ def _known_defect(case: Case) -> Stop | None:
         f"{defect.confirmed} other tasks of {case.failure.app} failed in the very same way, each on different nodes "
         f"({nodes}), and none of it ever ended well",
     )
+
+
+def _never_succeeded(case: Case) -> bool:
+    """Whether no task of the app ended well in this run: which only a run whose tasks are heard of can tell."""
+    app = case.history.app(case.failure.run_id, case.failure.app)
+    return case.run is not None and case.run.heard and (app is None or not app.successes)
 
 
 def _confirmed(case: Case) -> Stop | None:
@@ -112,8 +117,7 @@ def _everywhere(case: Case) -> Stop | None:
     failure = case.failure
     if not failure.host or case.categorization.evidence.get("subject") is None:
         return None
-    app = case.history.app(failure.app)
-    if app is not None and app.successes:
+    if not _never_succeeded(case):
         return None
     faulty = {*case.history.faulty_hosts(failure, case.categorization), failure.host}
     if len(faulty) < case.entry.confirm:
@@ -131,15 +135,15 @@ def _counts(case: Case, host: str) -> bool:
 
 def _repeated(case: Case) -> Stop | None:
     """The same failure again, on different nodes where there are others."""
-    seen = case.task.signature_hosts(signature(case.failure)) if case.task else None
-    if not seen:
-        return None
+    seen = case.task.signature_hosts(signature(case.failure)) if case.task else {}
     times = sum(seen.values()) + 1
     nodes = sorted({*seen, case.failure.host or ""} - {""})
     if times < case.entry.confirm:
         return None
     if len(nodes) < case.entry.confirm and _others_can_be_had(case):
         return None
+    if times == 1:
+        return Stop(f"{case.category}.confirm", "the policy takes its first failure for proof")
     where = f"on {len(nodes)} nodes ({', '.join(nodes[:4])})" if len(nodes) > 1 else f"{times} times"
     return Stop(f"{case.category}.confirm", f"the same failure {where}")
 

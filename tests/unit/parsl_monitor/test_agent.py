@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing import get_context
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import pytest
@@ -36,12 +36,12 @@ class Pool:
         self.board = board
         self.sent: list[dict[str, Any]] = []
         self.tasks: dict[int, Any] = {}
-        self.workers: dict[int, SpawnProcess] = {}
+        self.workers: dict[int, BaseProcess] = {}
         self.agent = Agent(
             settings, PLACE, board, self.tasks, self._put, self.start, restart_period
         )  # fmt: skip
 
-    def start(self, number: int) -> SpawnProcess:
+    def start(self, number: int) -> BaseProcess:
         worker = get_context("spawn").Process(target=time.sleep, args=(60,))
         worker.start()
         self.workers[number] = worker

@@ -7,13 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from parsl_monitor.board import BUSY, VARIABLE, Board, Slot
+from parsl_monitor.board import BUSY, Board, Slot, adopt
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs Linux's memfd_create")
 
 WRITER = """
-from parsl_monitor.board import BUSY, Board, Slot
-board = Board.of_parent()
+import sys
+from parsl_monitor.board import BUSY, Board, Slot, adopt
+adopt(sys.argv[1] or None)
+board = Board.of_pool()
 print(board is not None)
 if board is not None:
     board.write(1, Slot(7, BUSY, 11, 1.5, 2.5, 3.5))
@@ -29,9 +31,7 @@ def board() -> Iterator[Board]:
 
 
 def child(path: str) -> str:
-    shown = subprocess.run(
-        [sys.executable, "-c", WRITER], env={**os.environ, VARIABLE: path}, capture_output=True, text=True, check=True
-    )
+    shown = subprocess.run([sys.executable, "-c", WRITER, path], capture_output=True, text=True, check=True)
     return shown.stdout.strip()
 
 
@@ -41,9 +41,20 @@ def test_what_a_worker_writes_its_pool_reads(board: Board) -> None:
     assert board.read(0) == Slot()
 
 
-def test_a_worker_of_another_pool_finds_none(board: Board) -> None:
-    assert child(board.path.replace(str(os.getpid()), "1")) == "False"
-    assert board.read(1) == Slot()
+def test_what_a_worker_forks_finds_none(board: Board) -> None:
+    adopt(board.path)
+    try:
+        read, write = os.pipe()
+        if (pid := os.fork()) == 0:
+            os.write(write, str(Board.of_pool() is None).encode())
+            os._exit(0)
+        os.waitpid(pid, 0)
+        assert os.read(read, 16) == b"True"
+        mine = Board.of_pool()
+        assert mine is not None
+        mine.close()
+    finally:
+        adopt(None)
 
 
 @pytest.mark.parametrize("path", ["", "/proc/self/fd/99", "/tmp/board"])

@@ -13,7 +13,7 @@ from parsl.dataflow.errors import DependencyError
 from parsl.executors import ThreadPoolExecutor
 
 from octopus_plugins.errors import ConfigError, PolicyError
-from octopus_plugins.events import Decision, Placement
+from octopus_plugins.events import Decision, Failure, Placement
 from parsl_monitor import OctopusHighThroughputExecutor, WrathRetryHandler, retry
 from parsl_monitor.executor import STEERING, Steering
 
@@ -124,6 +124,23 @@ def test_the_workflow_s_own_handler_can_retry_what_we_would_end(record: dict[str
         record["try_id"] += 1
 
 
+def test_where_the_workflow_s_own_handler_sends_a_task_there_it_goes(record: dict[str, Any]) -> None:
+    decided: list[tuple[Failure, Decision]] = []
+
+    def own(error: Exception, task: Any) -> float:
+        task["executor"] = "large"
+        return 1.0
+
+    handler = WrathRetryHandler(retry_handler=own)
+    tell = handler._alone.tell
+    handler._alone.tell = lambda *events: (decided.append(events), tell(*events))[1]  # type: ignore[method-assign,assignment,func-returns-value]
+    assert handler(ValueError("x"), record) == 1.0
+    failure, decision = decided[-1]
+    assert (failure.executor, decision.executor) == ("small", "small"), "it failed where it ran"
+    assert record["executor"] == "large"
+    assert decision.placement is not None and decision.placement.executor == "large"
+
+
 def test_what_the_workflow_s_own_handler_raises_is_its_own(record: dict[str, Any]) -> None:
     def own(error: Exception, task: Any) -> float:
         raise LookupError("mine")
@@ -225,7 +242,7 @@ def test_a_retry_takes_along_where_it_should_and_should_not_go(record: dict[str,
 
 def test_what_a_task_asked_for_stands_in_its_failure(record: dict[str, Any]) -> None:
     record["resource_specification"] = {"memory": 100, "note": object(), STEERING: Steering()}
-    assert retry._subject(record).resources == {"memory": 100}
+    assert retry._subject(record, "small").resources == {"memory": 100}
 
 
 def decision(**fields: Any) -> Decision:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import msgspec
+
 from octopus_plugins.events import Decision, Placement
-from parsl_monitor.settlement import terminated, with_own_cost, within_budget
+from parsl_monitor.settlement import terminated, with_own_cost, with_own_executor, within_budget
 
 
 def decision(action: str = "retry", charge: float = 1.0) -> Decision:
@@ -49,3 +51,16 @@ def test_the_own_handler_retries_what_would_have_ended() -> None:
 
 def test_what_turned_a_decision_stands_in_it() -> None:
     assert terminated(decision(), "stopped by ada", rule="halted").rule == "halted"
+
+
+def test_a_run_goes_on_where_the_own_handler_retries() -> None:
+    stop = msgspec.structs.replace(decision("terminate"), halts_run=True)
+    retried = with_own_cost(stop, 1.0, 3.0)
+    assert (retried.action, retried.halts_run) == ("retry", False)
+
+
+def test_where_the_own_handler_sends_a_task_there_it_goes() -> None:
+    moved = with_own_executor(decision(), "large")
+    assert moved.placement is not None
+    assert (moved.placement.rung, moved.placement.executor) == ("other_executor", "large")
+    assert moved.reason == "it broke; on executor 'large', which the workflow's own retry_handler has set"

@@ -179,3 +179,15 @@ def test_every_event_has_its_place_in_the_order(story: Story, collected: Collect
     story.hear(sample(11, 0))
     story.hear(task_info("exec_done"))
     assert [event.order for event in collected.events] == list(range(1, len(collected.events) + 1))
+
+
+class Unheard(BaseException):
+    """What no rule knows."""
+
+
+def test_failed_tries_are_counted_by_category(story: Story) -> None:
+    assert story.summary() == ""
+    for number, error in enumerate((ZeroDivisionError("x"), ZeroDivisionError("y"), Unheard("z"))):
+        subject = Try("run", str(number), 0, app="f", executor="small")
+        story.tell(story.failure(subject, error))
+    assert story.summary() == "numerical_error 2, unknown 1"

@@ -38,8 +38,9 @@ def test_all_with_structured_evidence_get_the_right_layer(judged):
     assert not wrong, [(verdict.case, verdict.label.category, verdict.found.category) for verdict in wrong]
 
 
-def test_every_finding_has_a_confidence_and_a_reason(judged):
+def test_every_finding_has_a_confidence_a_reason_and_evidence(judged):
     found = [verdict.found for verdict in judged]
+    assert all(finding.evidence for finding in found)
     assert all(finding.reason and 0 <= finding.confidence <= 1 for finding in found)
     assert all(finding.confidence > 0 and finding.rule for finding in found if finding.category != "unknown")
 

@@ -48,9 +48,14 @@ class World:
         self.history = History()
         small = Pool(label="small", kind="HighThroughputExecutor", steerable=steerable, **pool)
         large = Pool(label="large", kind="HighThroughputExecutor", steerable=steerable)
-        self.observe(Run(run_id="r", time=NOW, state="started", retries=retries, pools=(small, large)))
+        self.pools = small, large
+        self.begin("r", nodes=nodes, retries=retries)
+
+    def begin(self, run_id: str, *, nodes: int, retries: int | None = 5) -> None:
+        """A run begins on some nodes."""
+        self.observe(Run(run_id=run_id, time=NOW, state="started", retries=retries, pools=self.pools))
         for number in range(nodes):
-            self.observe(Heartbeat(run_id="r", time=NOW, host=f"small-{number}", executor="small"))
+            self.observe(Heartbeat(run_id=run_id, time=NOW, host=f"small-{number}", executor="small"))
 
     def observe(self, *events: Any) -> None:
         for event in events:

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from octopus_plugins.events import ANY, Decision
-from octopus_plugins.wrath import BreakerPolicy, Policy
+from octopus_plugins.events import ANY, Decision, Pool, Run
+from octopus_plugins.wrath import BreakerPolicy, History, Policy
 
 NOW = 1_700_000_000.0
 POLICY = Policy(breaker=BreakerPolicy(minimum_tasks=5, share=0.9))
@@ -110,3 +110,27 @@ def test_a_person_who_ends_one_task_stops_no_run(fail, world, step):
     there.observe(Decision(run_id="r", task_id="1", time=NOW, action="terminate", decider="person", serial="1"))
     assert there.history.halted("r") is None
     assert step(there.history, replace(fail(other_bug_once), task_id="2"), POLICY).action == "retry"
+
+
+def test_where_only_failures_are_heard_of_nothing_is_said_of_the_rest(fail, step):
+    """Without a hub nobody tells what ends well: a million tasks may have."""
+    history = History()
+    history.observe(Run(run_id="r", time=NOW, state="started", retries=5))
+    decisions = [step(history, fail(undefined, task_id=str(number)), POLICY) for number in range(20)]
+    assert not any(decision.halts_run for decision in decisions)
+    assert history.halted("r") is None
+
+
+def test_where_only_failures_are_heard_of_no_app_is_known_to_fail_everywhere(fail, step):
+    history = History()
+    pools = (Pool(label="small", steerable=True),)
+    history.observe(Run(run_id="r", time=NOW, state="started", retries=9, pools=pools))
+    actions = [
+        step(history, fail(import_absent, task_id="1", try_id=number, host=f"small-{number}"), POLICY).rule
+        for number in range(3)
+    ]
+    assert "module_missing.confirm" not in actions
+
+
+def import_absent():
+    import octopus_no_such_module  # noqa: F401

@@ -80,3 +80,9 @@ def test_a_category_of_a_persons_own_can_leave_the_budget(fail, world, step):
     there = world(retries=1)
     policy = Policy(categories={Category.manager_lost: CategoryPolicy(charge=0.5)})
     assert lose(there, fail, step, range(1), policy)[0].charge == 0.5
+
+
+def test_a_budget_that_no_category_draws_on_is_refused_by_name():
+    with pytest.raises(PolicyError, match=r"budgets\.outsid: no category draws on it; those in use are outside"):
+        policy_from({"budgets": {"outsid": 20}})
+    assert policy_from({"budgets": {"mine": 2}, "categories": {"app_exit": {"budget": "mine"}}}).budgets["mine"] == 2

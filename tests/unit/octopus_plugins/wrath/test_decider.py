@@ -261,6 +261,14 @@ def test_a_bug_is_tried_on_another_node_and_then_given_up(fail, world):
     )
 
 
+def test_a_policy_may_take_the_first_failure_for_proof(fail, world):
+    there = world()
+    policy = policy_from({"categories": {"code_error": {"confirm": 1}}})
+    decision = step(there.history, fail(bug), policy)
+    assert (decision.action, decision.rule) == ("terminate", "code_error.confirm")
+    assert decision.reason.endswith("not retried: the policy takes its first failure for proof")
+
+
 def test_a_bug_on_the_only_node_is_confirmed_there(fail, world):
     there = world(nodes=1)
     first = step(there.history, fail(bug))

@@ -20,10 +20,12 @@ from octopus_plugins.events import (
     Usage,
     WorkerState,
 )
-from octopus_plugins.wrath import History, categorize, signature
+from octopus_plugins.wrath import History, Policy, categorize, signature
 from octopus_plugins.wrath.health import MAX_FAULTY_TASKS
 from octopus_plugins.wrath.recent import Recent
 from octopus_plugins.wrath.run_state import MAX_SHOWN
+
+NOW = 1_700_000_000.0
 
 
 def import_absent():
@@ -89,29 +91,29 @@ def test_a_success_counts_for_the_place_where_the_task_ran():
     history.observe(Task(**place, time=1.0, state="launched"))
     history.observe(Task(**place, time=2.0, state="running", host="small-0"))
     history.observe(Task(**place, time=3.0, state="running_ended", host="small-0"))
-    assert history.app("app") is None
+    assert history.app("r", "app") is None
     history.observe(Task(**place, time=4.0, state="exec_done"))
-    assert history.app_on("app", "small-0").successes == 1
-    assert history.app("app").successes == history.executor("small").successes == 1
+    assert history.app_on("r", "app", "small-0").successes == 1
+    assert history.app("r", "app").successes == history.executor("r", "small").successes == 1
     assert history.host("small-0").tally.last_success == 4.0
-    assert history.succeeded_elsewhere("app", "small-1")
-    assert not history.succeeded_elsewhere("app", "small-0")
+    assert history.succeeded_elsewhere("r", "app", "small-1")
+    assert not history.succeeded_elsewhere("r", "app", "small-0")
 
 
 def test_a_memoised_task_is_no_success_of_any_node():
     history = History()
     history.observe(Task(run_id="r", task_id="1", time=1.0, state="memo_done", app="app", host="small-0"))
-    assert history.app("app") is None
+    assert history.app("r", "app") is None
 
 
 def test_a_success_ends_a_streak_and_clears_the_node(fail, world):
     there = world()
     for number in range(2):
         observed(there.history, fail(import_absent, task_id=str(number)))
-    assert there.history.app_on("app", "small-0").streak == 2
+    assert there.history.app_on("r", "app", "small-0").streak == 2
     assert len(there.history.host("small-0").faulty_tasks) == 2
     there.succeed("9", "small-0")
-    assert there.history.app_on("app", "small-0").streak == 0
+    assert there.history.app_on("r", "app", "small-0").streak == 0
     assert there.history.host("small-0").faulty_tasks == set()
 
 
@@ -130,7 +132,25 @@ def test_statistics_of_hosts_go_across_runs(fail, world):
     there = world()
     there.succeed("1", "small-0")
     there.observe(Run(run_id="r", time=9.0, state="ended"))
-    assert there.history.app_on("app", "small-0").successes == 1
+    assert there.history.host("small-0").tally.successes == 1
+
+
+def test_an_app_of_the_same_name_in_another_run_may_be_other_code(fail, world, step):
+    """Yesterday's success says nothing of what was edited since: the import is missing on every node."""
+    there, policy = world(nodes=4), Policy()
+    there.succeed("1", "small-3")
+    there.observe(Run(run_id="r", time=NOW, state="ended"))
+    today = world(nodes=4)
+    today.history = there.history
+    today.begin("today", nodes=4)
+    assert not today.history.succeeded_elsewhere("today", "app", "small-0")
+    assert today.history.app("today", "app") is None
+    decisions = [
+        step(today.history, fail(import_absent, run_id="today", try_id=number, host=f"small-{number}"), policy)
+        for number in range(4)
+    ]
+    assert (decisions[-1].action, decisions[-1].rule) == ("terminate", "module_missing.confirm")
+    assert not any(until - NOW > 60 for decision in decisions for until in decision.deny_hosts.values())
 
 
 def test_the_past_of_one_run_is_no_fault_in_another(fail):

@@ -5,8 +5,8 @@ from parsl.executors import ThreadPoolExecutor
 from parsl.executors.errors import BadStateException
 from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
 
-from octopus_plugins.events import Heartbeat, Placement
-from octopus_plugins.wrath import Category, CategoryPolicy, Policy, policy_from
+from octopus_plugins.events import Heartbeat, Placement, Pool, Run
+from octopus_plugins.wrath import Category, CategoryPolicy, Policy, decide, policy_from
 
 NOW = 1_700_000_000.0
 LADDER = policy_from(None, ladder=["small", "large"])
@@ -221,3 +221,17 @@ def test_tasks_that_were_confirmed_on_one_node_only_prove_nothing_to_others(fail
         for number in range(2):
             step(there.history, fail(bug, task_id=task, try_id=number), Policy())
     assert step(there.history, fail(bug, task_id="3"), Policy()).action == "retry"
+
+
+def test_an_executor_where_hardly_anything_ends_well_is_passed_over_for_another(fail, world):
+    there = world()
+    extra = Pool(label="huge", kind="HighThroughputExecutor", steerable=True)
+    there.observe(Run(run_id="r", time=NOW, state="configured", retries=5, pools=(*there.pools, extra)))
+    for number in range(10):
+        there.observe(fail(OSError(28, "No space left on device"), task_id=f"x{number}", executor="large", host="l-0"))
+    decision = decide(fail(lambda: bytearray(1 << 62)), there.history, Policy(ladder=("small", "large", "huge")))
+    assert decision.placement.executor == "huge"
+    (taken,) = [rung for rung in decision.considered if rung.taken]
+    assert "hardly anything ends well in 'large' of late" in taken.reason
+    decision = decide(fail(lambda: bytearray(1 << 62)), there.history, Policy(ladder=("small", "large")))
+    assert decision.placement.executor == "large", "a poor one is better than none"

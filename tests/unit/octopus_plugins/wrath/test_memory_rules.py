@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import numpy as np
+import pytest
 from parsl.executors.high_throughput.errors import WorkerLost
 
 from octopus_plugins.events import (
@@ -15,7 +16,7 @@ from octopus_plugins.events import (
 )
 from octopus_plugins.wrath import History, categorize
 
-from .causes import program
+from .causes import bash, program
 
 GB = 10**9
 
@@ -65,6 +66,29 @@ def test_a_count_that_rose_since_the_last_heartbeat_explains_a_lost_worker(fail)
 def test_old_oom_kills_do_not_explain_a_lost_worker(fail):
     lost = fail(WorkerLost(0, "small-0"), node=NodeState(time=24.0, oom_kills=3))
     assert categorize(lost, History()).category == "worker_lost"
+
+
+@pytest.mark.parametrize(
+    ("cause", "category"),
+    [
+        (bash("exit 1"), "app_exit"),
+        (bash("kill -KILL $$"), "memory_exhausted"),
+        (lambda: sys.exit(3), "app_exit"),
+    ],
+)
+def test_a_neighbours_oom_kill_does_not_explain_a_program_that_ended_by_itself(fail, cause, category):
+    history = History()
+    history.observe(beat(10.0, 2))
+    history.observe(beat(20.0, 3))
+    assert categorize(fail(cause, time=25.0, started=15.0), history).category == category
+
+
+def test_nor_a_worker_that_left_with_an_exit_code(fail):
+    history = History()
+    history.observe(beat(10.0, 2))
+    history.observe(beat(20.0, 3))
+    left = fail(WorkerLost(0, "small-0"), time=25.0, started=15.0, exit_code=3)
+    assert categorize(left, history).category == "app_exit"
 
 
 def test_a_worker_ended_by_sigterm_did_not_run_out_of_memory(fail):

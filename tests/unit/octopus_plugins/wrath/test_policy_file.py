@@ -191,3 +191,8 @@ def test_any_mapping_gives_a_policy_or_an_error_of_ours(source):
         assert str(error).startswith("policy: ")
     else:
         assert isinstance(policy, Policy)
+
+
+def test_a_first_wait_above_the_longest_is_refused():
+    with pytest.raises(PolicyError, match=r"categories\.app_exit\.initial_interval = 600: must be at most maximum"):
+        policy_from({"categories": {"app_exit": {"initial_interval": 600}}})

@@ -27,7 +27,7 @@ from octopus_plugins.events import (
     Run,
     WorkerState,
 )
-from octopus_plugins.wrath import History, categorize
+from octopus_plugins.wrath import History, Policy, categorize, decide
 
 from .causes import assert_categorized, bash, break_process_pool, busy, fill_disk, open_too_many, program, wrap
 
@@ -132,3 +132,28 @@ def test_sigterm_with_the_schedulers_words_is_a_preemption(fail):
 def test_a_program_without_descriptors_for_its_libraries_is_out_of_files(fail, tmp_path):
     found = categorize(fail(**program("ulimit -n 3; cat /etc/hostname", tmp_path)))
     assert (found.category, found.rule) == ("file_descriptors_exhausted", "file_descriptors_exhausted.loader")
+
+
+def block_that_timed_out(lived: float) -> History:
+    history = History()
+    history.observe(Run(run_id="r", time=0.0, state="configured", pools=(Pool(label="small", walltime=3600),)))
+    for time, state in ((0.0, "RUNNING"), (lived, "TIMEOUT")):
+        history.observe(Block(run_id="r", time=time, executor="small", block="0", state=state))
+    return history
+
+
+@pytest.mark.parametrize(
+    ("lived", "category"), [(61.0, "preempted"), (3200.0, "preempted"), (3560.0, "walltime_exceeded")]
+)
+def test_a_block_that_ends_well_before_its_walltime_was_taken_away(fail, lived, category):
+    """Slurm's state PREEMPTED is TIMEOUT to Parsl's provider."""
+    lost = fail(ManagerLost(b"m", "small-0"), block="0", time=lived)
+    found = categorize(lost, block_that_timed_out(lived))
+    assert found.category == category
+    assert found.evidence["lived"] == lived
+
+
+def test_a_preempted_block_is_paid_from_the_budget_for_what_the_task_did_not_cause(fail):
+    history = block_that_timed_out(61.0)
+    decision = decide(fail(ManagerLost(b"m", "small-0"), block="0", time=61.0), history, Policy())
+    assert (decision.action, decision.charge) == ("retry", 0.0)
