@@ -22,6 +22,7 @@ _MODULES: tuple[str, ...] = (
     "framework",
     "versions",
     "compute",
+    "gpu",
 )
 
 SCENES: dict[str, Scene] = {

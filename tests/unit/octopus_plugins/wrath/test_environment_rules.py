@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pynvml
 import pytest
 from parsl.executors.high_throughput.errors import ManagerLost
 
@@ -72,6 +73,12 @@ CASES = [
 )
 def test_a_real_failure_gets_its_category(fail, cause, category, resolvable):
     assert_categorized(fail(cause), category, resolvable)
+
+
+def test_a_node_without_a_gpu_driver_is_told_by_nvidia_s_own_exception(fail):
+    found = categorize(fail(pynvml.nvmlInit))
+    assert (found.category, found.rule) == ("gpu_error", "gpu_error.type")
+    assert found.evidence["exception"] == "pynvml.NVMLError_LibraryNotFound"
 
 
 def test_a_gpu_without_memory_is_the_gpus_matter(fail):
