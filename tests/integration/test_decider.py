@@ -113,7 +113,7 @@ def serve(config: OctopusConfig, tmp_path: Path, wait_for: Wait) -> Iterator[Cal
 
 def decided(config: OctopusConfig) -> list[Decision]:
     """What services decided so far."""
-    return [one for one in decisions(config=config) if one.decider == "service"]
+    return [one for one in decisions(config=config) if one.decider == "service" and not one.order]
 
 
 def test_a_failure_is_decided_and_the_workflow_hears_of_it(
@@ -213,6 +213,23 @@ def test_the_history_before_a_restart_counts(config: OctopusConfig, emitter: Emi
     assert first.action == "retry"
     assert second.action == "terminate"
     assert "the same failure on 2 nodes (n1, n2)" in second.reason
+
+
+def test_a_task_whose_end_the_run_did_not_honour_is_not_forgotten(
+    config: OctopusConfig, emitter: Emitter, wait_for: Wait
+) -> None:
+    with running(Decider(config)):
+        emitter.emit(configured())
+        for number in range(4):
+            emitter.emit(failure(1, host=f"n{number}", try_id=number))
+            wait_for(lambda: len(decided(config)) == number + 1)  # noqa: B023
+            latest = decided(config)[-1]
+            # The workflow's own retry_handler has the last word, and retries for nothing.
+            applied = {"action": "retry", "charge": 0.0, "serial": "applied", "order": number + 1}
+            emitter.emit(msgspec.structs.replace(latest, **applied))
+            assert emitter.flush(10)
+            wait_for(lambda: len(list(decisions(config=config))) == 2 * (number + 1))  # noqa: B023
+    assert [one.action for one in decided(config)] == ["retry", "terminate", "terminate", "terminate"]
 
 
 @contextlib.contextmanager

@@ -166,11 +166,12 @@ class Decider:
         if decision.task_id == ANY or decision.decider not in {"workflow", "service"}:
             self._history.observe(decision)
             return
-        ours = decision.decider == "service" and self._undecided.is_decided(decision)
+        proposed = decision.decider == "service" and not decision.order
+        known = proposed and self._undecided.is_decided(decision)
         failure = self._undecided.settle(decision)
         if failure is not None:
             self._history.observe(failure)
-        if not ours:  # what we decided, the history knows
+        if not known:  # what a service decides, the history knows; what the run made of it, the run tells
             self._history.observe(decision)
 
     def _take_run(self, run: Run) -> None:

@@ -300,7 +300,8 @@ class History:
             if active:
                 self.denials.observe(event)
             return
-        if active and event.action == "terminate" and (event.halts_run or event.task_id == ANY):
+        stops = event.task_id == ANY or (event.halts_run and not _is_proposal(event))
+        if active and event.action == "terminate" and stops:
             self._halt(event)
         if event.task_id == ANY:
             return
@@ -310,17 +311,29 @@ class History:
 
     def _observe_verdict(self, event: Decision, *, active: bool) -> None:
         key = (event.run_id, event.task_id)
-        task = self._tasks.get(key)
-        if event.action == "terminate" and active:
-            self._tasks.pop(key)
-            run = self._runs.get(event.run_id)
-            if task is not None and task.shown and run is not None and event.layer != "framework":
-                run.give_up(cause_of(event.category, task.latest))
+        task, run = self._tasks.get(key), self._runs.get(event.run_id)
+        final = not _is_proposal(event)
+        ends = active and event.action == "terminate"
+        if not final and task is not None and event.try_id <= task.last_decided:
+            return  # it came too late: the run has decided
+        if ends:
+            if task is not None and task.shown and run is not None and event.layer != "framework" and not task.given_up:
+                task.given_up = cause_of(event.category, task.latest)
+                run.give_up(task.given_up)
+            if final:
+                self._tasks.pop(key)
             return
         task = task if task is not None else self._tasks.ensure(key)
+        if task.given_up and final:
+            if run is not None:
+                run.take_back(task.given_up)
+            task.given_up = None
         if event.try_id > task.last_decided:
-            task.last_decided = event.try_id
+            task.last_decided, task.last_charge = event.try_id, event.charge
             task.charge += event.charge
+        elif final and event.try_id == task.last_decided:
+            task.charge += event.charge - task.last_charge
+            task.last_charge = event.charge
 
     def _halt(self, event: Decision) -> None:
         runs = [self._runs.ensure(event.run_id)] if event.run_id != ANY else [run for _, run in self._runs.items()]
@@ -386,6 +399,11 @@ def _note_defect(defect: Defect, event: Failure, host: str | None, *, confirmed:
     if host and len(defect.hosts) < MAX_DEFECT_HOSTS:
         defect.hosts.add(host)
     defect.confirmed += confirmed
+
+
+def _is_proposal(event: Decision) -> bool:
+    """Whether a service decided this, and not yet its run, which tells what it made of it with a place in its order."""
+    return event.decider == "service" and not event.order
 
 
 def _told_by_submit_side(event: Event) -> bool:

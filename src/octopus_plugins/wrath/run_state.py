@@ -50,6 +50,8 @@ class TaskState:
         latest: The signature of its latest failure.
         last_failed: Its latest failed try; -1 for none.
         last_decided: Its latest try that was decided on; -1 for none.
+        last_charge: What the decision on that try charged.
+        given_up: The cause that a service wants to give it up for, while its run has not told what it made of that.
     """
 
     charge: float = 0.0
@@ -57,6 +59,8 @@ class TaskState:
     latest: str = ""
     last_failed: int = -1
     last_decided: int = -1
+    last_charge: float = 0.0
+    given_up: tuple[str, str] | None = None
 
     @property
     def attempts(self) -> dict[str, int]:
@@ -178,3 +182,8 @@ class RunState:
         """Take in that a task was given up."""
         self.given_up += 1
         self.causes.put(cause, (self.causes.get(cause) or 0) + 1)
+
+    def take_back(self, cause: tuple[str, str]) -> None:
+        """Take in that a task that was to be given up was not."""
+        self.given_up -= 1
+        self.causes.put(cause, max((self.causes.get(cause) or 0) - 1, 0))

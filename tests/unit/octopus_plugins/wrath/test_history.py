@@ -75,6 +75,62 @@ def test_a_decision_of_another_decider_charges_the_same_try_once(fail):
     assert history.task("r", "1").charge == 0.5
 
 
+def proposed(failure, **fields):
+    return decision(failure, **{"decider": "service", **fields})
+
+
+def test_a_task_that_a_service_wants_to_end_is_remembered_until_its_run_says_that_it_ended(fail):
+    history = History()
+    failure = observed(history, fail(import_absent))
+    history.observe(proposed(failure, action="terminate"))
+    assert history.task("r", "1").attempts == {"module_missing": 1}
+    history.observe(proposed(failure, action="terminate", serial="applied", order=7))
+    assert history.task("r", "1") is None
+    assert history.run("r").given_up == 1
+
+
+def test_a_task_that_its_run_retries_against_a_service_is_charged_what_the_run_charged_and_not_given_up(fail):
+    history = History()
+    failure = observed(history, fail(import_absent))
+    history.observe(proposed(failure, action="terminate"))
+    assert history.run("r").given_up == 1
+    history.observe(proposed(failure, charge=0.25, serial="applied", order=7))
+    task, run = history.task("r", "1"), history.run("r")
+    assert (task.charge, task.attempts, run.given_up) == (0.25, {"module_missing": 1}, 0)
+    assert set(dict(run.causes.items()).values()) == {0}
+
+
+def test_what_the_run_charged_takes_the_place_of_what_a_service_would_have(fail):
+    history = History()
+    failure = observed(history, fail(import_absent))
+    for told in (
+        proposed(failure),
+        proposed(failure, charge=3.0, serial="applied", order=7),
+        proposed(failure, charge=3.0, serial="applied", order=7),
+    ):
+        history.observe(told)
+    assert history.task("r", "1").charge == 3.0
+
+
+def test_what_a_service_decides_after_the_run_did_changes_nothing(fail):
+    history = History()
+    failure = observed(history, fail(import_absent))
+    history.observe(decision(failure, charge=0.5, order=7))
+    history.observe(proposed(failure, action="terminate", halts_run=True))
+    history.observe(proposed(failure, charge=1.0))
+    assert history.task("r", "1").charge == 0.5
+    assert (history.run("r").given_up, history.halted("r")) == (0, None)
+
+
+def test_a_run_is_stopped_by_what_a_service_decides_only_when_it_obeys(fail):
+    history = History()
+    failure = observed(history, fail(import_absent))
+    history.observe(proposed(failure, action="terminate", halts_run=True, reason="enough"))
+    assert history.halted("r") is None
+    history.observe(proposed(failure, action="terminate", halts_run=True, reason="enough", serial="applied", order=7))
+    assert history.halted("r") == "enough"
+
+
 @pytest.mark.parametrize("state", ["exec_done", "memo_done", "failed", "dep_fail"])
 def test_a_tasks_state_is_dropped_when_it_ends(fail, state):
     history = History()
