@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("octopus_plugins")
 
 
+TELL_AGAIN = 900.0
+"""Seconds after which a run tells again how it is configured: a decider service decides no run that has not told it."""
+
+
 class Governing:
     """Mixin of the hub. Nothing that Parsl's threads call in here raises or waits.
 
@@ -119,6 +123,8 @@ class Governing:
         if self._watch is None:
             self._watch = RunWatch(self._hub)
             self._watch.start()
+            if decider == "service":
+                self._delays.call(TELL_AGAIN, self._tell_again)
         self._soon(self.steer)
 
     def launched(self, attempt: Attempt) -> None:
@@ -185,6 +191,12 @@ class Governing:
                     executor.steer(standing)
                 except OSError as error:
                     logger.warning("The standing of executor %r's nodes cannot be written: %s", executor.label, error)
+
+    def _tell_again(self) -> None:
+        self._delays.call(TELL_AGAIN, self._tell_again)
+        from parsl_monitor.configuration import run_configured
+
+        self.story.tell_again(run_configured(self.dfk, self.policy, time.time(), "service"))
 
     def service_alive(self) -> bool:
         """Whether a decider service gives signs of life."""

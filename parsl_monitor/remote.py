@@ -26,7 +26,13 @@ FREE_RETRIES = 20
 """Retries of one task beyond the run's own, that a service may leave uncharged."""
 
 
-def refusal(decision: Decision, failure: Failure, executors: Container[str], retries: int) -> str | None:
+def refusal(
+    decision: Decision,
+    failure: Failure,
+    executors: Container[str],
+    retries: int,
+    policy: tuple[str, str] | None = None,
+) -> str | None:
     """Why a decision cannot be applied to a failure, for people; None where it can.
 
     Args:
@@ -34,6 +40,7 @@ def refusal(decision: Decision, failure: Failure, executors: Container[str], ret
         failure: The failure that it should be about.
         executors: Labels of the executors that there are.
         retries: The run's own retries per task.
+        policy: Name and digest of the run's own policy; None accepts what was decided under any other.
     """
     if (decision.run_id, decision.task_id, decision.try_id) != (failure.run_id, failure.task_id, failure.try_id):
         return f"it is about another try ({decision.run_id}/{decision.task_id}/{decision.try_id})"
@@ -48,6 +55,13 @@ def refusal(decision: Decision, failure: Failure, executors: Container[str], ret
         return f"its delay is {decision.delay} s"
     if decision.action == "retry" and failure.try_id >= retries + FREE_RETRIES:
         return f"the task was tried {failure.try_id + 1} times"
+    if policy is not None and not decision.imposed:
+        name, digest = policy
+        if decision.policy != name or (decision.policy_digest and decision.policy_digest != digest):
+            return (
+                f"it was made under another policy ({decision.policy!r:.100}) than the run's own ({name!r}), and no"
+                " --policy was given to the service"
+            )
     target = decision.placement.executor if decision.placement is not None else None
     if target is not None and (target not in executors or target.startswith("_parsl")):
         return f"it names the executor {target!r:.100}, which this run does not have"

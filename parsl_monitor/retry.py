@@ -16,6 +16,7 @@ from parsl.executors import HighThroughputExecutor, ThreadPoolExecutor
 from octopus_plugins.errors import ConfigError
 from octopus_plugins.events import Decision, Event, Failure
 from octopus_plugins.wrath import History, Policy, categorize, decide, policy_from
+from octopus_plugins.wrath.policy_data import policy_digest
 from parsl_monitor import translate
 from parsl_monitor.attempts import Attempt
 from parsl_monitor.configuration import run_configured, warn_of_unknown_rungs
@@ -78,6 +79,7 @@ class WrathRetryHandler:
         if not 0 < deadline <= LONGEST_DEADLINE:
             raise ConfigError(f"deadline = {deadline!r}: must be above 0 and at most {LONGEST_DEADLINE:.0f} seconds")
         self.policy = policy_from(policy, ladder=ladder, mode=mode)
+        self._digest = policy_digest(self.policy)
         self.retry_handler = retry_handler
         self.decider = decider
         self.deadline = deadline
@@ -182,7 +184,8 @@ class WrathRetryHandler:
         """The service's decision where it came in time and can be applied, else the workflow's own."""
         if verdict.remote is None:
             return verdict.local
-        why = refusal(verdict.remote, verdict.failure, dfk.executors, dfk.config.retries)
+        own = self.policy.name, self._digest
+        why = refusal(verdict.remote, verdict.failure, dfk.executors, dfk.config.retries, own)
         if why is not None:
             if self._first("refusal"):
                 logger.warning(

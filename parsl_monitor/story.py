@@ -76,6 +76,10 @@ class Story:
                     self._categories[event.categorization.category] += 1
             self._emitter.emit(*events)
 
+    def tell_again(self, event: Event) -> None:
+        """Emit what was told before: the same id, and no place of its own in the order. For whoever came since."""
+        self._emitter.emit(event)
+
     def hurry(self) -> None:
         """Have what was told so far sent at once: somebody waits for an answer to it."""
         self._emitter.hurry()

@@ -27,6 +27,7 @@ from octopus_plugins.fabric import Emitter, topic_name
 from octopus_plugins.plugins import Plugins, hookimpl
 from octopus_plugins.services import Decider, DecisionInbox
 from octopus_plugins.wrath import policy_from
+from octopus_plugins.wrath.policy_data import policy_digest
 
 from .proxy import ProxiedBroker
 
@@ -151,7 +152,7 @@ def test_ctrl_c_ends_it_well_and_json_is_a_decision_a_line(
     emitter: Emitter, serve: Callable[..., Service], wait_for: Wait
 ) -> None:
     service = serve("--json")
-    emitter.emit(failure(1))
+    emitter.emit(configured(), failure(1))
     wait_for(lambda: '"decider":"service"' in service.text)
     service.signal(signal.SIGINT)
     assert service.wait() == 0
@@ -258,7 +259,7 @@ def test_bad_records_hurt_it_no_more_than_once(
             for value in hostile:
                 producer.produce(topic_name(config, topic), value, b"r/1")
         assert producer.flush(10) == 0
-        emitter.emit(failure(1, host="\x1b[2J"))
+        emitter.emit(configured(), failure(1, host="\x1b[2J"))
         wait_for(lambda: len(decided(config)) == 1)
     assert caplog.text.count("is no event") == 1
 
@@ -266,22 +267,52 @@ def test_bad_records_hurt_it_no_more_than_once(
 def test_it_decides_by_each_runs_own_policy_unless_it_was_given_one(
     config: OctopusConfig, emitter: Emitter, wait_for: Wait, caplog: pytest.LogCaptureFixture
 ) -> None:
-    runs = {"own": {"policy": LADDER}, "none": {}, "wrong": {"policy": {"nmae": 1}}}
+    runs = {"wrong": {"policy": {"nmae": 1}}, "own": {"policy": LADDER}, "none": {}}
     with running(Decider(config)):
         emitter.emit(*(configured(run, **fields) for run, fields in runs.items()))
         assert emitter.flush(10)
         emitter.emit(*(failure(1, run_id=run) for run in runs))
-        wait_for(lambda: len(decided(config)) == 3)
-    assert {one.run_id: one.policy for one in decided(config)} == {
-        "own": "climber",
-        "none": "default",
-        "wrong": "default",
-    }
-    assert "run wrong is decided by the built-in policy" in caplog.text
+        wait_for(lambda: len(decided(config)) == 2)
+    assert {one.run_id: one.policy for one in decided(config)} == {"own": "climber", "none": "default"}
+    assert "run wrong is left to decide by itself" in caplog.text and "nmae" in caplog.text
+    own = decided(config)[0]
+    assert (own.policy_digest, own.imposed) == (policy_digest(policy_from(LADDER)), False)
     with running(Decider(config, policy=policy_from({"name": "given"}))):
-        emitter.emit(failure(2, run_id="own"))
-        wait_for(lambda: len(decided(config)) == 4)
-    assert decided(config)[-1].policy == "given"
+        emitter.emit(failure(2, run_id="own"), failure(2, run_id="never heard of"))
+        wait_for(lambda: len(decided(config)) == 5)
+    assert {(one.run_id, one.policy, one.imposed) for one in decided(config)[2:]} == {
+        (run, "given", True) for run in ("wrong", "own", "never heard of")
+    }
+
+
+def test_nothing_is_decided_of_a_run_that_has_not_told_how_it_is_configured(
+    config: OctopusConfig, emitter: Emitter, wait_for: Wait, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = configured("old", policy=LADDER)
+    emitter.emit(told)
+    assert emitter.flush(10)
+    with running(Decider(config, since=0.0)) as decider:  # as one that was started a day after the run
+        emitter.emit(*(out_of_memory(number, run_id="old") for number in range(2)))
+        wait_for(lambda: decider.passed_over == 2)
+        emitter.emit(msgspec.structs.replace(told, time=time.time()))  # as the run does every 15 minutes
+        emitter.emit(out_of_memory(3, run_id="old"))
+        wait_for(lambda: decided(config))
+    (decision,) = decided(config)
+    assert (decision.task_id, decision.action, decision.policy) == ("3", "retry", "climber")
+    said = [message for message in caplog.messages if "run old is left to decide by itself" in message]
+    assert len(said) == 1
+
+
+def test_a_failure_that_is_read_before_its_run_s_configuration_waits_for_it(
+    config: OctopusConfig, emitter: Emitter, wait_for: Wait
+) -> None:
+    with running(Decider(config)) as decider:
+        emitter.emit(out_of_memory(1))
+        wait_for(lambda: decider._undecided.waiting())
+        emitter.emit(configured(policy=LADDER))
+        wait_for(lambda: decided(config))
+    assert decided(config)[0].policy == "climber"
+    assert decider.passed_over == 0
 
 
 def test_runs_that_decide_by_themselves_and_runs_that_ended_are_left_alone(
@@ -316,14 +347,14 @@ def test_plugins_have_their_say(config: OctopusConfig, emitter: Emitter, wait_fo
     plugins = Plugins()
     plugins.register(Plugin())
     with running(Decider(config, plugins=plugins)):
-        emitter.emit(out_of_memory(1))
+        emitter.emit(configured(), out_of_memory(1))
         wait_for(lambda: decided(config))
     assert decided(config)[0].reason == "a Friday"
     assert told == [("1", "service")]
 
 
 def test_what_waits_is_decided_once_and_that_is_all(config: OctopusConfig, emitter: Emitter) -> None:
-    emitter.emit(*(failure(number) for number in range(40)), failure(0))
+    emitter.emit(configured(), *(failure(number) for number in range(40)), failure(0))
     assert emitter.flush(10)
     for expected in (40, 0):
         decider = Decider(config)
@@ -362,7 +393,7 @@ def test_a_broker_that_is_cut_off_is_waited_for(
     service = serve(settings=config)
     emitter = Emitter(config)
     try:
-        emitter.emit(failure(1))
+        emitter.emit(configured(), failure(1))
         wait_for(lambda: "task 1 " in service.text)
         proxied_broker.proxy.cut()
         wait_for(lambda: "no Kafka broker answers" in service.text)
@@ -388,7 +419,7 @@ def test_it_may_be_started_before_the_broker(
     try:
         wait_for(lambda: "it is tried again until it is back" in service.text)
         assert "Deciding for" not in service.text
-        emitter.emit(failure(1))
+        emitter.emit(configured(), failure(1))
         proxied_broker.proxy.restore()
         wait_for(lambda: "task 1 " in service.text)
         service.signal(signal.SIGTERM)
@@ -436,7 +467,7 @@ def test_a_group_shares_the_failures_out_and_takes_over_from_a_dead_member(
             return [one._membership.share if one._membership else None for one in members]
 
         wait_for(lambda: sorted(map(sorted, filter(None, shares()))) == [[0], [1]], 90)
-        emitter.emit(*(failure(number) for number in range(60)))
+        emitter.emit(configured(), *(failure(number) for number in range(60)))
         wait_for(lambda: sum(one.decided for one in members) >= 60)
         assert all(one.decided > 0 for one in members)
         assert sum(one.decided for one in members) == 60

@@ -69,7 +69,10 @@ def serve(config: OctopusConfig, policy: Path | None, group: str | None, since: 
     finally:
         for number, handler in before:
             signal.signal(number, handler)
-    screen.say(f"{decider.decided:,} failures were decided.")
+    left = (
+        f", {decider.passed_over:,} of runs that told no configuration were left to them" if decider.passed_over else ""
+    )
+    screen.say(f"{decider.decided:,} failures were decided{left}.")
 
 
 def _line(failure: Failure, decision: Decision) -> str:

@@ -70,6 +70,8 @@ class Decision(TryEvent, frozen=True, kw_only=True, omit_defaults=True):
         decider: Who decided: ``workflow``, ``service`` or ``person``.
         serial: Tells apart what one decider decides of the same try, run or node; a person's is unique.
         policy: Name of the policy.
+        policy_digest: Fingerprint of the policy that a service decided by (`octopus_plugins.wrath.policy_data`).
+        imposed: Whether a service was given that policy for all runs, in the place of their own.
     """
 
     TYPE: ClassVar[str] = "octopus.decision/v1"
@@ -91,6 +93,8 @@ class Decision(TryEvent, frozen=True, kw_only=True, omit_defaults=True):
     serial: str = ""
     decider: str = "workflow"
     policy: str = "default"
+    policy_digest: str = ""
+    imposed: bool = False
 
     @property
     def id(self) -> str:

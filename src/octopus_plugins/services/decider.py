@@ -9,6 +9,7 @@ import platform
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from msgspec.structs import replace
 
@@ -21,12 +22,16 @@ from octopus_plugins.fabric.membership import Membership
 from octopus_plugins.plugins import Plugins, load_plugins
 from octopus_plugins.services.lifesigns import COMPONENT, PERIOD
 from octopus_plugins.services.undecided import Undecided
-from octopus_plugins.wrath import DEFAULT_RULES, History, Policy, categorize, decide, policy_from
+from octopus_plugins.wrath import DEFAULT_RULES, History, Policy, categorize, decide
+from octopus_plugins.wrath.policy_data import policy_digest, policy_from_data
 
 log = logging.getLogger("octopus_plugins")
 
 TOO_LATE = 60.0
 """Seconds after which nobody waits for a decision on a failure any more."""
+
+LEARNING_SECONDS = 5.0
+"""How long a failure of a run that has not told how it is configured waits for that, which is in another topic."""
 
 _FOLLOWED = (Topic.task_metrics, Topic.heartbeats, Topic.failures, Topic.decisions)
 _MAX_RUNS = 10_000
@@ -34,14 +39,28 @@ _TOGETHER = 32  # decisions that are published at once
 _ADMISSION_SECONDS = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Ruling:
+    """What a run is decided by: its policy, and what its decisions are known by."""
+
+    policy: Policy
+    digest: str
+
+    @classmethod
+    def of(cls, policy: Policy) -> _Ruling:
+        return cls(policy, policy_digest(policy))
+
+
 class Decider:
     """Decides failures for workflows that ask for it.
 
     History goes across runs and is restored from the topics at the start. Each failure is decided once: not if the
     workflow decided it, not if it is older than `TOO_LATE`, and not for runs that say that they decide themselves.
+    Of a run that has not told how it is configured nothing is decided, unless a policy is given for all runs.
 
     Attributes:
         decided: Decisions published.
+        passed_over: Failures left alone since their run has not told how it is configured.
         observed: Events taken in.
     """
 
@@ -60,7 +79,8 @@ class Decider:
 
         Args:
             config: Which brokers.
-            policy: Decides all runs; default: each run's own policy, or the built-in one where a run tells none.
+            policy: Decides all runs, and says so in each decision; default: each run's own policy, or the built-in one
+                where a run that is configured has none.
             group: Consumer group that shares the failures out among several services; default: decide all.
             since: Seconds to look back at the start.
             plugins: Default: those installed.
@@ -73,17 +93,19 @@ class Decider:
         """
         kafka_options(config)
         self.decided = 0
+        self.passed_over = 0
         self.observed = 0
         self._config = config
         self._given = policy is not None
-        self._policy = policy or Policy.default()  # of runs that tell none
+        self._default = _Ruling.of(policy or Policy.default())  # of runs that have none
         self._group = group
         self._plugins = plugins if plugins is not None else load_plugins()
         self._rules = (*self._plugins.rules(), *DEFAULT_RULES)
         self._on_ready = on_ready
         self._on_decision = on_decision
         self._history = History()
-        self._policies: OrderedDict[str, Policy | None] = OrderedDict()  # by run; None: it decides by itself
+        self._rulings: OrderedDict[str, _Ruling | None] = OrderedDict()  # by run; None: it decides by itself
+        self._learnt = False  # of a run, since what waits was last looked at
         self._undecided = Undecided()
         self._outbox: list[Decision] = []
         self._membership: Membership | None = None
@@ -114,9 +136,10 @@ class Decider:
                 self._take(arrivals)
                 if not self._follower.caught_up:
                     continue
+                if not ready or self._learnt:
+                    self._decide_waiting()
                 if not ready:
                     ready = True
-                    self._decide_waiting()
                     self._on_ready()
                 if once:
                     break
@@ -155,11 +178,12 @@ class Decider:
 
     def _take_failure(self, failure: Failure, arrival: Arrival) -> None:
         stale = failure.time < time.time() - TOO_LATE
-        if stale or self._undecided.is_decided(failure) or self._policy_of(failure.run_id) is None:
+        known = self._is_known(failure.run_id)
+        if stale or self._undecided.is_decided(failure) or (known and self._ruling(failure.run_id) is None):
             self._history.observe(failure)
-        elif arrival.live and self._is_ours(arrival.partition):
+        elif known and arrival.live and self._is_ours(arrival.partition):
             self._decide(failure)
-        else:  # its decision may be among what is still to be read, or another member's
+        else:  # its decision may be among what is still to be read, as its run's configuration, or another member's
             self._undecided.add(failure, arrival.partition)
 
     def _take_decision(self, decision: Decision) -> None:
@@ -177,46 +201,75 @@ class Decider:
     def _take_run(self, run: Run) -> None:
         if run.state not in {"configured", "ended"}:
             return
-        policy: Policy | None = self._policy
+        ruling: _Ruling | None = self._default
         if run.state == "ended" or run.labels.get("decider") == "workflow":
-            policy = None
+            ruling = None
         elif run.policy and not self._given:
             try:
-                policy = policy_from(run.policy)
-            except PolicyError as error:  # of a newer version, or wrong: the run is decided all the same
-                self._complain(
-                    run.run_id, f"run {run.run_id} is decided by the built-in policy: its own is wrong: {error}"
-                )
-        self._policies[run.run_id] = policy
-        if len(self._policies) > _MAX_RUNS:
-            self._policies.popitem(last=False)
+                ruling = _Ruling.of(policy_from_data(run.policy))
+            except PolicyError as error:  # of a newer version, or wrong
+                ruling = None
+                self._complain(run.run_id, f"run {run.run_id} is left to decide by itself: {error}")
+        self._learnt = self._learnt or run.run_id not in self._rulings
+        self._rulings[run.run_id] = ruling
+        self._rulings.move_to_end(run.run_id)
+        if len(self._rulings) > _MAX_RUNS:
+            self._rulings.popitem(last=False)
 
-    def _policy_of(self, run_id: str) -> Policy | None:
-        """The policy that a run is decided by; None where it decides by itself."""
-        return self._policies.get(run_id, self._policy)
+    def _is_known(self, run_id: str) -> bool:
+        """Whether it is known how a run is to be decided, and with what executors."""
+        if self._given or (run_id in self._rulings and self._rulings[run_id] is None):
+            return True
+        run = self._history.run(run_id)
+        return run_id in self._rulings and run is not None and bool(run.pools)
+
+    def _ruling(self, run_id: str) -> _Ruling | None:
+        """What a known run is decided by; None where it decides by itself."""
+        return self._rulings.get(run_id, self._default)
 
     def _decide_waiting(self) -> None:
-        """Decide what waits and is ours; forget what came too late."""
+        """Decide what waits and is ours; forget what came too late, and what comes of runs that tell nothing."""
+        self._learnt = False
         for failure in self._undecided.give_up(before=time.time() - TOO_LATE):
             self._history.observe(failure)
         for failure, partition in self._undecided.waiting():
-            if self._is_ours(partition):
-                try:
-                    self._decide(failure)
-                except Exception as error:  # noqa: BLE001  as in _take
-                    self._undecided.settle(failure)
-                    self._complain(type(error).__name__, f"a failure could not be decided ({failure.id}): {error!r}")
+            if not self._is_ours(partition):
+                continue
+            if not self._is_known(failure.run_id):
+                self._wait_to_learn(failure)
+                continue
+            try:
+                self._decide(failure)
+            except Exception as error:  # noqa: BLE001  as in _take
+                self._undecided.settle(failure)
+                self._complain(type(error).__name__, f"a failure could not be decided ({failure.id}): {error!r}")
         self._publish()
 
+    def _wait_to_learn(self, failure: Failure) -> None:
+        """Pass over a failure of a run of which nothing is known, once that is no matter of moments any more."""
+        if failure.time > time.time() - LEARNING_SECONDS:
+            return
+        self._undecided.settle(failure)
+        self._history.observe(failure)
+        self.passed_over += 1
+        self._complain(
+            f"unknown {failure.run_id}",
+            f"run {failure.run_id} is left to decide by itself: it has not told how it is configured since this service"
+            " looks back (--since); runs with decider='service' tell it again every 15 minutes",
+        )
+
     def _decide(self, failure: Failure) -> None:
-        policy = self._policy_of(failure.run_id)
-        if policy is None:
+        ruling = self._ruling(failure.run_id)
+        if ruling is None:
+            self._history.observe(self._undecided.settle(failure) or failure)
             return
         self._undecided.settle(failure)
         if failure.categorization is None:
             failure = replace(failure, categorization=categorize(failure, self._history, self._rules))
-        decision = self._plugins.change(failure, decide(failure, self._history, policy))
-        decision = replace(decision, decider="service", serial="", order=0)
+        decision = self._plugins.change(failure, decide(failure, self._history, ruling.policy))
+        decision = replace(
+            decision, decider="service", serial="", order=0, policy_digest=ruling.digest, imposed=self._given
+        )
         self._history.observe(failure)
         self._history.observe(decision)
         self._outbox.append(decision)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
+
+import msgspec
 
 from octopus_plugins.errors import PolicyError
 from octopus_plugins.wrath.category_policy import CategoryPolicy
@@ -63,6 +66,11 @@ def policy_from_data(data: Mapping[str, Any]) -> Policy:
     }
     policy: Policy = _made(Policy, values, "")
     return policy
+
+
+def policy_digest(policy: Policy) -> str:
+    """A short fingerprint of a whole policy: the same for a policy that was told as data, another for any other."""
+    return hashlib.sha256(msgspec.json.encode(policy_to_data(policy), order="deterministic")).hexdigest()[:16]
 
 
 def _made(cls: type[Any], values: Any, where: str) -> Any:

@@ -27,7 +27,7 @@ EFFECTS = frozenset(
 
 # What is added to a decision after it was made, on its way into the stream and through it.
 _ADDED_LATER = frozenset({"labels", "truncated", "order"})
-_OF_ITS_DECIDER = frozenset({"decider", "serial", "time"})
+_OF_ITS_DECIDER = frozenset({"decider", "serial", "time", "policy_digest", "imposed"})
 
 # Of what happened at the same time, this is the order in which it is told.
 _RANKS: tuple[type[Event], ...] = (Run, Block, Heartbeat, Task, Failure, Decision)

@@ -17,7 +17,7 @@ from octopus_plugins.config import OctopusConfig
 from octopus_plugins.events import ANY, Decision, Event, Failure, Run
 from octopus_plugins.hookspecs import hookimpl
 from octopus_plugins.plugins import Plugins
-from parsl_monitor import OctopusHighThroughputExecutor, OctopusMonitoringHub, WrathRetryHandler
+from parsl_monitor import OctopusHighThroughputExecutor, OctopusMonitoringHub, WrathRetryHandler, governing
 from parsl_monitor.attempts import Attempt, Attempts
 from parsl_monitor.errors import RunHaltedError, StragglerError
 from parsl_monitor.orders import Orders
@@ -157,6 +157,30 @@ def test_an_executor_that_is_added_later_is_told_too(make: Callable[..., Workflo
     workflow.dfk.executors["late"] = ThreadPoolExecutor(label="late")
     workflow.launch(2)
     assert [len(run.pools) for run in workflow.collected.of(Run)] == [2, 3]
+
+
+def test_a_run_that_asks_a_service_tells_again_how_it_is_configured(
+    make: Callable[..., Workflow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(governing, "TELL_AGAIN", 0.02)
+    workflow = make(decider="service")
+    workflow.launch(1)
+    until(lambda: len(workflow.collected.of(Run)) >= 3)
+    first, *again = workflow.collected.of(Run)
+    assert first.order > 0 and {each.order for each in again} == {0}  # to a replay it is a second copy
+    assert {each.id for each in again} == {first.id}
+    assert all(each.policy == first.policy and each.pools == first.pools for each in again)
+    assert again[0].time > first.time
+
+
+def test_a_run_that_decides_by_itself_tells_that_once(
+    make: Callable[..., Workflow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(governing, "TELL_AGAIN", 0.0)
+    workflow = make()
+    workflow.launch(1)
+    assert len(workflow.hub._delays) <= 1  # to steer, and no more
+    assert len(workflow.collected.of(Run)) == 1
 
 
 def test_a_person_stops_the_run_and_nothing_is_retried(make: Callable[..., Workflow]) -> None:
@@ -322,6 +346,21 @@ def test_a_service_s_retry_stays_within_the_run_s_budget(make: Callable[..., Wor
     Orders(workflow.hub).hear(of_service("1", 3, "retry"))
     assert workflow.was_given_up(1)
     assert workflow.collected.of(Decision)[-1].rule == "retries"
+
+
+def test_what_a_service_decides_under_another_policy_is_not_applied_unless_it_was_imposed(
+    make: Callable[..., Workflow], caplog: pytest.LogCaptureFixture
+) -> None:
+    workflow = make(decider="service", deadline=30.0, policy={"name": "mine"})
+    workflow.alive = True
+    for number, imposed in ((1, False), (2, False), (3, True)):
+        attempt = workflow.launch(number)
+        assert attempt.outer is not None
+        attempt.outer.set_exception(OSError("x"))
+        Orders(workflow.hub).hear(of_service(str(number), policy="default", imposed=imposed))
+    assert [workflow.was_given_up(number) for number in (1, 2, 3)] == [False, False, True]
+    assert [decision.decider for decision in workflow.collected.of(Decision)] == ["workflow", "workflow", "service"]
+    assert len([record for record in caplog.records if "another policy ('default')" in record.getMessage()]) == 1
 
 
 def test_the_workflow_s_own_handler_keeps_the_last_word_over_a_service(make: Callable[..., Workflow]) -> None:

@@ -58,6 +58,24 @@ def test_what_makes_no_sense_is_refused_with_the_reason(changes: dict[str, Any],
     assert found is not None and why in found
 
 
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [
+        ({"policy": "mine", "policy_digest": "d1"}, False),
+        ({"policy": "mine", "policy_digest": "d2"}, True),
+        ({"policy": "default", "policy_digest": "d1"}, True),
+        ({"policy": "default"}, True),  # of a service that tells no digest
+        ({"policy": "mine"}, False),
+        ({"policy": "theirs", "policy_digest": "d2", "imposed": True}, False),
+    ],
+)
+def test_a_decision_under_another_policy_than_the_run_s_is_refused_unless_that_was_imposed(
+    changes: dict[str, Any], refused: bool
+) -> None:
+    found = refusal(msgspec.structs.replace(GOOD, **changes), FAILURE, EXECUTORS, 3, ("mine", "d1"))
+    assert (found is not None and "another policy" in found) == refused
+
+
 def test_a_service_cannot_retry_for_ever() -> None:
     late = msgspec.structs.replace(FAILURE, try_id=3 + FREE_RETRIES)
     endless = msgspec.structs.replace(GOOD, try_id=3 + FREE_RETRIES, charge=0.0)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from octopus_plugins.errors import PolicyError
 from octopus_plugins.wrath import Category, CategoryPolicy, DenyPolicy, Policy
-from octopus_plugins.wrath.policy_data import policy_from_data, policy_to_data
+from octopus_plugins.wrath.policy_data import policy_digest, policy_from_data, policy_to_data
 
 numbers = st.floats(1, 1e6) | st.integers(1, 1000)  # a policy file may have 60 or 60.0, and a decision shows which
 VALUES: dict[str, st.SearchStrategy[Any]] = {
@@ -102,3 +102,11 @@ def test_what_is_left_out_has_the_default_of_this_version() -> None:
 def test_data_of_another_kind_is_an_error_that_names_the_key(data: dict[str, Any], named: str) -> None:
     with pytest.raises(PolicyError, match=f"the recorded policy's {named}"):
         policy_from_data(data)
+
+
+@given(policies())
+@settings(max_examples=50, deadline=None)
+def test_a_policy_that_was_told_has_the_same_digest_and_a_changed_one_another(policy: Policy) -> None:
+    told = msgspec.json.decode(msgspec.json.encode(policy_to_data(policy)))
+    assert policy_digest(policy_from_data(told)) == policy_digest(policy)
+    assert policy_digest(replace(policy, maximum_failures=policy.maximum_failures + 1)) != policy_digest(policy)

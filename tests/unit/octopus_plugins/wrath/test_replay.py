@@ -223,6 +223,13 @@ def test_what_others_decided_of_the_run_comes_where_its_time_falls() -> None:
     ]
 
 
+def test_what_a_run_tells_again_has_the_place_where_it_was_first_told() -> None:
+    events = recorded(tasks=5)
+    (configured,) = [event for event in events if isinstance(event, Run) and event.state == "configured"]
+    again = msgspec.structs.replace(configured, order=0, time=configured.time + 900.0)
+    assert in_order([*events, again]) == in_order([again, *events]) == in_order(events)
+
+
 def test_a_run_that_told_no_order_goes_by_time_and_failures_before_their_decisions() -> None:
     events = [msgspec.structs.replace(event, order=0) for event in recorded(tasks=5)]
     random.Random(3).shuffle(events)
