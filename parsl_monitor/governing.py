@@ -15,7 +15,7 @@ from octopus_plugins.wrath import Policy, Standing
 from parsl_monitor.attempts import Attempt, Attempts
 from parsl_monitor.delays import Delays
 from parsl_monitor.errors import RunHaltedError
-from parsl_monitor.halting import Halts
+from parsl_monitor.halting import Halts, end_unlaunched
 from parsl_monitor.orders import Orders
 from parsl_monitor.story import Story
 from parsl_monitor.verdicts import Verdicts
@@ -31,6 +31,9 @@ logger = logging.getLogger("octopus_plugins")
 
 TELL_AGAIN = 900.0
 """Seconds after which a run tells again how it is configured: a decider service decides no run that has not told it."""
+
+
+_UNLAUNCHED = frozenset({"pending", "joining"})
 
 
 class Governing:
@@ -146,7 +149,10 @@ class Governing:
             release: Settles the future that Parsl holds.
         """
         try:
-            return self._handler is not None and self._handler.hold(self._hub, attempt, error, release)
+            held = self._handler is not None and self._handler.hold(self._hub, attempt, error, release)
+            if held and self.halts.reason(str(attempt.record["id"])) is not None:  # stopped since that was looked at
+                self.verdicts.release(str(attempt.record["id"]))
+            return held
         except Exception:  # noqa: BLE001 - logged there
             self._complain("A failure could not be told to the decider service; the workflow decides (said once)")
             return False
@@ -159,6 +165,30 @@ class Governing:
         if attempt.outer is not None and not attempt.outer.done():
             attempt.exception = error
             attempt.outer.set_exception(error)
+
+    def end_task(self, task_id: str, reason: str) -> None:
+        """End a task, wherever it is: it waits, it runs, it failed and waits for a decider service, or it joins others.
+
+        Args:
+            task_id: Parsl's task, which was stopped.
+            reason: Who stopped it, and why, for people.
+        """
+        error = RunHaltedError(reason)
+        attempt = self.attempts.of_task(task_id)
+        if attempt is not None:
+            self.fail(attempt, error)
+        self.verdicts.release(task_id)
+        if self.dfk is not None:
+            end_unlaunched(self.dfk, task_id, error)
+
+    def heed_stops(self, task_id: str, state: str) -> None:
+        """A task that was stopped goes on to wait or to join; called in Parsl's threads. Returns at once."""
+        if (
+            state in _UNLAUNCHED and self.halts.reason() is None
+        ):  # where the run is stopped, all that it waits for fails
+            reason = self.halts.reason(task_id)
+            if reason is not None:
+                self._soon(lambda: self.end_task(task_id, reason))
 
     def halt(self, reason: str) -> None:
         """Stop the run: what is under way on observed executors fails at once, and they are given nothing more.

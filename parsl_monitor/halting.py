@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
+
+from parsl.dataflow.states import States
 
 from parsl_monitor.errors import RunHaltedError
 
@@ -63,3 +66,38 @@ class Halts:
         """
         if self._run is not None:
             raise RunHaltedError(self._run)
+
+
+def end_unlaunched(dfk: Any, task_id: str, error: BaseException) -> bool:
+    """End a task that no executor has: it waits for its dependencies, or it is a join app that waits for its tasks.
+
+    Parsl has no call for that. It is done as Parsl does it, under the lock with which Parsl itself finds out whether
+    such a task goes on: what it waited for comes too late then.
+
+    Args:
+        dfk: Parsl's DataFlowKernel.
+        task_id: The task.
+        error: What it fails with.
+
+    Returns:
+        Whether it was such a task, and has ended.
+    """
+    record = dfk.tasks.get(int(task_id)) if task_id.isdecimal() else None
+    if record is None:
+        return False
+    return any(
+        _end(dfk, record, name, state, error)
+        for name, state in (("task_launch_lock", States.pending), ("join_lock", States.joining))
+    )
+
+
+def _end(dfk: Any, record: Any, lock: str, state: States, error: BaseException) -> bool:
+    if lock not in record:  # a task that never joined
+        return False
+    with record[lock]:
+        if record["status"] is not state:
+            return False
+        record["fail_history"].append(repr(error))
+        record["fail_count"] += 1
+        dfk._complete_task_exception(record, States.failed, error)
+        return True

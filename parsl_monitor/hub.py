@@ -177,6 +177,8 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
         """Take a message put in this process: the border to the DataFlowKernel's threads, which must not be hurt."""
         try:
             self.story.hear(message)
+            if message[0] is MessageType.TASK_INFO:
+                self.heed_stops(str(message[1]["task_id"]), message[1]["task_status_name"])
             if message[0] is MessageType.WORKFLOW_INFO and not self._ending.is_set():
                 self.begin_listening(self.octopus)
         except Exception:  # noqa: BLE001 - logged there

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from octopus_plugins.events import ANY, Decision
-from parsl_monitor.errors import RunHaltedError
 from parsl_monitor.remote import APPLIED, bounded_denials, is_applied
 
 if TYPE_CHECKING:
@@ -50,9 +49,7 @@ class Orders:
             self._hub.halt(reason)
         elif self._hub.halts.stop_task(decision.task_id, reason):
             logger.warning("Task %s is stopped: %s", decision.task_id, reason)
-            attempt = self._hub.attempts.of_task(decision.task_id)
-            if attempt is not None:
-                self._hub.fail(attempt, RunHaltedError(reason))
+            self._hub.end_task(decision.task_id, reason)
 
     def _steer(self, decision: Decision) -> None:
         hosts = decision.deny_hosts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import platform
 from collections.abc import Mapping
@@ -34,6 +35,7 @@ _GIGABYTE = 1 << 30
 # Parsl reports some failures in words only; the classes behind those words.
 _REPORTED_TYPES = {
     "JoinError": ("parsl.dataflow.errors.JoinError", "parsl.dataflow.errors.PropagatedException"),
+    "RunHaltedError": ("parsl_monitor.errors.RunHaltedError",),
     "DependencyError": ("parsl.dataflow.errors.DependencyError", "parsl.dataflow.errors.PropagatedException"),
 }
 
@@ -244,12 +246,22 @@ def reported_failure(
     """
     name, bracket, rest = report.partition("(")
     known = _REPORTED_TYPES.get(name.strip())
+    argument = rest.removesuffix(")")
     info = ExceptionInfo(
         type=known[0] if known else name.strip() or "unknown",
         mro=known or (),
-        message=rest.removesuffix(")") if bracket else report,
+        message=(_unquoted(argument) if known else argument) if bracket else report,
     )
     return _failure(subject, attempt, now, {"exception": info, "dependencies": dependencies})
+
+
+def _unquoted(argument: str) -> str:
+    """A text as it was before ``repr``; anything else as it is."""
+    try:
+        value = ast.literal_eval(argument)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return argument
+    return value if isinstance(value, str) else argument
 
 
 def plain_resources(record: Mapping[str, Any]) -> dict[str, str | int | float | bool | None]:

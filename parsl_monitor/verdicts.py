@@ -98,6 +98,16 @@ class Verdicts:
         for verdict in waiting.values():
             _settle(verdict)
 
+    def release(self, task_id: str) -> None:
+        """Settle the tries of a task that are held, by what the workflow itself decided."""
+        with self._lock:
+            waiting = {key: verdict for key, verdict in self._held.items() if key[0] == task_id}
+            for key in waiting:
+                del self._held[key]
+            self._ready |= waiting
+        for verdict in waiting.values():
+            _settle(verdict)
+
     def close(self) -> None:
         """Settle all that is held, and hold nothing more."""
         with self._lock:

@@ -14,6 +14,7 @@ def check_parsl() -> None:
     Raises:
         UnsupportedHostError: Something that we build on is missing; names it and what to do.
     """
+    from parsl.dataflow.dflow import DataFlowKernel
     from parsl.executors import HighThroughputExecutor
     from parsl.executors.high_throughput.interchange import Interchange
     from parsl.executors.high_throughput.manager_selector import ManagerSelector
@@ -24,6 +25,7 @@ def check_parsl() -> None:
     seams: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
         (MonitoringHub, "start", ("dfk_run_dir", "config_run_dir", "log_config")),
         (MonitoringHub, "close", ()),
+        (DataFlowKernel, "_complete_task_exception", ("task_record", "new_state", "exception")),
         (HighThroughputExecutor, "submit_payload", ("context", "buffer")),
         (HighThroughputExecutor, "submit", ("func", "resource_specification")),
         (HighThroughputExecutor, "outstanding", ()),

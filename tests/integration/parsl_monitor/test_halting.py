@@ -156,6 +156,46 @@ def test_a_node_is_denied_and_allowed_within_a_second(steered: Any) -> None:
     assert [decision.action for decision in applied] == ["terminate", "deny", "allow"]
 
 
+@pytest.fixture(scope="module")
+def waiting(run: Make, executor: Make, settings: Make) -> Any:
+    """A run in which a person ends tasks that no executor has: one waits for another task, one joins others."""
+    octopus = settings()
+    found: dict[str, float] = {}
+
+    def workflow() -> dict[str, Any]:
+        apps.double(0).result(timeout=120)
+        first, join = apps.double(1, seconds=15.0), apps.fan_out_slowly(2, seconds=15.0)
+        dependent = apps.total(first)
+        after = apps.total(dependent)
+        until(lambda: join.task_status() == "joining")
+        inner = join.task_record["joins"]
+        for name, future in {"dependent": dependent, "join": join}.items():
+            ordered = order(octopus, "terminate", task_id=str(future.tid))
+            future.exception(timeout=30)
+            found[name] = time.monotonic() - ordered
+        assert not first.done() and not inner.done()
+        return {"dependent": dependent, "join": join, "after": after, "first": first, "inner": inner}
+
+    told = run(config(octopus, executor("small", workers=2)), workflow, octopus=octopus, timeout=90.0)
+    told.found = found
+    return told
+
+
+@pytest.mark.parametrize("name", ["dependent", "join"])
+def test_a_task_that_no_executor_has_is_ended_within_a_second(waiting: Any, name: str) -> None:
+    assert isinstance(waiting.outcomes[name], RunHaltedError)
+    assert waiting.found[name] < HONOURED
+    assert waiting.states(name)[-1] == "failed"
+    (failure,) = waiting.failures(name)
+    assert (failure.categorization.category, failure.exception.message) == ("halted", "ada has seen enough")
+    assert [decision.action for decision in waiting.decisions(name) if decision.decider == "workflow"] == ["terminate"]
+
+
+def test_what_it_waited_for_goes_on_and_what_waits_for_it_fails(waiting: Any) -> None:
+    assert (waiting.outcomes["first"], waiting.outcomes["inner"]) == (2, 4)
+    assert isinstance(waiting.outcomes["after"], DependencyError)
+
+
 def test_the_breaker_stops_a_run_in_which_everything_fails(run: Make, executor: Make, settings: Make) -> None:
     octopus = settings()
     policy = {"breaker": {"minimum_tasks": 5, "share": 0.8}}

@@ -67,6 +67,7 @@ class Workflow:
         self.dfk = SimpleNamespace(
             run_id="run",
             monitoring=self.hub,
+            tasks={},
             executors={"small": self.executor, "threads": ThreadPoolExecutor(label="threads")},
             config=SimpleNamespace(retries=retries, retry_handler=self.handler),
         )
@@ -335,6 +336,35 @@ def test_stopping_the_run_settles_what_waits_for_the_service(make: Callable[...,
     assert isinstance(workflow.ended[1][1], ValueError)
     assert workflow.was_given_up(1)
     assert workflow.collected.of(Decision)[-1].rule == "halted"
+
+
+def test_stopping_a_task_settles_it_while_it_waits_for_the_service_and_no_other(make: Callable[..., Workflow]) -> None:
+    workflow = make(decider="service", deadline=50.0)
+    workflow.alive = True
+    stopped, other = workflow.launch(1), workflow.launch(2)
+    for attempt in (stopped, other):
+        assert attempt.outer is not None
+        attempt.outer.set_exception(ValueError("x"))
+    Orders(workflow.hub).hear(person("terminate", task_id="1"))
+    assert workflow.was_given_up(1)
+    assert workflow.collected.of(Decision)[-1].rule == "halted"
+    assert 2 not in workflow.ended
+
+
+def test_a_task_that_is_stopped_while_it_is_being_held_does_not_wait(make: Callable[..., Workflow]) -> None:
+    workflow = make(decider="service", deadline=50.0)
+    workflow.alive = True
+    attempt = workflow.launch(1)
+    hold = workflow.hub.verdicts.hold
+
+    def stopped_meanwhile(*arguments: Any) -> bool:
+        Orders(workflow.hub).hear(person("terminate", task_id="1"))
+        return hold(*arguments)
+
+    workflow.hub.verdicts.hold = stopped_meanwhile  # type: ignore[method-assign]
+    assert attempt.outer is not None
+    attempt.outer.set_exception(ValueError("x"))
+    assert workflow.was_given_up(1)
 
 
 def test_a_service_s_retry_stays_within_the_run_s_budget(make: Callable[..., Workflow]) -> None:

@@ -140,6 +140,8 @@ def test_what_the_worker_saw_is_in_the_failure() -> None:
     [
         ("ValueError('no luck')", "ValueError", "'no luck'"),
         ("JoinError(1, [])", "parsl.dataflow.errors.JoinError", "1, []"),
+        ("RunHaltedError('wrong input')", "parsl_monitor.errors.RunHaltedError", "wrong input"),
+        ("RunHaltedError(broken", "parsl_monitor.errors.RunHaltedError", "broken"),
         ("something odd", "something odd", "something odd"),
         ("", "unknown", ""),
     ],

@@ -110,6 +110,17 @@ def test_a_hundred_tries_wait_without_a_thread_each(verdicts: Verdicts) -> None:
     assert all(len(waiting.settled) == 1 for waiting in tries)
 
 
+def test_a_task_can_be_released_and_the_others_wait_on(verdicts: Verdicts) -> None:
+    released, other = Waiting("7", try_id=2), Waiting("77")
+    for each in (released, other):
+        verdicts.hold(each.verdict, 30.0)
+    verdicts.release("7")
+    verdicts.release("nobody")
+    assert (len(released.settled), len(other.settled), len(verdicts)) == (1, 0, 1)
+    taken = verdicts.take("7", 2)
+    assert taken is released.verdict and taken.remote is None
+
+
 def test_closing_settles_what_waits_and_holds_nothing_more(verdicts: Verdicts) -> None:
     waiting = Waiting()
     verdicts.hold(waiting.verdict, 30.0)

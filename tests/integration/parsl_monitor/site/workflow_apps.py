@@ -74,6 +74,11 @@ def fan_out(numbers: list[int]) -> list[Any]:
 
 
 @join_app
+def fan_out_slowly(number: int, seconds: float) -> Any:
+    return double(number, seconds=seconds)
+
+
+@join_app
 def fan_out_and_fail() -> Any:
     return [double(1), look_up("omega")]
 
