@@ -122,7 +122,9 @@ class WrathRetryHandler:
             return False
         if record["dfk"].config.retries <= 0 or hub.halts.reason(str(record["id"])) is not None:
             return False  # it ends here, whatever a service says
-        if not hub.service_alive():
+        if not hub.service_alive() or not hub.verdicts.worth_waiting(
+            str(record["id"]), record["try_id"], self.deadline
+        ):
             return False
         with hub.story.lock:
             failure, decision = self._judge(hub.story, error, record, record["executor"], hub)

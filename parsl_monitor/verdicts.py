@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,6 +13,16 @@ from octopus_plugins.events import Decision, Failure
 from parsl_monitor.delays import Delays
 
 logger = logging.getLogger("octopus_plugins")
+
+
+LATE_IN_A_ROW = 3
+"""Deadlines that pass one after the other without a decision, after which a service is not waited for."""
+
+ASK_AGAIN = 30.0
+"""Seconds after which one failed task waits all the same, to find out whether the service is in time again."""
+
+MAX_WATCHED = 1_000
+"""Failures that nobody waits for of which it is remembered until when a decision would have been in time."""
 
 
 @dataclass(slots=True)
@@ -33,7 +45,8 @@ class Verdict:
 class Verdicts:
     """Holds failed tries back until the service has decided, each for its deadline at most. Thread-safe.
 
-    No thread waits: what holds a try is an entry here and one in the delays.
+    No thread waits: what holds a try is an entry here and one in the delays. A service that is alive and late again and
+    again is not waited for, until a decision of it would have been in time, or was.
 
     Args:
         delays: Whose thread settles a try at its deadline.
@@ -45,10 +58,34 @@ class Verdicts:
         self._held: dict[tuple[str, int], Verdict] = {}
         self._ready: dict[tuple[str, int], Verdict] = {}
         self._closed = False
+        self._late_in_a_row = 0
+        self._ask_at = 0.0
+        self._watched: OrderedDict[tuple[str, int], float] = OrderedDict()
+        self._complained = False
         self.in_time = 0
         """Decisions that came before the deadline."""
         self.late = 0
         """Tries that were settled at the deadline."""
+
+    def worth_waiting(self, task_id: str, try_id: int, deadline: float) -> bool:
+        """Whether a failed try should wait for the service, which has not been late all the time.
+
+        Args:
+            task_id: Parsl's task.
+            try_id: Its try, of which the service hears in any case.
+            deadline: Seconds that it would wait at most.
+        """
+        now = time.monotonic()
+        with self._lock:
+            if self._late_in_a_row < LATE_IN_A_ROW:
+                return True
+            if now >= self._ask_at:
+                self._ask_at = now + ASK_AGAIN
+                return True
+            self._watched[task_id, try_id] = now + deadline
+            if len(self._watched) > MAX_WATCHED:
+                self._watched.popitem(last=False)
+            return False
 
     def hold(self, verdict: Verdict, deadline: float) -> bool:
         """Hold a failed try.
@@ -77,6 +114,9 @@ class Verdicts:
         key = decision.task_id, decision.try_id
         with self._lock:
             verdict = self._held.pop(key, None)
+            if verdict is not None or self._watched.pop(key, 0.0) > time.monotonic():
+                self._late_in_a_row = 0
+                self._watched.clear()
             if verdict is None:
                 return False
             verdict.remote = decision
@@ -123,6 +163,18 @@ class Verdicts:
                 return  # decided in time
             self._ready[key] = self._held.pop(key)
             self.late += 1
+            self._late_in_a_row += 1
+            if self._late_in_a_row == LATE_IN_A_ROW:
+                self._ask_at = time.monotonic() + ASK_AGAIN
+            complain = self._late_in_a_row >= LATE_IN_A_ROW and not self._complained
+            self._complained = self._complained or complain
+        if complain:
+            logger.warning(
+                "The decider service is alive, but has not decided %d failures in a row within the deadline: the"
+                " workflow decides without waiting for it, and asks again every %g s (said once)",
+                LATE_IN_A_ROW,
+                ASK_AGAIN,
+            )
         _settle(verdict)
 
 

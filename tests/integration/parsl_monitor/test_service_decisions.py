@@ -19,6 +19,7 @@ from octopus_plugins.fabric import Emitter
 from octopus_plugins.fabric.follower import Follower, Wanted
 from octopus_plugins.services import Decider
 from parsl_monitor import OctopusMonitoringHub, WrathRetryHandler
+from parsl_monitor.verdicts import LATE_IN_A_ROW
 
 Make = Callable[..., Any]
 START = 120
@@ -181,8 +182,10 @@ def test_a_silent_service_costs_a_failed_task_its_deadline_and_no_other_task_any
         assert isinstance(told.outcomes[name], ValueError)
         assert [decision.decider for decision in told.decisions(name)] == ["workflow", "workflow"]
         assert [decision.action for decision in told.decisions(name)] == ["retry", "terminate"]
-    delays = [delay for number in range(10) for delay in relaunch_delays(told, f"bug-{number}")]
-    assert min(delays) > 3.9 and max(delays) < 4.0 + 3.0
+    first, second = zip(*(relaunch_delays(told, f"bug-{number}") for number in range(10)), strict=True)
+    assert min(first) > 3.9 and max(first) < 4.0 + 3.0
+    assert sum(delay > 3.9 for delay in second) < LATE_IN_A_ROW  # after those that came to nothing
+    assert len([message for message in told.messages if "failures in a row" in message]) == 1
 
 
 @pytest.mark.slow

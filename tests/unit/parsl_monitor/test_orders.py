@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from parsl.dataflow.states import States
 from parsl.executors import ThreadPoolExecutor
 
 from octopus_plugins.config import OctopusConfig
@@ -213,6 +215,22 @@ def test_a_person_stops_one_task_and_its_retries(make: Callable[..., Workflow]) 
     assert workflow.was_given_up(1)
 
 
+def test_a_task_that_is_stopped_between_two_states_ends_at_the_next(make: Callable[..., Workflow]) -> None:
+    workflow = make()
+    workflow.launch(1)
+    ended: list[tuple[int, States, str]] = []
+    workflow.dfk._complete_task_exception = lambda record, state, error: ended.append((record["id"], state, str(error)))
+    for number, state in ((5, States.joining), (6, States.pending), (7, States.launched)):
+        locks = {"join_lock": threading.Lock(), "task_launch_lock": threading.Lock()}
+        record = {"id": number, "status": state, "fail_history": [], "fail_count": 0, **locks}
+        workflow.hub.halts.stop_task(str(number), "wrong input")
+        workflow.dfk.tasks[number] = record
+        workflow.hub.heed_stops(str(number), state.name)
+        workflow.hub.heed_stops(f"{number}0", state.name)
+    until(lambda: len(ended) == 2)
+    assert ended == [(5, States.failed, "wrong input"), (6, States.failed, "wrong input")]
+
+
 def test_a_person_denies_a_node_and_allows_it_again(make: Callable[..., Workflow]) -> None:
     workflow = make()
     workflow.launch(1)
@@ -323,6 +341,19 @@ def test_a_service_without_signs_of_life_is_not_waited_for(make: Callable[..., W
     assert attempt.outer is not None
     attempt.outer.set_exception(ValueError("x"))
     assert attempt.outer.done()
+
+
+def test_a_service_that_is_late_again_and_again_is_not_waited_for(make: Callable[..., Workflow]) -> None:
+    workflow = make(decider="service", deadline=0.02)
+    workflow.alive = True
+    attempts = [workflow.launch(number) for number in range(6)]
+    for number, attempt in enumerate(attempts):
+        assert attempt.outer is not None
+        attempt.outer.set_exception(OSError("x"))
+        assert attempt.outer.done() == (number >= 3)
+        until(lambda: number in workflow.ended)  # noqa: B023
+    assert workflow.hub.verdicts.late == 3
+    assert len(workflow.collected.of(Failure)) == len(workflow.collected.of(Decision)) == 6
 
 
 def test_stopping_the_run_settles_what_waits_for_the_service(make: Callable[..., Workflow]) -> None:

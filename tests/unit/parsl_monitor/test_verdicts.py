@@ -10,7 +10,7 @@ import pytest
 
 from octopus_plugins.events import Decision, ExceptionInfo, Failure
 from parsl_monitor.delays import Delays
-from parsl_monitor.verdicts import Verdict, Verdicts
+from parsl_monitor.verdicts import ASK_AGAIN, LATE_IN_A_ROW, MAX_WATCHED, Verdict, Verdicts
 
 
 @pytest.fixture
@@ -119,6 +119,62 @@ def test_a_task_can_be_released_and_the_others_wait_on(verdicts: Verdicts) -> No
     assert (len(released.settled), len(other.settled), len(verdicts)) == (1, 0, 1)
     taken = verdicts.take("7", 2)
     assert taken is released.verdict and taken.remote is None
+
+
+def come_late(verdicts: Verdicts, *numbers: int) -> None:
+    for number in numbers:
+        late = Waiting(str(number))
+        verdicts.hold(late.verdict, 0.001)
+        assert late.done.wait(10)
+
+
+def test_after_a_few_late_decisions_in_a_row_nobody_waits_and_that_is_said_once(
+    verdicts: Verdicts, caplog: pytest.LogCaptureFixture
+) -> None:
+    come_late(verdicts, *range(LATE_IN_A_ROW - 1))
+    assert verdicts.worth_waiting("90", 0, 30.0)
+    verdicts.hold(Waiting("90").verdict, 30.0)
+    verdicts.hear(decision("90"))  # in time: the row begins anew
+    come_late(verdicts, *range(10, 10 + LATE_IN_A_ROW - 1))
+    assert verdicts.worth_waiting("91", 0, 30.0)
+    assert not caplog.records
+    come_late(verdicts, 20, 21)
+    assert not verdicts.worth_waiting("92", 0, 30.0)
+    assert len(caplog.records) == 1 and f"{LATE_IN_A_ROW} failures in a row" in caplog.text
+
+
+def test_a_decision_in_time_that_nobody_waited_for_makes_the_service_worth_waiting_for_again(
+    verdicts: Verdicts,
+) -> None:
+    come_late(verdicts, *range(LATE_IN_A_ROW))
+    assert not verdicts.worth_waiting("90", 0, 0.0)
+    assert not verdicts.worth_waiting("91", 0, 30.0)
+    assert not verdicts.hear(decision("90"))  # after its deadline
+    assert not verdicts.hear(decision("0"))  # of one that was waited for in vain
+    assert not verdicts.worth_waiting("92", 0, 30.0)
+    assert not verdicts.hear(decision("91"))
+    assert verdicts.worth_waiting("93", 0, 30.0)
+
+
+def test_now_and_then_one_waits_to_find_out_whether_the_service_is_in_time_again(
+    verdicts: Verdicts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    come_late(verdicts, *range(LATE_IN_A_ROW))
+    assert not verdicts.worth_waiting("90", 0, 30.0)
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + ASK_AGAIN)
+    assert verdicts.worth_waiting("91", 0, 30.0)
+    assert not verdicts.worth_waiting("92", 0, 30.0)
+    verdicts.hold(Waiting("91").verdict, 30.0)
+    assert verdicts.hear(decision("91"))
+    assert verdicts.worth_waiting("93", 0, 30.0)
+
+
+def test_what_is_watched_of_a_late_service_is_bounded(verdicts: Verdicts) -> None:
+    come_late(verdicts, *range(LATE_IN_A_ROW))
+    for number in range(2 * MAX_WATCHED):
+        assert not verdicts.worth_waiting(str(number), 7, 30.0)
+    assert len(verdicts._watched) == MAX_WATCHED
 
 
 def test_closing_settles_what_waits_and_holds_nothing_more(verdicts: Verdicts) -> None:
