@@ -7,12 +7,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from octopus_plugins import OctopusConfig
 from octopus_plugins.events import Heartbeat, Task, Topic
-from octopus_plugins.fabric import Emitter
+from octopus_plugins.fabric import Emitter, topic_name
+from octopus_plugins.fabric import follower as follower_module
 from octopus_plugins.fabric.follower import Arrival, Follower, Wanted
 from octopus_plugins.fabric.merging import FULL
 from octopus_plugins.local import EmbeddedBroker
@@ -85,6 +88,43 @@ def test_each_event_comes_once_and_only_what_is_wanted_is_decoded(
     keys = [arrival.event.key for arrival in arrived if isinstance(arrival.event, Task)]
     assert keys == ["r/2", "r/4"]
     assert "r/h2" in [arrival.event.key for arrival in arrived]
+
+
+@pytest.mark.parametrize("behind", [True, False])
+def test_partitions_that_a_topic_gets_later_are_read_from_their_beginning(
+    config: OctopusConfig, emitter: Emitter, wait_for: Wait, monkeypatch: pytest.MonkeyPatch, behind: bool
+) -> None:
+    # The embedded broker cannot add partitions to a topic: of three that there are, one is shown at first.
+    monkeypatch.setattr(follower_module, "LOOK_SECONDS", 0.2)
+    admin = AdminClient({"bootstrap.servers": config.servers})
+    name = topic_name(config, Topic.task_metrics)
+    admin.create_topics([NewTopic(name, num_partitions=3, replication_factor=1)])[name].result(10)
+    wait_for(lambda: len(admin.list_topics(name, timeout=5).topics[name].partitions) == 3)
+    asked: list[str] = []
+    grown = threading.Event()
+
+    class Growing(Follower):
+        def _numbers(self, consumer: Any, name: str) -> list[int]:
+            asked.append(name)
+            numbers = super()._numbers(consumer, name)
+            return numbers if grown.is_set() else numbers[:1]
+
+    emitter.emit(*(task(number) for number in range(60)))
+    assert emitter.flush(10)
+    since = 0.0 if behind else None
+    follower = Growing(config, Wanted(Topic.task_metrics, since), Wanted(Topic.heartbeats, since))
+    with following(follower) as arrived:
+        wait_for(lambda: len(asked) > 4)
+        assert len(arrived) < 60
+        before = len(arrived)
+        grown.set()
+        wait_for(lambda: {arrival.partition for arrival in arrived[before:]} == {1, 2})
+        emitter.emit(*(task(number) for number in range(60, 120)))
+        wait_for(lambda: len(arrived) >= before + 60)
+        wait_for(lambda: {arrival.event.task_id for arrival in arrived} >= {str(number) for number in range(60, 120)})
+    assert len({arrival.event.id for arrival in arrived}) == len(arrived)
+    if behind:
+        assert len(arrived) == 120
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -18,6 +19,9 @@ from octopus_plugins.fabric.merging import Merge
 from octopus_plugins.fabric.topics import QuietLogger, ensure_topics, topic_name, unreachable
 
 log = logging.getLogger("octopus_plugins")
+
+LOOK_SECONDS = 30.0
+"""Seconds after which each topic is looked at again for partitions that it has got since."""
 
 _BATCH = 1000
 _ASK_SECONDS = 0.5
@@ -62,7 +66,8 @@ class Follower:
 
     What was there when it began comes first, all partitions merged by time; what comes later, as it comes. Unlike a
     `Reader` it never gives up: a broker that is away, also at the start, is waited for, and a topic that does not
-    exist yet too. Either is said once, in one log line. What is no event is passed over and counted.
+    exist yet too. Either is said once, in one log line. What is no event is passed over and counted. Partitions that a
+    topic gets later are found within `LOOK_SECONDS` and read from their beginning.
 
     Attributes:
         skipped: Records that were no events.
@@ -90,6 +95,8 @@ class Follower:
         self._caught_up = False
         self._trouble: str | None = None
         self._seen = Seen(bounded=True)
+        self._next_look = itertools.cycle(self._wanted)
+        self._look_at = 0.0
 
     @property
     def caught_up(self) -> bool:
@@ -137,7 +144,9 @@ class Follower:
     def _follow(self, consumer: Any) -> Iterator[list[Arrival]]:
         """Go on until closed, or until the topics are to be looked up again."""
         paused: set[Place] = set()
+        self._look_at = time.monotonic() + LOOK_SECONDS / len(self._wanted)
         while not self._closed:
+            self._look_for_partitions(consumer)
             first = consumer.poll(self._period)  # consume() with a timeout would wait for a whole batch
             if first is None:
                 yield []
@@ -153,6 +162,21 @@ class Follower:
                 # An embedded broker that was started anew knows nothing of what was there before.
                 yield from self._wait(f"a topic of {self._config.namespace} is gone at {self._config.servers}")
                 return
+
+    def _look_for_partitions(self, consumer: Any) -> None:
+        """Now and then: read what partitions a topic has got, from their beginning. One topic at a time, for it waits."""
+        if self._trouble is not None or time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + LOOK_SECONDS / len(self._wanted)
+        name = next(self._next_look)
+        try:
+            known = {each.partition for each in consumer.assignment() if each.topic == name}
+            new = [number for number in self._numbers(consumer, name) if number not in known]
+            if new:
+                consumer.incremental_assign([TopicPartition(name, number, OFFSET_BEGINNING) for number in new])
+                log.info("%s has got %d more partitions, which are read too", name, len(new))
+        except (OctopusError, KafkaException) as error:  # reading finds out whether it lasts
+            log.debug("looking for partitions of %s: %s", name, error)
 
     def _is_back(self, consumer: Any) -> bool:
         """Whether a broker that was away answers again, and is one that forgets what it held when it is stopped.

@@ -41,6 +41,7 @@ class Membership:
             "auto.offset.reset": "latest",
             "enable.partition.eof": False,
             "session.timeout.ms": 10_000,
+            "topic.metadata.refresh.interval.ms": 30_000,  # as long as the follower may take to find new partitions
             "heartbeat.interval.ms": 2_000,
             "error_cb": lambda error: log.debug("librdkafka: %s", error.str()),
         }
