@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from octopus_plugins import OctopusConfig
-from octopus_plugins.events import ANY, Decision, Heartbeat
+from octopus_plugins.events import ANY, Decision, Heartbeat, Topic
 from octopus_plugins.fabric import Emitter
 from octopus_plugins.services import DecisionInbox
 
@@ -45,7 +45,7 @@ def listen(config: OctopusConfig) -> Iterator[Callable[..., Listener]]:
     yield begin
     for listener in started:
         listener.inbox.close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "octopus-inbox"]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("octopus-inbox")]
 
 
 def decision(serial: str, **changes: Any) -> Decision:
@@ -105,6 +105,40 @@ def test_denials_that_people_made_before_and_did_not_lift_still_hold(
     emitter.emit(decision("last"))
     wait_for(lambda: "last" in listener.serials)
     assert listener.serials == ["holds", "last"]
+
+
+def test_what_is_decided_now_does_not_wait_for_a_day_of_decisions_to_be_read(
+    config: OctopusConfig, emitter: Emitter, wait_for: Wait
+) -> None:
+    emitter.emit(
+        on_nodes("holds", "deny", "n1", ago=4000),
+        on_nodes("is lifted soon", "deny", "n2", ago=4000),
+        decision("of long ago", time=time.time() - 4000),
+    )
+    assert emitter.flush(10)
+    listener = Listener(config)
+    follower, past = listener.inbox._follower, listener.inbox._past
+    (begin,) = [each.since for each in follower._wanted.values() if each.topic is Topic.decisions]
+    assert begin is not None and time.time() - begin < 100, "everything else is looked up beside"
+    reading, go_on = past.read_batches, threading.Event()
+
+    def slowly() -> Iterator[Any]:
+        for arrivals in reading():
+            assert go_on.wait(30)
+            yield arrivals
+
+    past.read_batches = slowly  # type: ignore[method-assign]
+    listener.inbox.start()
+    try:
+        emitter.emit(decision("stop", action="terminate", decider="person"), on_nodes("lifts", "allow", "n2"))
+        wait_for(lambda: len(listener.serials) == 2)
+        assert not go_on.is_set()
+        go_on.set()
+        wait_for(lambda: len(listener.serials) == 3)
+        assert listener.serials == ["stop", "lifts", "holds"]
+    finally:
+        go_on.set()
+        listener.inbox.close()
 
 
 def test_a_service_is_alive_while_its_heartbeats_come(

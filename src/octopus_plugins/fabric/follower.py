@@ -107,7 +107,7 @@ class Follower:
         """End the iteration, within a second; returns at once. May be called from any thread or signal handler."""
         self._closed = True
 
-    def read_batches(self) -> Iterator[list[Arrival]]:
+    def read_batches(self) -> Generator[list[Arrival], None, None]:
         """What arrives, in lists; an empty one where nothing came within the period. Ends by ``close`` only."""
         while not self._closed:
             try:
@@ -164,7 +164,7 @@ class Follower:
                 return
 
     def _look_for_partitions(self, consumer: Any) -> None:
-        """Now and then: read what partitions a topic has got, from their beginning. One topic at a time, for it waits."""
+        """Now and then read what partitions a topic got, from their beginning; one topic at a time, for it waits."""
         if self._trouble is not None or time.monotonic() < self._look_at:
             return
         self._look_at = time.monotonic() + LOOK_SECONDS / len(self._wanted)
