@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -77,6 +78,39 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
+class Distribution:
+    """How some measurements are spread: a histogram, one row for each series.
+
+    Attributes:
+        title: What was measured, with its unit.
+        bounds: Upper bounds of the bins, ascending; what is above the last is counted apart.
+        counts: Of each series, how many measurements fall into each bin, and above.
+    """
+
+    title: str
+    bounds: tuple[float, ...]
+    counts: dict[str, tuple[int, ...]]
+
+    @classmethod
+    def of(cls, title: str, bounds: Iterable[float], series: dict[str, list[float]]) -> Distribution:
+        """Count measurements.
+
+        Args:
+            title: What was measured, with its unit.
+            bounds: Upper bounds of the bins; a measurement that equals one is within it.
+            series: The measurements by name.
+        """
+        edges = tuple(sorted(bounds))
+        counts = {}
+        for name, values in series.items():
+            found = [0] * (len(edges) + 1)
+            for value in values:
+                found[bisect.bisect_left(edges, value)] += 1
+            counts[name] = tuple(found)
+        return cls(title, edges, counts)
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """What one entry found.
 
@@ -86,6 +120,7 @@ class Result:
         figures: The lines of its table.
         notes: What a reader must know to judge them; also whatever went wrong.
         raw: Every single measurement, for the JSON file.
+        distributions: How single measurements are spread.
     """
 
     entry: str
@@ -93,6 +128,7 @@ class Result:
     figures: tuple[Figure, ...]
     notes: tuple[str, ...] = ()
     raw: dict[str, Any] = field(default_factory=dict)
+    distributions: tuple[Distribution, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.figures import Figure, Result
+from benchmarks.figures import Distribution, Figure, Result
 
 _COLUMNS = ("figure", "median", "range", "n", "goal", "verdict")
 
@@ -24,6 +24,8 @@ def show(result: Result, console: Console) -> None:
     for figure in result.figures:
         table.add_row(*_cells(figure))
     console.print(table)
+    for distribution in result.distributions:
+        console.print(_histogram(distribution))
     for note in result.notes:
         console.print(f"  {note}", markup=False, highlight=False)
 
@@ -61,8 +63,30 @@ def markdown(results: Sequence[Result], machine: Mapping[str, str], command: str
         lines += ["", f"## {result.entry}", "", result.title[0].upper() + result.title[1:] + ".", ""]
         lines += ["| " + " | ".join(_COLUMNS) + " |", "|---|---:|---:|---:|---:|---|"]
         lines += ["| " + " | ".join(_cells(figure)) + " |" for figure in result.figures]
+        for distribution in result.distributions:
+            head, *rows = _rows(distribution)
+            lines += ["", f"{distribution.title}:", "", "| " + " | ".join(head) + " |"]
+            lines += ["|---|" + "---:|" * (len(head) - 1)]
+            lines += ["| " + " | ".join(row) + " |" for row in rows]
         lines += ["", *(f"- {note}" for note in result.notes)] if result.notes else []
     return "\n".join(lines) + "\n"
+
+
+def _histogram(distribution: Distribution) -> Table:
+    head, *rows = _rows(distribution)
+    table = Table(title=distribution.title, title_justify="left")
+    for column in head:
+        table.add_column(column, justify="right" if column else "left")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _rows(distribution: Distribution) -> list[tuple[str, ...]]:
+    """A head and one row for each series; an empty bin is a dot, so that the shape shows."""
+    bounds = [_number(bound) for bound in distribution.bounds]
+    head = ("", *(f"≤ {bound}" for bound in bounds), f"> {bounds[-1]}")
+    return [head, *((name, *(f"{n:,}" if n else "·" for n in counts)) for name, counts in distribution.counts.items())]
 
 
 def _cells(figure: Figure) -> tuple[str, ...]:

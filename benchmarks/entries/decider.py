@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.figures import Figure, Goal, Options, Result, Spread
+from benchmarks.figures import Distribution, Figure, Goal, Options, Result, Spread
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.streams import decisions, failures, tasks
 from tests.integration.proxy import ProxiedBroker
@@ -27,6 +27,9 @@ DEADLINE = 0.5
 
 SLACK = 0.1
 """Seconds that a launch itself may take on a busy machine, beside the deadline."""
+
+BINS = (10, 20, 40, 60, 80, 100, 150, 200, 300, 400, 500, 550, 600, 1000, 2000)
+"""Upper bounds of the histogram's bins, ms; the deadline and its slack are among them."""
 
 _TIMEOUT = 180.0
 
@@ -56,8 +59,14 @@ def measure(options: Options) -> Result:
                 home = Path(directory) / f"{number}-{uuid.uuid4().hex[:6]}"
                 home.mkdir()
                 runs[name].append(_run(name, seconds, home))
+    return _result(runs, seconds)
+
+
+def _result(runs: dict[str, list[Delays]], seconds: float) -> Result:
+    """What the runs of each variant come to; the first variant is what the others are held against."""
     figures: list[Figure] = []
-    usual = _quantile([one for run in runs["workflow decides"] for one in run.others], 0.5)
+    first = [one for run in next(iter(runs.values())) for one in run.others]
+    usual, usual_p99 = _quantile(first, 0.5), _quantile(first, 0.99)
     for name, found in runs.items():
         bound = DEADLINE + SLACK
         figures += [
@@ -76,21 +85,38 @@ def measure(options: Options) -> Result:
                 "×",
                 Goal(1.25, at_least=False, source="DESIGN §7"),
             ),
+            # Not a ratio: a task that waited with those that failed would take longer by the deadline.
+            Figure(
+                f"{name}: other tasks, p99 over that of the first",
+                Spread.of((_quantile(run.others, 0.99) - usual_p99) * 1000 for run in found),
+                "ms",
+                Goal(SLACK * 1000, at_least=False, source="DESIGN §7"),
+            ),
         ]
     applied = ", ".join(f"{name} {sum(run.by_service for run in found)}" for name, found in runs.items())
-    failed = sum(len(run.failed) for run in runs["workflow decides"])
+    failed = sum(len(run.failed) for run in next(iter(runs.values())))
     notes = (
         f"a Parsl run of {seconds:g} s with 10 tasks a second, every fourth fails once; deadline {DEADLINE:g} s; the"
         " service is hurt at half-time",
         "failed: from the failure to the launch of its retry, less the decided delay; the bound is the deadline and"
         f" {SLACK * 1000:g} ms for the launch; others: from submission to end",
+        f"other tasks, p99: a task that waited with the failed ones would take {DEADLINE * 1000:g} ms longer; the goal"
+        f" is {SLACK * 1000:g} ms more than in the first variant, of all its runs together",
         f"decisions of the service that were applied, of {failed} each: {applied}",
+    )
+    distributions = tuple(
+        Distribution.of(
+            f"{title}, by how long they took, ms",
+            BINS,
+            {name: [one * 1000 for run in found for one in getattr(run, which)] for name, found in runs.items()},
+        )
+        for title, which in (("Failed tasks", "failed"), ("Other tasks", "others"))
     )
     raw = {
         name: [{"failed": run.failed, "others": run.others, "by_service": run.by_service} for run in found]
         for name, found in runs.items()
     }
-    return Result("decider", "a decider service that dies in mid-run", tuple(figures), notes, raw)
+    return Result("decider", "a decider service that dies in mid-run", tuple(figures), notes, raw, distributions)
 
 
 def _leave_alone(broker: ProxiedBroker, service: subprocess.Popen[bytes] | None) -> None:
