@@ -12,7 +12,8 @@ Try: TypeAlias = tuple[str, str, int]
 """Run, task, try."""
 
 MAX_WAITING = 50_000
-MAX_DECIDED = 500_000
+MAX_DECIDED = 100_000
+"""Decided tries that are remembered: those of the last minute at 1,600 a second. Older failures nobody decides."""
 
 
 class Undecided:
