@@ -222,8 +222,8 @@ def test_a_service_that_lies_or_comes_late_changes_nothing(run: Make, executor: 
     assert isinstance(told.outcomes["bug"], ValueError)
     applied = [decision for decision in told.decisions() if decision.order]
     assert {decision.decider for decision in applied} == {"workflow"}
-    (message,) = told.messages
-    assert "'nowhere'" in message and "is not applied" in message
+    (message,) = [message for message in told.messages if "is not applied" in message]
+    assert "'nowhere'" in message
 
 
 @pytest.mark.slow
