@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
-import signal
 import socket
 import stat
 import subprocess
-import sys
 import time
 from importlib import resources
 from pathlib import Path
@@ -17,14 +14,12 @@ from pathlib import Path
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import BrokerStartError, FabricError, MissingDependencyError
 from octopus_plugins.fabric.topics import existing_topics
+from octopus_plugins.local import processes
+from octopus_plugins.local.processes import free_port
 
 _READY_SECONDS = 15.0
 _STOP_SECONDS = 5.0
 _ATTEMPTS = 3
-
-_PR_SET_PDEATHSIG = 1  # prctl(2)
-# Loaded now: little may be done between fork and exec.
-_libc = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 
 
 def binary() -> Path:
@@ -87,11 +82,6 @@ def start(
     raise AssertionError("unreachable")
 
 
-def _end_with_parent() -> None:
-    assert _libc is not None
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
 def _spawn(executable: Path, address: str, advertised: str, log: Path, detached: bool) -> subprocess.Popen[bytes]:
     urls = ["--listener-url", f"tcp://{address}", "--advertised-listener-url", f"tcp://{advertised}"]
     try:
@@ -105,7 +95,7 @@ def _spawn(executable: Path, address: str, advertised: str, log: Path, detached:
                 env={"PATH": os.defpath, "RUST_LOG": "warn"},
                 cwd="/",
                 start_new_session=True,
-                preexec_fn=_end_with_parent if _libc is not None and not detached else None,  # noqa: PLW1509 - one prctl
+                preexec_fn=None if detached else processes.end_with_parent,  # noqa: PLW1509 - one prctl
             )
     except OSError as error:
         raise BrokerStartError(f"{executable} cannot be run: {error}") from error
@@ -135,24 +125,7 @@ def stop(process: subprocess.Popen[bytes], *, kill: bool = False) -> None:
         process: The process.
         kill: At once, by SIGKILL.
     """
-    if process.poll() is None:
-        if kill:
-            process.kill()
-        else:
-            process.terminate()
-            process.send_signal(signal.SIGCONT)  # a stopped process sees SIGTERM when it goes on
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_STOP_SECONDS)
-            process.kill()
-    process.wait()
-
-
-def free_port() -> int:
-    """A TCP port on loopback that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    processes.stop(process, kill=kill, seconds=_STOP_SECONDS)
 
 
 def _tail(log: Path) -> str:

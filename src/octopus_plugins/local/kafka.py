@@ -1,0 +1,330 @@
+"""Apache Kafka on this machine: one node or several, in the open or with TLS, users and access control.
+
+Where the embedded broker is for trying things out, this is the real thing: it keeps what it holds on disk, and behaves
+as the Kafka of a facility or of the Octopus service does.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from octopus_plugins.config import OctopusConfig
+from octopus_plugins.errors import BrokerStartError, FabricError
+from octopus_plugins.fabric.administration import add_scram_user, grant_namespace, leaders, live_nodes
+from octopus_plugins.fabric.topics import ensure_topics
+from octopus_plugins.local import kafka_process
+from octopus_plugins.local.certificates import ADMIN, make_certificates
+from octopus_plugins.local.kafka_layout import plan
+from octopus_plugins.local.kafka_settings import SCRAM, Ports, server_properties
+
+_READY_SECONDS = 180.0  # a busy machine may take a minute for three nodes
+_ASK_SECONDS = 2.0
+_ATTEMPTS = 3
+_TAKEN = "Address already in use"  # as the operating system says it, in the log of a node
+
+
+class ApacheKafka:
+    """A cluster for one ``with`` block: always stopped, leaves nothing behind.
+
+    Example::
+
+        with ApacheKafka(nodes=3, secure=True) as kafka:
+            config = OctopusConfig.load(**kafka.add_user("alice"))
+            kafka.create_topics("alice")
+
+    Attributes:
+        nodes: The numbers of its nodes, from 1.
+        home: The directory of its data, settings, certificates and logs; readable by its owner only.
+    """
+
+    def __init__(
+        self,
+        nodes: int = 1,
+        *,
+        secure: bool = False,
+        port: int | None = None,
+        settings: Mapping[str, str] | None = None,
+        extra_classes: Sequence[Path] = (),
+        home: Path | None = None,
+        detached: bool = False,
+    ) -> None:
+        """Prepare a cluster; entering the block starts it.
+
+        Args:
+            nodes: How many.
+            secure: Whether clients need TLS, a name and a password, and may do only what they were granted.
+            port: TCP port of the first node, the others take the next ones; default: free ones.
+            settings: Kafka's own settings that replace or add to ours.
+            extra_classes: Directories or jars for the nodes' class path, for what such settings name.
+            home: Directory that outlives the block; default: a temporary one. What is there already goes on.
+            detached: Whether its processes outlive this one. On Linux they are ended with the thread that starts
+                them otherwise, also when this process is killed.
+        """
+        self.nodes = tuple(range(1, nodes + 1))
+        self._secure = secure
+        self._port = port
+        self._changes = dict(settings or {})
+        self._extra_classes = tuple(extra_classes)
+        self._keep = home is not None
+        self._home = home
+        self._detached = detached
+        self._ports: dict[int, Ports] = {}
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._passwords: dict[str, tuple[str, str]] = {}
+
+    @property
+    def home(self) -> Path:
+        """The directory of its data, settings, certificates and logs; readable by its owner only."""
+        if self._home is None:
+            raise BrokerStartError("this Apache Kafka is not running; use it in a `with` block")
+        return self._home
+
+    @property
+    def address(self) -> str:
+        """``host:port[,host:port…]`` for clients; stays the same over ``start`` and ``stop``."""
+        if not self._ports:
+            raise BrokerStartError("this Apache Kafka is not running; use it in a `with` block")
+        return ",".join(f"127.0.0.1:{ports.clients}" for ports in self._ports.values())
+
+    @property
+    def pids(self) -> dict[int, int]:
+        """The process id of each node that runs, by its number."""
+        return {node: process.pid for node, process in self._processes.items() if process.poll() is None}
+
+    @property
+    def processes(self) -> tuple[subprocess.Popen[bytes], ...]:
+        """The processes of the nodes that were started and not stopped."""
+        return tuple(self._processes.values())
+
+    def log(self, node: int) -> Path:
+        """The log file of a node."""
+        return self.home / f"node-{node}.log"
+
+    def __enter__(self) -> ApacheKafka:
+        try:
+            self._begin()
+        except BaseException:
+            self._end(kill=True)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._end(kill=not self._keep)
+
+    def start(self, node: int) -> None:
+        """Start a node that was stopped, and wait until the cluster has it.
+
+        Raises:
+            BrokerStartError: It did not come up; shows why.
+        """
+        if node not in self.pids:
+            self._spawn(node)
+        self._wait_until_up([node])
+
+    def stop(self, node: int, *, kill: bool = False) -> None:
+        """Stop a node and wait until it is gone; its data stays.
+
+        Args:
+            node: Its number.
+            kill: At once, by SIGKILL.
+        """
+        process = self._processes.pop(node, None)
+        if process is not None:
+            kafka_process.stop(process, kill=kill)
+
+    def pause(self, node: int) -> None:
+        """Make a node stand still, as on a machine that hangs: its connections stay open and nothing answers."""
+        kafka_process.pause(self._processes[node])
+
+    def resume(self, node: int) -> None:
+        """Let a node that stood still go on."""
+        kafka_process.resume(self._processes[node])
+
+    def leader(self, topic: str, partition: int = 0) -> int:
+        """The number of the node that leads a partition of a topic.
+
+        Args:
+            topic: The topic's Kafka name.
+            partition: The partition.
+
+        Raises:
+            BrokerStartError: It has none at the moment.
+        """
+        found = leaders(self._admin(), topic).get(partition)
+        if found is None:
+            raise BrokerStartError(f"partition {partition} of {topic} has no leader")
+        return found
+
+    def admin_settings(self) -> dict[str, Any]:
+        """The settings, as `OctopusConfig` has them, of who may do everything."""
+        if not self._secure:
+            return {"profile": "kafka", "bootstrap_servers": self.address}
+        own = str(self.home / "certificates" / f"{ADMIN}.pem")
+        return {
+            "profile": "kafka",
+            "bootstrap_servers": ",".join(f"127.0.0.1:{ports.internal}" for ports in self._ports.values()),
+            "security_protocol": "SSL",
+            "ssl_ca_location": self.ca_location,
+            "ssl_certificate_location": own,
+            "ssl_key_location": own,
+        }
+
+    @property
+    def ca_location(self) -> str | None:
+        """The file with the certificate that clients trust; None where there is no TLS."""
+        return str(self.home / "certificates" / "ca.pem") if self._secure else None
+
+    def client_settings(self, user: str) -> dict[str, Any]:
+        """The settings, as `OctopusConfig` has them, of a user; in a cluster that is not secure, of anybody."""
+        settings: dict[str, Any] = {"profile": "kafka", "bootstrap_servers": self.address, "namespace": user}
+        if not self._secure:
+            return settings
+        password, namespace = self._passwords[user]
+        return settings | {
+            "namespace": namespace,
+            "security_protocol": "SASL_SSL",
+            "sasl_mechanism": SCRAM,
+            "sasl_username": user,
+            "sasl_password": password,
+            "ssl_ca_location": self.ca_location,
+        }
+
+    def add_user(self, name: str, namespace: str | None = None, *, password: str | None = None) -> dict[str, Any]:
+        """Make a user of a secure cluster, who may work with the topics of one namespace and do nothing else.
+
+        Args:
+            name: The user's name.
+            namespace: Prefix of the topics; default: the name.
+            password: The password; default: a random one.
+
+        Returns:
+            As ``client_settings``.
+        """
+        namespace = namespace or name
+        self._passwords[name] = (password or secrets.token_urlsafe(24), namespace)
+        add_scram_user(self._admin(), name, self._passwords[name][0])
+        self.grant(name, namespace)
+        return self.client_settings(name)
+
+    def grant(self, user: str, namespace: str) -> None:
+        """Let a user, however it logs in, work with the topics of one namespace."""
+        grant_namespace(self._admin(), f"User:{user}", namespace)
+
+    def create_topics(self, namespace: str) -> None:
+        """Create the topics of a namespace that do not exist yet; users of a secure cluster cannot."""
+        ensure_topics(self._admin(namespace=namespace))
+
+    def _admin(self, **settings: Any) -> OctopusConfig:
+        # Not from the environment or a file: those may hold the settings of another cluster.
+        return OctopusConfig(**self.admin_settings(), **settings)
+
+    def _begin(self) -> None:
+        """Start all nodes, on ports that nobody else takes in the meantime."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                self._prepare()
+                for node in self.nodes:
+                    self._spawn(node)
+                self._wait_until_up(self.nodes)
+                return
+            except BrokerStartError as error:
+                if self._port is not None or attempt == _ATTEMPTS or _TAKEN not in str(error):
+                    raise
+                for node in self.nodes:
+                    self.stop(node, kill=True)
+
+    def _prepare(self) -> None:
+        if self._home is None:
+            self._home = Path(tempfile.mkdtemp(prefix="octopus-kafka-"))
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.home.chmod(0o700)
+        layout = plan(self.home, len(self.nodes), self._secure, self._port)
+        layout.save(self.home)
+        self._ports = layout.ports
+        certificates = self.home / "certificates" if self._secure else None
+        if certificates is not None and not (certificates / "ca.pem").exists():
+            make_certificates(certificates)
+        for node in self.nodes:
+            text = server_properties(node, self._ports, self.home / f"node-{node}", certificates, self._changes)
+            self._properties(node).write_text(text, encoding="utf-8")
+        kafka_process.prepare()
+        with ThreadPoolExecutor(len(self.nodes)) as pool:
+            done = [
+                pool.submit(kafka_process.format_data, self._properties(node), layout.cluster_id) for node in self.nodes
+            ]
+        for each in done:
+            each.result()
+
+    def _properties(self, node: int) -> Path:
+        return self.home / f"node-{node}.properties"
+
+    def _spawn(self, node: int) -> None:
+        self._processes[node] = kafka_process.start(
+            self._properties(node), self.log(node), self._extra_classes, detached=self._detached
+        )
+
+    def _wait_until_up(self, wanted: Sequence[int]) -> None:
+        """Wait until the cluster has these nodes among those that are up."""
+        config = self._admin(connect_timeout=_ASK_SECONDS)
+        deadline = time.monotonic() + _READY_SECONDS
+        reason = "no answer"
+        while time.monotonic() < deadline:
+            for node, process in self._processes.items():
+                if process.poll() is not None:
+                    raise BrokerStartError(
+                        f"node {node} of Apache Kafka ended with exit code {process.returncode} ({self.log(node)});"
+                        f" {kafka_process.explain(_read(self.log(node)))}"
+                    )
+            # A bare connection first: librdkafka's own retries are slower.
+            if all(_listens(self._ports[node].clients) for node in wanted):
+                try:
+                    up = live_nodes(config)
+                except FabricError as error:
+                    reason = str(error)
+                else:
+                    if up.issuperset(wanted):
+                        return
+                    reason = f"only nodes {', '.join(map(str, sorted(up)))} are up"
+            time.sleep(0.1)
+        raise BrokerStartError(
+            f"Apache Kafka did not come up at {self.address} within {_READY_SECONDS:g} s: {reason}; its logs are in"
+            f" {self.home}"
+        )
+
+    def _end(self, *, kill: bool) -> None:
+        for process in self._processes.values():
+            if not kill:
+                process.terminate()  # all at once: the last one would wait for a controller in vain otherwise
+        for node in self.nodes:
+            self.stop(node, kill=kill)
+        self._ports = {}
+        if not self._keep and self._home is not None:
+            shutil.rmtree(self._home, ignore_errors=True)
+            self._home = None
+
+
+def _listens(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def _read(log: Path) -> str:
+    try:
+        return log.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        return f"its log cannot be read: {error}"
