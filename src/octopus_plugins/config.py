@@ -24,6 +24,7 @@ import socket
 import sys
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -66,8 +67,8 @@ class OctopusConfig(BaseModel):
     """How to reach the topics, and what delivery may cost.
 
     Attributes:
-        profile: ``local`` (the embedded broker that ``octopus broker up`` starts), ``kafka`` (any Kafka), or
-            ``octopus`` (the Diaspora service).
+        profile: ``local`` (the broker that ``octopus broker up`` starts), ``kafka`` (any Kafka), or ``octopus`` (the
+            Diaspora service).
         bootstrap_servers: ``host:port[,host:port…]``; for ``local`` read from the running broker's state.
         namespace: Prefix of the topic names; on ``octopus`` it comes from the service.
         security_protocol: ``PLAINTEXT``, ``SSL``, ``SASL_SSL`` or ``SASL_PLAINTEXT``.
@@ -175,7 +176,7 @@ class OctopusConfig(BaseModel):
 
     @property
     def servers(self) -> str:
-        """The bootstrap servers; for ``local`` those of the running embedded broker.
+        """The bootstrap servers; for ``local`` those of the running broker.
 
         Raises:
             ConfigError: None are known; says how to get them.
@@ -185,31 +186,75 @@ class OctopusConfig(BaseModel):
         if self.profile == "local":
             running = read_local_broker()
             if running is not None:
-                return running
-            raise ConfigError("no embedded broker is running; start one with `octopus broker up`")
+                return running.address
+            raise ConfigError("no local broker is running; start one with `octopus broker up`")
         raise ConfigError(
             f"profile {self.profile!r} needs bootstrap_servers: set OCTOPUS_BOOTSTRAP_SERVERS, or put"
             f' `bootstrap_servers = "host:port"` under [{self.profile}] in {config_home() / "config.toml"}'
         )
+
+    @property
+    def embedded(self) -> bool:
+        """Whether this is the embedded broker, which in some ways is no Kafka."""
+        running = read_local_broker() if self.profile == "local" and not self.bootstrap_servers else None
+        return self.profile == "local" and (running is None or running.kind == "embedded")
+
+    def with_local_user(self) -> OctopusConfig:
+        """These settings; for a local broker that lets only users in, with those of its user where none are set.
+
+        Raises:
+            ConfigError: The file that has them cannot be read.
+        """
+        running = read_local_broker() if self.profile == "local" and not self.bootstrap_servers else None
+        if running is None or running.settings is None:
+            return self
+        own = self.model_dump(exclude={"profile"}, exclude_unset=True)
+        return self.load(path=running.settings, profile="kafka", **own)
 
     def on_loopback(self) -> bool:
         """Whether every bootstrap server is on this machine."""
         return all(_is_loopback(server.strip().rpartition(":")[0]) for server in self.servers.split(","))
 
 
+@dataclass(frozen=True, slots=True)
+class LocalBroker:
+    """A broker on this machine that ``octopus broker up`` started.
+
+    Attributes:
+        address: ``host:port[,host:port…]``.
+        pids: Its processes.
+        kind: ``embedded`` or ``kafka``.
+        settings: A configuration file for its user, where it lets only users in.
+    """
+
+    address: str
+    pids: tuple[int, ...]
+    kind: str = "embedded"
+    settings: Path | None = None
+
+
 def local_broker_file() -> Path:
-    """The file in which a running embedded broker leaves its address (first line) and process id (second)."""
+    """The file in which a local broker leaves its address, process ids, kind and file of settings, a line each."""
     return state_home() / "broker" / "address"
 
 
-def read_local_broker() -> str | None:
-    """The address of the embedded broker, if its process still runs."""
+def read_local_broker() -> LocalBroker | None:
+    """The local broker, if one of its processes still runs."""
     try:
-        address, pid, *_ = local_broker_file().read_text(encoding="utf-8").splitlines()
-        os.kill(int(pid), 0)
+        lines = local_broker_file().read_text(encoding="utf-8").splitlines()
+        address, pids, kind, settings, *_ = [*lines, *("embedded", "")[len(lines) - 2 :]]
+        found = LocalBroker(address, tuple(map(int, pids.split())), kind, Path(settings) if settings else None)
     except (OSError, ValueError):
         return None
-    return address
+    return found if any(map(_exists, found.pids)) else None
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
 
 
 def _is_loopback(host: str) -> bool:

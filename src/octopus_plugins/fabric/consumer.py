@@ -120,7 +120,7 @@ class Reader:
     def _assign(self, consumer: Any) -> dict[int, int]:
         """Begin on all partitions; return where each of those with anything to read ends."""
         partitions = [TopicPartition(self._name, number, OFFSET_BEGINNING) for number in self._partitions(consumer)]
-        if self._config.profile == "local":
+        if self._config.embedded:
             # The embedded broker forgets all but the first record of the last batch when asked for the end, and
             # answers 0 to every search by time. What it says when a fetch reaches the end is right.
             ends = {each.partition: _UNTIL_EOF for each in partitions}
@@ -164,7 +164,7 @@ class Reader:
                 self._closed.wait(0.05)
 
     def _missing_topic(self, error: KafkaError | None) -> list[int]:
-        if self._config.profile == "local":
+        if self._config.embedded:
             if not self._follow:
                 return []  # it comes into being with its first record
             ensure_topics(self._config)
@@ -239,7 +239,7 @@ def reading_options(config: OctopusConfig) -> dict[str, Any]:
     return {
         **kafka_options(config),
         # Nothing ever joins or commits to this group.
-        "group.id": f"octopus-plugins-{uuid.uuid4().hex}",
+        "group.id": f"{config.namespace}.octopus-plugins-{uuid.uuid4().hex}",
         "enable.auto.commit": False,
         "enable.partition.eof": True,
         "auto.offset.reset": "earliest",

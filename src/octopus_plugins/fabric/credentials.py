@@ -28,6 +28,7 @@ def kafka_options(config: OctopusConfig) -> dict[str, Any]:
             "this version reaches the profiles 'local' and 'kafka'; logging in to the Octopus service (profile"
             " 'octopus') is not part of it yet. Use profile = \"kafka\" with the address of a Kafka that you can reach"
         )
+    config = config.with_local_user()
     protocol = config.security_protocol or _guess_protocol(config)
     options: dict[str, Any] = {"bootstrap.servers": config.servers, "security.protocol": protocol}
     encrypted = protocol in {"SSL", "SASL_SSL"}

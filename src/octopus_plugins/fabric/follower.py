@@ -125,7 +125,7 @@ class Follower:
 
     def _options(self) -> dict[str, Any]:
         options = {**reading_options(self._config), "error_cb": self._on_error}
-        if self._config.profile != "local":
+        if not self._config.embedded:
             options["fetch.wait.max.ms"] = 500  # Kafka answers when something comes: less would only cost requests
         return options
 
@@ -188,7 +188,7 @@ class Follower:
         except KafkaException:
             return False
         self._all_well()
-        return self._config.profile == "local"
+        return self._config.embedded
 
     def _take(self, messages: list[Any]) -> list[Arrival]:
         if self._caught_up:
@@ -222,7 +222,7 @@ class Follower:
         since = self._wanted[name].since
         if since is None:
             return [TopicPartition(name, number, OFFSET_END) for number in numbers]
-        if self._config.profile == "local":  # which answers 0 to every search by time
+        if self._config.embedded:  # which answers 0 to every search by time
             return [TopicPartition(name, number, OFFSET_BEGINNING) for number in numbers]
         millis = max(int((since - CLOCK_SLACK) * 1000), 0)
         asked = [TopicPartition(name, number, millis) for number in numbers]
@@ -234,7 +234,7 @@ class Follower:
 
     def _numbers(self, consumer: Any, name: str) -> list[int]:
         found = consumer.list_topics(name, timeout=_ASK_SECONDS).topics[name]
-        if not found.partitions and self._config.profile == "local":
+        if not found.partitions and self._config.embedded:
             ensure_topics(self._config)
             found = consumer.list_topics(name, timeout=_ASK_SECONDS).topics[name]
         if not found.partitions:

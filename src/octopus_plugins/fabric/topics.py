@@ -60,7 +60,7 @@ def ensure_topics(config: OctopusConfig) -> set[Topic]:
     if not missing:
         return set()
     # -1 is the broker's own default; the embedded broker's is 3, which would only cost memory.
-    partitions = 1 if config.profile == "local" else -1
+    partitions = 1 if config.embedded else -1
     wanted = [NewTopic(topic_name(config, topic), num_partitions=partitions) for topic in sorted(missing)]
     created = set()
     futures = admin.create_topics(wanted, request_timeout=config.connect_timeout)

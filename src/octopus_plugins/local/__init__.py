@@ -5,14 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from octopus_plugins.local.embedded import EmbeddedBroker, Running, down, status, up
+    from octopus_plugins.local.embedded import EmbeddedBroker, up
+    from octopus_plugins.local.kafka import ApacheKafka
+    from octopus_plugins.local.kafka_up import up_kafka
+    from octopus_plugins.local.running import Running, down, status
 
-__all__ = ["EmbeddedBroker", "Running", "down", "status", "up"]
+_HOMES = {
+    "ApacheKafka": "kafka",
+    "EmbeddedBroker": "embedded",
+    "Running": "running",
+    "down": "running",
+    "status": "running",
+    "up": "embedded",
+    "up_kafka": "kafka_up",
+}
+
+__all__ = ["ApacheKafka", "EmbeddedBroker", "Running", "down", "status", "up", "up_kafka"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        from octopus_plugins.local import embedded
+    if name in _HOMES:
+        import importlib
 
-        return getattr(embedded, name)
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,7 +6,7 @@ import datetime
 import ipaddress
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from octopus_plugins.errors import MissingDependencyError
 
@@ -47,8 +47,8 @@ def make_certificates(directory: Path) -> None:
     ca = _authority(authority)
     for name in (BROKER, ADMIN):
         key = ec.generate_private_key(ec.SECP256R1())
-        _write(directory / f"{name}.pem", _pem_of_key(key) + _pem(_certificate(name, key, ca, authority)))
-    _write(directory / "ca.pem", _pem(ca))  # last: where it is, the others are too
+        write_secret(directory / f"{name}.pem", _pem_of_key(key) + _pem(_certificate(name, key, ca, authority)))
+    write_secret(directory / "ca.pem", _pem(ca))  # last: where it is, the others are too
 
 
 def _authority(key: EllipticCurvePrivateKey) -> x509.Certificate:
@@ -56,7 +56,7 @@ def _authority(key: EllipticCurvePrivateKey) -> x509.Certificate:
     from cryptography.hazmat.primitives import hashes
 
     name = _name("octopus local authority")
-    usage = _usage(x509, key_cert_sign=True, crl_sign=True)
+    usage = _usage("key_cert_sign", "crl_sign")
     return (
         _begin(name, name, key)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -81,7 +81,7 @@ def _certificate(
     return (
         _begin(_name(name), ca.subject, key)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(x509, digital_signature=True), critical=True)
+        .add_extension(_usage("digital_signature"), critical=True)
         .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
         .add_extension(x509.SubjectAlternativeName(places or [x509.DNSName(name)]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key()), critical=False)
@@ -111,27 +111,32 @@ def _name(common: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
 
 
-def _usage(x509: Any, **wanted: bool) -> x509.KeyUsage:
+def _usage(*wanted: str) -> x509.KeyUsage:
+    from cryptography import x509
+
     names = (
         *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"),
         *("key_cert_sign", "crl_sign", "encipher_only", "decipher_only"),
     )
-    return x509.KeyUsage(**{name: wanted.get(name, False) for name in names})
+    return x509.KeyUsage(**{name: name in wanted for name in names})
 
 
-def _pem(certificate: x509.Certificate) -> bytes:
+def _pem(certificate: x509.Certificate) -> str:
     from cryptography.hazmat.primitives.serialization import Encoding
 
-    return certificate.public_bytes(Encoding.PEM)
+    return certificate.public_bytes(Encoding.PEM).decode()
 
 
-def _pem_of_key(key: EllipticCurvePrivateKey) -> bytes:
+def _pem_of_key(key: EllipticCurvePrivateKey) -> str:
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
-def _write(file: Path, text: bytes) -> None:
-    file.unlink(missing_ok=True)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+def write_secret(file: Path, text: str) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    draft = file.with_name(f"{file.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
         stream.write(text)
+    draft.replace(file)

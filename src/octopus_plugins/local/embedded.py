@@ -7,43 +7,17 @@ it stops.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
-import signal
 import subprocess
 import tempfile
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from octopus_plugins.config import OctopusConfig, local_broker_file
+from octopus_plugins.config import LocalBroker, OctopusConfig
 from octopus_plugins.errors import BrokerStartError
 from octopus_plugins.fabric.topics import ensure_topics
 from octopus_plugins.local import tansu
-
-_STOP_SECONDS = 5.0
-
-# Brokers that this process started and left running, to be waited for when it also stops them.
-_children: dict[int, subprocess.Popen[bytes]] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """An embedded broker that runs.
-
-    Attributes:
-        address: ``host:port``.
-        pid: Its process id.
-        log: Its log file.
-        started: Whether this call started it.
-    """
-
-    address: str
-    pid: int
-    log: Path
-    started: bool = False
+from octopus_plugins.local.running import EMBEDDED, Running, log_place, remember, status
 
 
 class EmbeddedBroker:
@@ -140,73 +114,15 @@ def up(port: int | None = None) -> Running:
     config = OctopusConfig.load(profile="local")
     running = status()
     if running is not None:
-        if port is not None and not running.address.endswith(f":{port}"):
+        if running.kind != EMBEDDED or (port is not None and not running.address.endswith(f":{port}")):
             raise BrokerStartError(
-                f"an embedded broker runs already at {running.address} (process {running.pid});"
-                " stop it with `octopus broker down` to have one on another port"
+                f"{running.name} runs already at {running.address} (process {running.pid}); stop it with"
+                " `octopus broker down` to have another one"
             )
         return running
-    file = local_broker_file()
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    process, address = tansu.start(_log_file(), port, detached=True)
-    # Written whole and then renamed, so that nobody reads half of it.
-    draft = file.with_name(f"{file.name}.{os.getpid()}")
-    draft.write_text(f"{address}\n{process.pid}\n", encoding="utf-8")
-    draft.replace(file)
-    _children[process.pid] = process
+    log = log_place(EMBEDDED)
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    process, address = tansu.start(log, port, detached=True)
+    remember(LocalBroker(address, (process.pid,)), [process])
     ensure_topics(config.model_copy(update={"bootstrap_servers": address}))
-    return Running(address, process.pid, _log_file(), started=True)
-
-
-def down() -> bool:
-    """Stop the user's embedded broker; what it holds is gone.
-
-    Returns:
-        Whether one was running.
-    """
-    running = status()
-    local_broker_file().unlink(missing_ok=True)
-    if running is None:
-        return False
-    child = _children.pop(running.pid, None)
-    if child is not None:
-        tansu.stop(child)
-        return True
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(running.pid, number)
-        deadline = time.monotonic() + _STOP_SECONDS
-        while time.monotonic() < deadline:
-            if not _is_broker(running.pid):
-                return True
-            time.sleep(0.02)
-    raise BrokerStartError(f"the embedded broker (process {running.pid}) does not end; its log is {running.log}")
-
-
-def status() -> Running | None:
-    """The user's embedded broker, if it runs."""
-    try:
-        address, pid, *_ = local_broker_file().read_text(encoding="utf-8").splitlines()
-        number = int(pid)
-    except (OSError, ValueError):
-        return None
-    # The number may belong to somebody else by now.
-    return Running(address, number, _log_file()) if _is_broker(number) else None
-
-
-def _log_file() -> Path:
-    return local_broker_file().with_name("tansu.log")
-
-
-def _is_broker(pid: int) -> bool:
-    child = _children.get(pid)
-    if child is not None and child.poll() is not None:
-        return False
-    try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        if Path("/proc/self").exists():
-            return False
-        found = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, check=False)
-        command = found.stdout
-    return b"tansu" in command
+    return Running(address, (process.pid,), EMBEDDED, log, started=True)

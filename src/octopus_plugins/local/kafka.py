@@ -6,12 +6,11 @@ as the Kafka of a facility or of the Octopus service does.
 
 from __future__ import annotations
 
+import json
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,15 +18,17 @@ from types import TracebackType
 from typing import Any
 
 from octopus_plugins.config import OctopusConfig
-from octopus_plugins.errors import BrokerStartError, FabricError
-from octopus_plugins.fabric.administration import add_scram_user, grant_namespace, leaders, live_nodes
+from octopus_plugins.errors import BrokerStartError
+from octopus_plugins.fabric.administration import add_scram_user, grant_namespace, leaders
 from octopus_plugins.fabric.topics import ensure_topics
 from octopus_plugins.local import kafka_process
-from octopus_plugins.local.certificates import ADMIN, make_certificates
+from octopus_plugins.local.certificates import ADMIN, make_certificates, write_secret
 from octopus_plugins.local.kafka_layout import plan
+from octopus_plugins.local.kafka_nodes import Nodes
 from octopus_plugins.local.kafka_settings import SCRAM, Ports, server_properties
 
-_READY_SECONDS = 180.0  # a busy machine may take a minute for three nodes
+_USERS = "users.json"
+_NOT_RUNNING = "this Apache Kafka is not running; use it in a `with` block"
 _ASK_SECONDS = 2.0
 _ATTEMPTS = 3
 _TAKEN = "Address already in use"  # as the operating system says it, in the log of a node
@@ -44,7 +45,6 @@ class ApacheKafka:
 
     Attributes:
         nodes: The numbers of its nodes, from 1.
-        home: The directory of its data, settings, certificates and logs; readable by its owner only.
     """
 
     def __init__(
@@ -79,49 +79,75 @@ class ApacheKafka:
         self._home = home
         self._detached = detached
         self._ports: dict[int, Ports] = {}
-        self._processes: dict[int, subprocess.Popen[bytes]] = {}
-        self._passwords: dict[str, tuple[str, str]] = {}
+        self._processes: Nodes | None = None
 
     @property
     def home(self) -> Path:
         """The directory of its data, settings, certificates and logs; readable by its owner only."""
         if self._home is None:
-            raise BrokerStartError("this Apache Kafka is not running; use it in a `with` block")
+            raise BrokerStartError(_NOT_RUNNING)
         return self._home
 
     @property
     def address(self) -> str:
         """``host:port[,host:port…]`` for clients; stays the same over ``start`` and ``stop``."""
         if not self._ports:
-            raise BrokerStartError("this Apache Kafka is not running; use it in a `with` block")
+            raise BrokerStartError(_NOT_RUNNING)
         return ",".join(f"127.0.0.1:{ports.clients}" for ports in self._ports.values())
 
     @property
     def pids(self) -> dict[int, int]:
         """The process id of each node that runs, by its number."""
-        return {node: process.pid for node, process in self._processes.items() if process.poll() is None}
+        return {node: process.pid for node, process in self.processes.items() if process.poll() is None}
 
     @property
-    def processes(self) -> tuple[subprocess.Popen[bytes], ...]:
-        """The processes of the nodes that were started and not stopped."""
-        return tuple(self._processes.values())
+    def processes(self) -> dict[int, subprocess.Popen[bytes]]:
+        """The processes of the nodes that were started and not stopped, by number."""
+        return self._running.processes
 
     def log(self, node: int) -> Path:
         """The log file of a node."""
-        return self.home / f"node-{node}.log"
+        return self._running.log(node)
 
     def __enter__(self) -> ApacheKafka:
-        try:
-            self._begin()
-        except BaseException:
-            self._end(kill=True)
-            raise
+        self.begin()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._end(kill=not self._keep)
+        self.end()
+
+    def begin(self) -> None:
+        """Start all nodes and wait until they are up; entering the block does so.
+
+        Raises:
+            BrokerStartError: It did not come up; shows why. Nothing is left running.
+            MissingDependencyError: Java, Maven or a package is missing; says what to install.
+        """
+        try:
+            for attempt in range(1, _ATTEMPTS + 1):
+                try:
+                    self._start_all()
+                    return
+                except BrokerStartError as error:
+                    # A free port may be taken by somebody else in the meantime: try other ones.
+                    if self._port is not None or attempt == _ATTEMPTS or _TAKEN not in str(error):
+                        raise
+                    self._running.stop(self.nodes, kill=True)
+        except BaseException:
+            self.end()
+            raise
+
+    def end(self) -> None:
+        """Stop all nodes; leaving the block does so. A temporary directory is deleted."""
+        if self._processes is not None:
+            self._processes.stop(self.nodes, kill=not self._keep)
+            self._processes = None
+        self._ports = {}
+        if not self._keep and self._home is not None:
+            shutil.rmtree(self._home, ignore_errors=True)
+            self._home = None
 
     def start(self, node: int) -> None:
         """Start a node that was stopped, and wait until the cluster has it.
@@ -129,9 +155,8 @@ class ApacheKafka:
         Raises:
             BrokerStartError: It did not come up; shows why.
         """
-        if node not in self.pids:
-            self._spawn(node)
-        self._wait_until_up([node])
+        self._running.start([node])
+        self._running.wait_until_up([node], self._admin(connect_timeout=_ASK_SECONDS))
 
     def stop(self, node: int, *, kill: bool = False) -> None:
         """Stop a node and wait until it is gone; its data stays.
@@ -140,17 +165,15 @@ class ApacheKafka:
             node: Its number.
             kill: At once, by SIGKILL.
         """
-        process = self._processes.pop(node, None)
-        if process is not None:
-            kafka_process.stop(process, kill=kill)
+        self._running.stop([node], kill=kill)
 
     def pause(self, node: int) -> None:
         """Make a node stand still, as on a machine that hangs: its connections stay open and nothing answers."""
-        kafka_process.pause(self._processes[node])
+        kafka_process.pause(self.processes[node])
 
     def resume(self, node: int) -> None:
         """Let a node that stood still go on."""
-        kafka_process.resume(self._processes[node])
+        kafka_process.resume(self.processes[node])
 
     def leader(self, topic: str, partition: int = 0) -> int:
         """The number of the node that leads a partition of a topic.
@@ -191,31 +214,32 @@ class ApacheKafka:
         settings: dict[str, Any] = {"profile": "kafka", "bootstrap_servers": self.address, "namespace": user}
         if not self._secure:
             return settings
-        password, namespace = self._passwords[user]
+        known = self._users()[user]
         return settings | {
-            "namespace": namespace,
+            "namespace": known["namespace"],
             "security_protocol": "SASL_SSL",
             "sasl_mechanism": SCRAM,
             "sasl_username": user,
-            "sasl_password": password,
+            "sasl_password": known["password"],
             "ssl_ca_location": self.ca_location,
         }
 
-    def add_user(self, name: str, namespace: str | None = None, *, password: str | None = None) -> dict[str, Any]:
+    def add_user(self, name: str, namespace: str | None = None) -> dict[str, Any]:
         """Make a user of a secure cluster, who may work with the topics of one namespace and do nothing else.
 
         Args:
-            name: The user's name.
+            name: The user's name. One that was made before keeps the password.
             namespace: Prefix of the topics; default: the name.
-            password: The password; default: a random one.
 
         Returns:
             As ``client_settings``.
         """
-        namespace = namespace or name
-        self._passwords[name] = (password or secrets.token_urlsafe(24), namespace)
-        add_scram_user(self._admin(), name, self._passwords[name][0])
-        self.grant(name, namespace)
+        users = self._users()
+        password = users[name]["password"] if name in users else secrets.token_urlsafe(24)
+        users[name] = {"password": password, "namespace": namespace or name}
+        write_secret(self.home / _USERS, json.dumps(users))
+        add_scram_user(self._admin(), name, password)
+        self.grant(name, namespace or name)
         return self.client_settings(name)
 
     def grant(self, user: str, namespace: str) -> None:
@@ -230,22 +254,19 @@ class ApacheKafka:
         # Not from the environment or a file: those may hold the settings of another cluster.
         return OctopusConfig(**self.admin_settings(), **settings)
 
-    def _begin(self) -> None:
-        """Start all nodes, on ports that nobody else takes in the meantime."""
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                self._prepare()
-                for node in self.nodes:
-                    self._spawn(node)
-                self._wait_until_up(self.nodes)
-                return
-            except BrokerStartError as error:
-                if self._port is not None or attempt == _ATTEMPTS or _TAKEN not in str(error):
-                    raise
-                for node in self.nodes:
-                    self.stop(node, kill=True)
+    @property
+    def _running(self) -> Nodes:
+        if self._processes is None:
+            raise BrokerStartError(_NOT_RUNNING)
+        return self._processes
 
-    def _prepare(self) -> None:
+    def _users(self) -> dict[str, dict[str, str]]:
+        file = self.home / _USERS
+        found: dict[str, dict[str, str]] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        return found
+
+    def _start_all(self) -> None:
+        kafka_process.prepare()
         if self._home is None:
             self._home = Path(tempfile.mkdtemp(prefix="octopus-kafka-"))
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -256,75 +277,12 @@ class ApacheKafka:
         certificates = self.home / "certificates" if self._secure else None
         if certificates is not None and not (certificates / "ca.pem").exists():
             make_certificates(certificates)
+        nodes = self._processes = Nodes(self.home, layout.ports, self._extra_classes, self._detached)
         for node in self.nodes:
-            text = server_properties(node, self._ports, self.home / f"node-{node}", certificates, self._changes)
-            self._properties(node).write_text(text, encoding="utf-8")
-        kafka_process.prepare()
+            text = server_properties(node, layout.ports, self.home / f"node-{node}", certificates, self._changes)
+            nodes.properties(node).write_text(text, encoding="utf-8")
         with ThreadPoolExecutor(len(self.nodes)) as pool:
-            done = [
-                pool.submit(kafka_process.format_data, self._properties(node), layout.cluster_id) for node in self.nodes
-            ]
-        for each in done:
-            each.result()
-
-    def _properties(self, node: int) -> Path:
-        return self.home / f"node-{node}.properties"
-
-    def _spawn(self, node: int) -> None:
-        self._processes[node] = kafka_process.start(
-            self._properties(node), self.log(node), self._extra_classes, detached=self._detached
-        )
-
-    def _wait_until_up(self, wanted: Sequence[int]) -> None:
-        """Wait until the cluster has these nodes among those that are up."""
-        config = self._admin(connect_timeout=_ASK_SECONDS)
-        deadline = time.monotonic() + _READY_SECONDS
-        reason = "no answer"
-        while time.monotonic() < deadline:
-            for node, process in self._processes.items():
-                if process.poll() is not None:
-                    raise BrokerStartError(
-                        f"node {node} of Apache Kafka ended with exit code {process.returncode} ({self.log(node)});"
-                        f" {kafka_process.explain(_read(self.log(node)))}"
-                    )
-            # A bare connection first: librdkafka's own retries are slower.
-            if all(_listens(self._ports[node].clients) for node in wanted):
-                try:
-                    up = live_nodes(config)
-                except FabricError as error:
-                    reason = str(error)
-                else:
-                    if up.issuperset(wanted):
-                        return
-                    reason = f"only nodes {', '.join(map(str, sorted(up)))} are up"
-            time.sleep(0.1)
-        raise BrokerStartError(
-            f"Apache Kafka did not come up at {self.address} within {_READY_SECONDS:g} s: {reason}; its logs are in"
-            f" {self.home}"
-        )
-
-    def _end(self, *, kill: bool) -> None:
-        for process in self._processes.values():
-            if not kill:
-                process.terminate()  # all at once: the last one would wait for a controller in vain otherwise
-        for node in self.nodes:
-            self.stop(node, kill=kill)
-        self._ports = {}
-        if not self._keep and self._home is not None:
-            shutil.rmtree(self._home, ignore_errors=True)
-            self._home = None
-
-
-def _listens(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1):
-            return True
-    except OSError:
-        return False
-
-
-def _read(log: Path) -> str:
-    try:
-        return log.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        return f"its log cannot be read: {error}"
+            files = [nodes.properties(node) for node in self.nodes]
+            list(pool.map(kafka_process.format_data, files, [layout.cluster_id] * len(files)))
+        nodes.start(self.nodes)
+        nodes.wait_until_up(self.nodes, self._admin(connect_timeout=_ASK_SECONDS))

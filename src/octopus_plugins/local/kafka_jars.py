@@ -102,13 +102,14 @@ def _fetch(maven: Path, pom: bytes, jars: Path) -> None:
             )
         except subprocess.TimeoutExpired:
             raise BrokerStartError(
-                f"Maven did not fetch Apache Kafka's jars within {_MAVEN_SECONDS} s; check the network, or set KAFKA_HOME"
+                f"Maven did not fetch Apache Kafka's jars within {_MAVEN_SECONDS} s; check the network, or set"
+                " KAFKA_HOME to the directory of an unpacked Apache Kafka 4"
             ) from None
         if done.returncode or not any(draft.glob(_NEEDED)):
             said = "\n".join(line for line in done.stdout.splitlines() if line.startswith("[ERROR]")) or done.stdout
             raise BrokerStartError(
-                "Maven could not fetch Apache Kafka's jars; check that it reaches a repository, or unpack Apache Kafka 4"
-                f" and set KAFKA_HOME to its directory. It said:\n{said[:2000]}"
+                "Maven could not fetch Apache Kafka's jars; check that it reaches a repository, or unpack Apache"
+                f" Kafka 4 and set KAFKA_HOME to its directory. It said:\n{said[:2000]}"
             )
         draft.replace(jars)
 

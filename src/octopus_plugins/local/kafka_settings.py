@@ -1,7 +1,7 @@
 """The settings of a node, as Kafka's ``server.properties``.
 
-Every node is broker and controller at once (KRaft). Three listeners: ``CLIENTS`` for everybody, ``CONTROLLER`` among the
-nodes, and in a secure cluster ``INTERNAL`` for replication and for whoever administers it.
+Every node is broker and controller at once (KRaft). Three listeners: ``CLIENTS`` for everybody, ``CONTROLLER`` among
+the nodes, and in a secure cluster ``INTERNAL`` for replication and for whoever administers it.
 """
 
 from __future__ import annotations

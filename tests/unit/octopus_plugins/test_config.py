@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from octopus_plugins.config import OctopusConfig, local_broker_file, read_local_broker
+from octopus_plugins.config import LocalBroker, OctopusConfig, local_broker_file, read_local_broker
 from octopus_plugins.errors import ConfigError
 
 
@@ -74,7 +74,8 @@ def test_the_local_broker_is_found_while_its_process_lives() -> None:
     file = local_broker_file()
     file.parent.mkdir(parents=True)
     file.write_text(f"127.0.0.1:1234\n{os.getpid()}\n")
-    assert OctopusConfig.load().servers == read_local_broker() == "127.0.0.1:1234"
+    assert OctopusConfig.load().servers == "127.0.0.1:1234"
+    assert read_local_broker() == LocalBroker("127.0.0.1:1234", (os.getpid(),))
     file.write_text("127.0.0.1:1234\n999999999\n")
     assert read_local_broker() is None
 
