@@ -12,11 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from octopus_plugins import local
 from octopus_plugins.config import OctopusConfig, local_broker_file
 from octopus_plugins.errors import BrokerStartError, MissingDependencyError
 from octopus_plugins.events import Topic
 from octopus_plugins.fabric import existing_topics
-from octopus_plugins.local import embedded
 from octopus_plugins.local.embedded import EmbeddedBroker
 
 
@@ -31,50 +31,50 @@ def runs(pid: int) -> bool:
 @pytest.fixture
 def stopped_afterwards() -> Iterator[None]:
     yield
-    embedded.down()
+    local.down()
 
 
 @pytest.mark.usefixtures("stopped_afterwards")
 def test_the_users_broker_is_started_once_and_found_by_every_configuration() -> None:
-    assert embedded.status() is None
-    running = embedded.up()
+    assert local.status() is None
+    running = local.up()
     assert running.started
     assert OctopusConfig.load().servers == running.address
     assert existing_topics(OctopusConfig.load()) == set(Topic)
-    again = embedded.up()
+    again = local.up()
     assert (again.pid, again.started) == (running.pid, False)
-    assert embedded.status() == again
+    assert local.status() == again
     with pytest.raises(BrokerStartError, match=str(running.pid)):
-        embedded.up(port=1)
-    assert embedded.down()
+        local.up(port=1)
+    assert local.down()
     assert not runs(running.pid)
-    assert not embedded.down()
+    assert not local.down()
     assert not local_broker_file().exists()
 
 
 def test_the_users_broker_outlives_the_process_that_started_it() -> None:
-    code = "from octopus_plugins.local import embedded; print(embedded.up().pid)"
+    code = "from octopus_plugins import local; print(local.up().pid)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
-    running = embedded.status()
+    running = local.status()
     assert running is not None
     assert running.pid == int(done.stdout)
-    assert embedded.down()
+    assert local.down()
 
 
 @pytest.mark.usefixtures("stopped_afterwards")
 def test_a_broker_that_died_is_not_taken_for_running(wait_for: Callable[..., None]) -> None:
-    running = embedded.up()
+    running = local.up()
     os.kill(running.pid, signal.SIGKILL)
-    wait_for(lambda: embedded.status() is None)
-    assert embedded.up().pid != running.pid
+    wait_for(lambda: local.status() is None)
+    assert local.up().pid != running.pid
 
 
 def test_another_process_with_the_same_number_is_left_alone() -> None:
     file = local_broker_file()
     file.parent.mkdir(parents=True)
     file.write_text(f"127.0.0.1:9\n{os.getppid()}\n")
-    assert embedded.status() is None
-    assert not embedded.down()
+    assert local.status() is None
+    assert not local.down()
 
 
 def test_a_broker_for_a_block_is_gone_after_it_even_when_it_was_stopped(tmp_path: Path) -> None:

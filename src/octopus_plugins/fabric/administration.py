@@ -14,7 +14,6 @@ from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
     AclPermissionType,
-    AdminClient,
     ResourcePatternType,
     ResourceType,
     ScramCredentialInfo,
@@ -24,8 +23,8 @@ from confluent_kafka.admin import (
 
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import BrokerUnreachableError, CredentialsError
-from octopus_plugins.fabric.credentials import kafka_options
-from octopus_plugins.fabric.topics import QuietLogger, unreachable
+from octopus_plugins.fabric.refusals import Refusals, unreachable
+from octopus_plugins.fabric.topics import ask_admin, make_admin
 
 _ITERATIONS = 4096  # the least that Kafka takes; the passwords we make are random, which is what protects them
 
@@ -123,7 +122,7 @@ def _allow(kind: Any, name: str, pattern: Any, principal: str, operation: Any) -
 
 
 def _await(config: OctopusConfig, what: str, request: Callable[..., dict[Any, Future[Any]]]) -> None:
-    admin = _admin(config)
+    admin = make_admin(config, Refusals(config))
     for answer in request(admin, request_timeout=config.connect_timeout).values():
         try:
             answer.result(config.connect_timeout + 1)
@@ -136,11 +135,4 @@ def _await(config: OctopusConfig, what: str, request: Callable[..., dict[Any, Fu
 
 
 def _metadata(config: OctopusConfig, *name: str) -> Any:
-    try:
-        return _admin(config).list_topics(*name, timeout=config.connect_timeout)
-    except KafkaException as error:
-        raise BrokerUnreachableError(unreachable(config, error.args[0].str())) from error
-
-
-def _admin(config: OctopusConfig) -> AdminClient:
-    return AdminClient({**kafka_options(config), "socket.connection.setup.timeout.ms": 5000}, logger=QuietLogger())
+    return ask_admin(config, lambda admin, seconds: admin.list_topics(*name, timeout=seconds))

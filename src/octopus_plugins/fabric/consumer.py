@@ -14,10 +14,11 @@ from typing import Any
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from octopus_plugins.config import OctopusConfig
-from octopus_plugins.errors import BrokerUnreachableError, SchemaError, TopicMissingError
+from octopus_plugins.errors import CredentialsError, FabricError, SchemaError, TopicMissingError
 from octopus_plugins.events import Event, Topic, decode
 from octopus_plugins.fabric.credentials import kafka_options
-from octopus_plugins.fabric.topics import QuietLogger, ensure_topics, topic_name, unreachable
+from octopus_plugins.fabric.refusals import Refusals
+from octopus_plugins.fabric.topics import QuietLogger, ensure_topics, topic_name
 
 log = logging.getLogger("octopus_plugins")
 
@@ -73,6 +74,7 @@ class Reader:
         self._closed = threading.Event()
         self._first_skipped: str | None = None
         self._seen = Seen(bounded=follow)
+        self._refusals = Refusals(config)
 
     def __iter__(self) -> Iterator[Event]:
         for batch in self.read_batches():
@@ -88,17 +90,18 @@ class Reader:
         Raises:
             BrokerUnreachableError: No broker answered within ``config.connect_timeout``.
             TopicMissingError: The topic does not exist.
-            CredentialsError: The brokers cannot be spoken to with this configuration.
+            CredentialsError: The brokers refused us, or cannot be spoken to with this configuration.
             ConfigError: No address is known.
         """
         self.skipped = 0
         self._first_skipped = None
         self._seen = Seen(bounded=self._follow)
+        self._refusals.forget()
         consumer = Consumer(self._options(), logger=QuietLogger())
         try:
             try:
                 ends = self._assign(consumer)
-            except BrokerUnreachableError:
+            except FabricError:
                 if self._closed.is_set():
                     return
                 raise
@@ -112,10 +115,7 @@ class Reader:
             self._report_skipped()
 
     def _options(self) -> dict[str, Any]:
-        return {**reading_options(self._config), "error_cb": self._on_error}
-
-    def _on_error(self, error: KafkaError) -> None:
-        log.debug("librdkafka: %s", error.str())
+        return {**reading_options(self._config), "error_cb": self._refusals}
 
     def _assign(self, consumer: Any) -> dict[int, int]:
         """Begin on all partitions; return where each of those with anything to read ends."""
@@ -127,7 +127,7 @@ class Reader:
         else:
             ends = {}
             for each in partitions:
-                each.offset, end = self._ask(partial(consumer.get_watermark_offsets, each))
+                each.offset, end = self._ask(consumer, partial(consumer.get_watermark_offsets, each))
                 if self._since is not None:
                     each.offset = self._offset_by_time(consumer, each, end)
                 if each.offset < end:
@@ -141,17 +141,17 @@ class Reader:
         assert self._since is not None
         millis = max(int((self._since - CLOCK_SLACK) * 1000), 0)
         wanted = TopicPartition(partition.topic, partition.partition, millis)
-        (found,) = self._ask(partial(consumer.offsets_for_times, [wanted]))
+        (found,) = self._ask(consumer, partial(consumer.offsets_for_times, [wanted]))
         offset: int = found.offset
         return offset if offset >= 0 else end  # none: nothing that new is there
 
     def _partitions(self, consumer: Any) -> list[int]:
-        metadata = self._ask(partial(consumer.list_topics, self._name)).topics[self._name]
+        metadata = self._ask(consumer, partial(consumer.list_topics, self._name)).topics[self._name]
         if metadata.error is None and metadata.partitions:
             return sorted(metadata.partitions)
         return self._missing_topic(metadata.error)
 
-    def _ask(self, question: Callable[..., Any]) -> Any:
+    def _ask(self, consumer: Any, question: Callable[..., Any]) -> Any:
         """Ask the broker until it answers, in pieces, so that ``close`` and Ctrl-C do not wait for it."""
         deadline = time.monotonic() + self._config.connect_timeout
         while True:
@@ -159,8 +159,9 @@ class Reader:
                 return question(timeout=min(_ASK_SECONDS, self._config.connect_timeout))
             except KafkaException as error:
                 # A topic that was created just now may have no leader yet: that passes too.
-                if self._closed.is_set() or time.monotonic() >= deadline:
-                    raise BrokerUnreachableError(unreachable(self._config, error.args[0].str())) from error
+                consumer.poll(0)  # tells the refusals
+                if self._closed.is_set() or self._refusals.told or time.monotonic() >= deadline:
+                    raise self._refusals.error(error.args[0].str()) from error
                 self._closed.wait(0.05)
 
     def _missing_topic(self, error: KafkaError | None) -> list[int]:
@@ -169,6 +170,12 @@ class Reader:
                 return []  # it comes into being with its first record
             ensure_topics(self._config)
             return [0]
+        if error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            user = f" by user {self._config.sasl_username}" if self._config.sasl_username else ""
+            raise CredentialsError(
+                f"topic {self._name} may not be read{user} at {self._config.servers}; set namespace to your own, or ask"
+                " whoever runs the broker to grant it"
+            )
         reason = error.str() if error is not None else "it has no partitions"
         raise TopicMissingError(
             f"topic {self._name} cannot be read at {self._config.servers}: {reason}; `octopus topics ensure`"

@@ -12,7 +12,8 @@ from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import BrokerUnreachableError, FabricError
 from octopus_plugins.events import Event, encode
 from octopus_plugins.fabric.credentials import kafka_options
-from octopus_plugins.fabric.topics import QuietLogger, ensure_topics, topic_name, unreachable
+from octopus_plugins.fabric.refusals import unreachable
+from octopus_plugins.fabric.topics import QuietLogger, ensure_topics, topic_name
 
 log = logging.getLogger("octopus_plugins")
 

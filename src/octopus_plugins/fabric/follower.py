@@ -16,7 +16,8 @@ from octopus_plugins.errors import OctopusError, SchemaError
 from octopus_plugins.events import Event, Topic, decode
 from octopus_plugins.fabric.consumer import CLOCK_SLACK, Seen, reading_options
 from octopus_plugins.fabric.merging import Merge
-from octopus_plugins.fabric.topics import QuietLogger, ensure_topics, topic_name, unreachable
+from octopus_plugins.fabric.refusals import Refusals, unreachable
+from octopus_plugins.fabric.topics import QuietLogger, ensure_topics, topic_name
 
 log = logging.getLogger("octopus_plugins")
 
@@ -97,6 +98,7 @@ class Follower:
         self._seen = Seen(bounded=True)
         self._next_look = itertools.cycle(self._wanted)
         self._look_at = 0.0
+        self._refusals = Refusals(config)
 
     @property
     def caught_up(self) -> bool:
@@ -138,7 +140,8 @@ class Follower:
                 consumer.assign(partitions)
             except (OctopusError, KafkaException) as error:
                 partitions = []
-                yield from self._wait(_reason(self._config, error))
+                consumer.poll(0)  # tells the refusals
+                yield from self._wait(self._reason(error))
         return partitions
 
     def _follow(self, consumer: Any) -> Iterator[list[Arrival]]:
@@ -266,9 +269,9 @@ class Follower:
         return Arrival(event, message.partition(), self._caught_up) if self._seen.add(event) else None
 
     def _on_error(self, error: KafkaError) -> None:
-        log.debug("librdkafka: %s", error.str())
+        self._refusals(error)
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self._complain(unreachable(self._config, error.str()))
+            self._complain(str(self._refusals.told or unreachable(self._config, error.str())))
 
     def _wait(self, trouble: str) -> Iterator[list[Arrival]]:
         self._complain(trouble)
@@ -281,15 +284,18 @@ class Follower:
         self._trouble = trouble
 
     def _all_well(self) -> None:
+        self._refusals.forget()
         if self._trouble is not None:
             self._trouble = None
             log.log(self._level, "the topics of %s can be read again", self._config.namespace)
 
-
-def _reason(config: OctopusConfig, error: Exception) -> str:
-    if isinstance(error, OctopusError):
-        return str(error)
-    reason: KafkaError = error.args[0]
-    if reason.code() in _TOPIC_GONE:
-        return f"a topic of {config.namespace} does not exist at {config.servers}; `octopus topics ensure` creates them"
-    return unreachable(config, reason.str())
+    def _reason(self, error: Exception) -> str:
+        if isinstance(error, OctopusError):
+            return str(error)
+        reason: KafkaError = error.args[0]
+        if reason.code() in _TOPIC_GONE:
+            return (
+                f"a topic of {self._config.namespace} does not exist at {self._config.servers}; `octopus topics ensure`"
+                " creates them"
+            )
+        return str(self._refusals.error(reason.str()))

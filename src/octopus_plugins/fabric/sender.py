@@ -21,14 +21,15 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Producer as KafkaProducer
 
 from octopus_plugins.config import OctopusConfig
-from octopus_plugins.errors import BrokerUnreachableError, OctopusError
+from octopus_plugins.errors import OctopusError
 from octopus_plugins.events import Topic
 from octopus_plugins.fabric.counts import Tally
 from octopus_plugins.fabric.credentials import kafka_options
 from octopus_plugins.fabric.frames import Record
 from octopus_plugins.fabric.lanes import Batch, Lane
+from octopus_plugins.fabric.refusals import Refusals, unreachable
 from octopus_plugins.fabric.rejected import RejectedFile
-from octopus_plugins.fabric.topics import QuietLogger, ensure_topics, topic_name, unreachable
+from octopus_plugins.fabric.topics import QuietLogger, ensure_topics, topic_name
 
 log = logging.getLogger("octopus_plugins")
 
@@ -82,7 +83,8 @@ class Sender:
         self._waiting_since = 0.0
         self._progressed = False
         self._patience = _PATIENCE_SECONDS[0]
-        self._hint: str | None = None  # what librdkafka last complained of; it repairs most of it by itself
+        self._refusals = Refusals(config)  # what librdkafka last complained of; it repairs most of it by itself
+        self._said_refused = False
         self._fatal: str | None = None
         self._refused: deque[tuple[Batch, Record]] = deque()
 
@@ -164,7 +166,8 @@ class Sender:
             "error_cb": self._on_error,
             "log_level": 3,
         }
-        self._hint = self._fatal = None
+        self._fatal = None
+        self._refusals.forget()
         self._progressed = False
         self._client = KafkaProducer(options, logger=QuietLogger())
         found = self._answer()
@@ -181,17 +184,16 @@ class Sender:
                 return set(self._client.list_topics(timeout=0.5).topics)
             except KafkaException as error:
                 self._client.poll(0)
-                reason = self._fatal or self._hint
-                if reason or time.monotonic() > deadline:
-                    reason = reason or error.args[0].str()
-                    raise BrokerUnreachableError(unreachable(self._config, reason)) from error
+                heard = self._fatal or self._refusals.told or self._refusals.hint
+                if heard or time.monotonic() > deadline:
+                    raise self._refusals.error(self._fatal or error.args[0].str()) from error
         raise _Trouble("stopped while waiting for the broker")
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal() or error.code() == KafkaError._FATAL:
             self._fatal = f"the Kafka client gave up: {error.str()}"
-        elif error.code() != KafkaError._ALL_BROKERS_DOWN or self._hint is None:  # the one before says why
-            self._hint = error.str()
+        else:
+            self._refusals(error)
 
     def _disconnect(self) -> None:
         client, self._client = self._client, None
@@ -319,7 +321,7 @@ class Sender:
             self._waiting_since = time.monotonic()
             self._progressed = True
             self._patience = _PATIENCE_SECONDS[0]
-            self._hint = None
+            self._refusals.forget()
             if self.trouble is not None:
                 log.info("events are delivered again to %s", self._config.servers)
                 self.trouble = None
@@ -334,7 +336,8 @@ class Sender:
             raise _Trouble("stopped")
         silent = time.monotonic() - self._waiting_since
         if self._in_flight and silent > _SILENCE_SECONDS:
-            reason = unreachable(self._config, self._hint or f"silent for {silent:.0f} s")
+            hint = self._refusals.hint or f"silent for {silent:.0f} s"
+            reason = str(self._refusals.told or unreachable(self._config, hint))
             if silent > self._patience:
                 # A broker that is merely slow must get its chance: longer each time.
                 self._patience = min(2 * self._patience, _PATIENCE_SECONDS[1])
@@ -344,6 +347,8 @@ class Sender:
     def _begin_trouble(self, reason: str) -> None:
         if self._stopped.is_set():
             return
-        if self.trouble is None:
+        refused = self._refusals.told is not None
+        if self.trouble is None or (refused and not self._said_refused):
             log.warning("%s. Until then events wait in %s; nothing is held up by it", reason, self._config.spool_dir)
+            self._said_refused = refused
         self.trouble = reason

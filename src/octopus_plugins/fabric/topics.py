@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -12,8 +14,11 @@ from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import BrokerUnreachableError, TopicMissingError
 from octopus_plugins.events import Topic
 from octopus_plugins.fabric.credentials import kafka_options
+from octopus_plugins.fabric.refusals import Refusals, unreachable
 
 log = logging.getLogger("octopus_plugins")
+
+_ASK_SECONDS = 1.0
 
 
 class QuietLogger:
@@ -40,7 +45,7 @@ def existing_topics(config: OctopusConfig) -> set[Topic]:
         CredentialsError: The brokers cannot be spoken to with this configuration.
         ConfigError: No address is known.
     """
-    return _existing(_admin(config), config, config.connect_timeout)
+    return _existing(config)
 
 
 def ensure_topics(config: OctopusConfig) -> set[Topic]:
@@ -55,14 +60,14 @@ def ensure_topics(config: OctopusConfig) -> set[Topic]:
         CredentialsError: The brokers cannot be spoken to with this configuration.
         ConfigError: No address is known.
     """
-    admin = _admin(config)
-    missing = set(Topic) - _existing(admin, config, config.connect_timeout)
+    missing = set(Topic) - _existing(config)
     if not missing:
         return set()
     # -1 is the broker's own default; the embedded broker's is 3, which would only cost memory.
     partitions = 1 if config.embedded else -1
     wanted = [NewTopic(topic_name(config, topic), num_partitions=partitions) for topic in sorted(missing)]
     created = set()
+    admin = make_admin(config, Refusals(config))
     futures = admin.create_topics(wanted, request_timeout=config.connect_timeout)
     for topic in sorted(missing):
         name = topic_name(config, topic)
@@ -82,21 +87,36 @@ def ensure_topics(config: OctopusConfig) -> set[Topic]:
     return created
 
 
-def unreachable(config: OctopusConfig, reason: str) -> str:
-    """One sentence that says that no broker answers, why, and what to do."""
-    remedy = (
-        "`octopus broker up` starts one" if config.profile == "local" else "check bootstrap_servers and the network"
-    )
-    return f"no Kafka broker answers at {config.servers} ({reason}); {remedy}"
+def ask_admin(config: OctopusConfig, question: Callable[[AdminClient, float], Any]) -> Any:
+    """Put a question to whichever broker answers; says soon why they refuse us, where they do.
+
+    Args:
+        config: Which brokers.
+        question: Called with a client and the seconds that it may wait; several times.
+
+    Raises:
+        BrokerUnreachableError: No broker answered within ``config.connect_timeout``.
+        CredentialsError: The brokers refused us, or cannot be spoken to with this configuration.
+        ConfigError: No address is known.
+    """
+    refusals = Refusals(config)
+    admin = make_admin(config, refusals)
+    deadline = time.monotonic() + config.connect_timeout
+    while True:
+        try:
+            return question(admin, min(_ASK_SECONDS, config.connect_timeout))
+        except KafkaException as error:
+            admin.poll(0)  # tells the refusals
+            if refusals.told or time.monotonic() >= deadline:
+                raise refusals.error(error.args[0].str()) from error
 
 
-def _admin(config: OctopusConfig) -> AdminClient:
-    return AdminClient({**kafka_options(config), "socket.connection.setup.timeout.ms": 5000}, logger=QuietLogger())
+def make_admin(config: OctopusConfig, refusals: Refusals) -> AdminClient:
+    """A client for administration."""
+    options = {**kafka_options(config), "socket.connection.setup.timeout.ms": 5000, "error_cb": refusals}
+    return AdminClient(options, logger=QuietLogger())
 
 
-def _existing(admin: AdminClient, config: OctopusConfig, timeout: float) -> set[Topic]:
-    try:
-        found = admin.list_topics(timeout=timeout).topics
-    except KafkaException as error:
-        raise BrokerUnreachableError(unreachable(config, error.args[0].str())) from error
+def _existing(config: OctopusConfig) -> set[Topic]:
+    found = ask_admin(config, lambda admin, seconds: admin.list_topics(timeout=seconds)).topics
     return {topic for topic in Topic if topic_name(config, topic) in found}

@@ -1,0 +1,152 @@
+"""Why brokers do not let a client in. librdkafka tells it by the way, in its ``error_cb``; its questions just time out.
+
+What it says there: ``_AUTHENTICATION`` for names, passwords, tokens and mechanisms; ``_SSL`` where the broker's
+certificate is not trusted; ``_TRANSPORT`` for the rest of TLS and for a broker that is not there. To a client in clear
+text, a broker with TLS only closes the connection, and nothing is said: that one we ask ourselves.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+import ssl
+
+from confluent_kafka import KafkaError
+
+from octopus_plugins.config import OctopusConfig
+from octopus_plugins.errors import BrokerUnreachableError, CredentialsError, FabricError
+from octopus_plugins.fabric.credentials import kafka_options
+
+log = logging.getLogger("octopus_plugins")
+
+_PROBE_SECONDS = 2.0
+_CERTIFICATE = re.compile(r"alert .*(certificate|unknown ca)")
+_NO_TLS = "connecting to a PLAINTEXT"
+_NOISE = re.compile(r"^\w+://\S+: | \(after \d+ms in state \w+\)|error:[0-9A-F]+:")
+
+
+class Refusals:
+    """What a client heard from brokers that refuse it. To be given to it as ``error_cb``."""
+
+    def __init__(self, config: OctopusConfig) -> None:
+        """Nothing was heard yet.
+
+        Args:
+            config: The configuration that the client has.
+        """
+        self._config = config
+        self._told: CredentialsError | None = None
+        self._hint: str | None = None
+        self._probed = False
+
+    def __call__(self, error: KafkaError) -> None:
+        """Take in what librdkafka tells."""
+        log.debug("librdkafka: %s", error.str())
+        told = _refusal(self._config, error)
+        if told is not None:
+            self._told = told
+        elif error.code() != KafkaError._ALL_BROKERS_DOWN:  # the one before says why
+            self._hint = error.str()
+        elif self._hint is None and not self._probed:
+            self._probed = True
+            self._told = self._told or _refused_for_clear_text(self._config)
+
+    @property
+    def told(self) -> CredentialsError | None:
+        """The refusal that was heard; None where there was none."""
+        return self._told
+
+    @property
+    def hint(self) -> str | None:
+        """What else was heard, such as a connection that failed."""
+        return self._hint
+
+    def forget(self) -> None:
+        """All is well again."""
+        self._told = self._hint = None
+        self._probed = False
+
+    def error(self, reason: str) -> FabricError:
+        """The error for a question that nobody answered.
+
+        Args:
+            reason: What the question's own error says.
+
+        Returns:
+            A `CredentialsError` where brokers are there and refuse us, else a `BrokerUnreachableError`.
+        """
+        if self._told is None and self._hint is None:
+            self._told = _refused_for_want_of_a_user(self._config)
+        return self._told or BrokerUnreachableError(unreachable(self._config, self._hint or reason))
+
+
+def unreachable(config: OctopusConfig, reason: str) -> str:
+    """One sentence that says that no broker answers, why, and what to do."""
+    remedy = (
+        "`octopus broker up` starts one" if config.profile == "local" else "check bootstrap_servers and the network"
+    )
+    return f"no Kafka broker answers at {config.servers} ({reason}); {remedy}"
+
+
+def _refusal(config: OctopusConfig, error: KafkaError) -> CredentialsError | None:
+    said = _NOISE.sub("", error.str())
+    where = f"profile {config.profile!r}"
+    if error.code() == KafkaError._AUTHENTICATION:
+        user = f" of user {config.sasl_username}" if config.sasl_username else ""
+        if config.profile == "octopus":
+            remedy = "`octopus whoami` shows whose they are, and `octopus login` fetches the key anew"
+        else:
+            remedy = f"check sasl_username, sasl_password and sasl_mechanism of {where}"
+        return CredentialsError(f"{config.servers} refused the credentials{user}: {said}; {remedy}")
+    if _NO_TLS in said:
+        return CredentialsError(
+            f"{config.servers} does not speak TLS ({said}); if that is as it should be, set security_protocol of"
+            f" {where} to PLAINTEXT or SASL_PLAINTEXT"
+        )
+    if _CERTIFICATE.search(said):
+        return CredentialsError(
+            f"{config.servers} refused the client's certificate: {said}; check ssl_certificate_location and"
+            f" ssl_key_location of {where}"
+        )
+    if error.code() == KafkaError._SSL:
+        return CredentialsError(
+            f"{config.servers} cannot be trusted: {said}; set ssl_ca_location of {where} to the certificate of the"
+            " authority that its operator names"
+        )
+    return None
+
+
+def _refused_for_clear_text(config: OctopusConfig) -> CredentialsError | None:
+    protocol = kafka_options(config)["security.protocol"]
+    if protocol.endswith("SSL") or not _speaks_tls(config):
+        return None
+    return CredentialsError(
+        f"{config.servers} speaks TLS only, and {protocol} is refused; set security_protocol of profile"
+        f" {config.profile!r} to SSL or SASL_SSL, and ssl_ca_location"
+    )
+
+
+def _refused_for_want_of_a_user(config: OctopusConfig) -> CredentialsError | None:
+    if kafka_options(config)["security.protocol"] != "SSL" or not _speaks_tls(config):
+        return None
+    return CredentialsError(
+        f"{config.servers} closes connections that have TLS but no user; set security_protocol of profile"
+        f" {config.profile!r} to SASL_SSL, and sasl_mechanism, sasl_username and sasl_password"
+    )
+
+
+def _speaks_tls(config: OctopusConfig) -> bool:
+    """Whether a broker that takes connections answers to TLS. Nothing is sent, so that it need not be trusted."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    for server in config.servers.split(","):
+        host, _, port = server.strip().rpartition(":")
+        try:
+            place = (host.strip("[]"), int(port))
+            with socket.create_connection(place, _PROBE_SECONDS) as plain, context.wrap_socket(plain):
+                return True
+        except OSError:
+            continue
+    return False
