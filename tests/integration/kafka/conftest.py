@@ -1,0 +1,119 @@
+"""Apache Kafka for the tests: one node in the open, one secure, three."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from octopus_plugins import OctopusConfig
+from octopus_plugins.fabric import Emitter
+from octopus_plugins.local import ApacheKafka, kafka_jars
+
+from .tokens import TOKEN_SETTINGS, Keys
+
+HERE = Path(__file__).parent
+JARS = HERE.parents[2] / "build" / "kafka-jars"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kafka_tools() -> Iterator[None]:
+    """What Apache Kafka needs, or a word of what is missing. Its jars are fetched once for all test runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "OCTOPUS_KAFKA_JARS" not in os.environ:
+            patch.setenv("OCTOPUS_KAFKA_JARS", str(JARS))
+        needed = ["java", "javac"] if os.environ.get("KAFKA_HOME") else ["java", "javac", "mvn"]
+        missing = [tool for tool in needed if shutil.which(tool) is None]
+        if missing:
+            pytest.skip(
+                f"Apache Kafka needs {' and '.join(missing)}; on Debian: apt-get install openjdk-17-jdk-headless maven"
+            )
+        yield
+
+
+@pytest.fixture(scope="session")
+def token_classes(kafka_tools: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The validator of MSK tokens, compiled."""
+    out = tmp_path_factory.mktemp("classes")
+    sources = [str(file) for file in (HERE / "java").rglob("*.java")]
+    subprocess.run(
+        ["javac", "--release", "17", "-Xlint:all", "-Werror", "-cp", kafka_jars.class_path(), "-d", str(out), *sources],
+        check=True,
+    )
+    return out
+
+
+@pytest.fixture(scope="session")
+def kafka(kafka_tools: None) -> Iterator[ApacheKafka]:
+    """One node, open to everybody on this machine."""
+    with ApacheKafka() as kafka:
+        yield kafka
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    """The keys that the secure node knows."""
+    return Keys(tmp_path_factory.mktemp("keys") / "keys")
+
+
+@pytest.fixture(scope="session")
+def secure_kafka(token_classes: Path, keys: Keys) -> Iterator[ApacheKafka]:
+    """One node with TLS, SCRAM, MSK tokens and access control."""
+    settings = {name: value.format(keys=keys.file) for name, value in TOKEN_SETTINGS.items()}
+    with ApacheKafka(secure=True, settings=settings, extra_classes=[token_classes]) as kafka:
+        yield kafka
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A namespace of this test's own."""
+    return f"test-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def open_config(kafka: ApacheKafka, namespace: str, tmp_path: Path) -> OctopusConfig:
+    """The open node with a fresh namespace; its topics do not exist yet."""
+    return OctopusConfig.load(**kafka.client_settings(namespace), spool_dir=tmp_path / "spool")
+
+
+@pytest.fixture
+def make_user(secure_kafka: ApacheKafka, namespace: str, tmp_path: Path) -> Callable[[str], OctopusConfig]:
+    """Make a user of the secure node with topics of its own."""
+
+    def make(name: str) -> OctopusConfig:
+        settings = secure_kafka.add_user(f"{name}-{namespace}")
+        secure_kafka.create_topics(settings["namespace"])
+        return OctopusConfig.load(**settings, spool_dir=tmp_path / f"spool-{name}")
+
+    return make
+
+
+@pytest.fixture
+def alice(make_user: Callable[[str], OctopusConfig]) -> OctopusConfig:
+    """A user."""
+    return make_user("alice")
+
+
+@pytest.fixture
+def bob(make_user: Callable[[str], OctopusConfig]) -> OctopusConfig:
+    """Another user."""
+    return make_user("bob")
+
+
+@pytest.fixture
+def emitting() -> Iterator[Callable[[OctopusConfig], Emitter]]:
+    """Make emitters that are closed at the end."""
+    made: list[Emitter] = []
+
+    def make(config: OctopusConfig) -> Emitter:
+        made.append(Emitter(config))
+        return made[-1]
+
+    yield make
+    for emitter in made:
+        emitter.close(1)
