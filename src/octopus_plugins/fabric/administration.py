@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
@@ -127,8 +127,9 @@ def _await(config: OctopusConfig, what: str, request: Callable[..., dict[Any, Fu
         try:
             answer.result(config.connect_timeout + 1)
         except KafkaException as error:
+            reason = KafkaError(error.args[0].code())  # what the broker itself says is the inside of its request
             raise CredentialsError(
-                f"{what} could not be set at {config.servers}: {error.args[0].str()}; an administrator may do so"
+                f"{what} could not be set at {config.servers}: {reason.str()}; an administrator may do so"
             ) from error
         except TimeoutError as error:
             raise BrokerUnreachableError(unreachable(config, f"it does not answer about {what}")) from error
