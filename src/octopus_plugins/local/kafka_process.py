@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 from importlib import resources
@@ -16,6 +17,7 @@ _FORMAT_SECONDS = 120.0
 _STOP_SECONDS = 20.0  # it hands its partitions over first
 
 _HEAP = "320m"
+_ERROR = re.compile(r" (ERROR|FATAL) |Exception")
 
 
 def prepare() -> None:
@@ -118,9 +120,9 @@ def explain(said: str) -> str:
     """What a person should read of what a node printed when it failed."""
     if "UnsupportedClassVersionError" in said:
         return "its Java is too old: Apache Kafka 4 needs Java 17 or later; on Debian: apt-get install openjdk-17-jre"
-    lines = said.splitlines()
+    lines = [line for line in said.splitlines() if not line.startswith("\tat ")]
     # The first error says why; what stands at the end is often only the way down.
-    first = next((number for number, line in enumerate(lines) if " ERROR " in line or " FATAL " in line), None)
+    first = next((number for number, line in enumerate(lines) if _ERROR.search(line)), None)
     shown = lines[-10:] if first is None else lines[first : first + 10]
     return "\n".join(["it said:", *shown]) if shown else "it said nothing"
 

@@ -123,7 +123,8 @@ def _end(running: Running) -> None:
             left = {pid for pid in left if _is_broker(pid, running.kind)}
             if not left:
                 for pid in running.pids:
-                    _children.pop(pid, None)
+                    if pid in _children:
+                        _children.pop(pid).wait()
                 return
             time.sleep(0.02)
     pids = ", ".join(map(str, sorted(left)))

@@ -38,12 +38,12 @@ def config(cluster: ApacheKafka, namespace: str, tmp_path: Path) -> OctopusConfi
 
 
 class Stream:
-    """Events that are emitted at a steady rate by a thread, until it is stopped or all are emitted."""
+    """Events that a thread emits at a steady rate, while nodes come and go, until it is finished."""
 
-    def __init__(self, config: OctopusConfig, number: int) -> None:
+    def __init__(self, config: OctopusConfig) -> None:
         self.emitter = Emitter(config)
         self.emitted = 0
-        self._number = number
+        self._over = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
     def __enter__(self) -> Stream:
@@ -51,18 +51,21 @@ class Stream:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._over.set()
         self._thread.join()
         self.emitter.close(5)
 
     def _run(self) -> None:
-        while self.emitted < self._number:
-            self.emitter.emit(event(self.emitted))
-            self.emitted += 1
-            if self.emitted % 50 == 0:
-                time.sleep(0.05)  # about a thousand a second: the stream is to last while nodes come and go
+        while not self._over.wait(0.02):
+            self.emitter.emit(*(event(self.emitted + number) for number in range(KEYS)))
+            self.emitted += KEYS
 
     def finish(self) -> None:
-        """Wait until all are emitted and have arrived."""
+        """Emit a few thousand at least, and wait until all have arrived."""
+        deadline = time.monotonic() + 60
+        while self.emitted < 3000 and time.monotonic() < deadline:
+            self._over.wait(0.02)
+        self._over.set()
         self._thread.join()
         assert self.emitter.flush(120), self.emitter.counts
 
@@ -98,58 +101,66 @@ def test_nothing_is_lost_when_the_leader_is_killed_in_the_middle_of_a_stream(
     cluster: ApacheKafka, config: OctopusConfig, wait_for: Wait
 ) -> None:
     name = topic_name(config, Topic.task_metrics)
-    with Stream(config, 6000) as stream:
+    with Stream(config) as stream:
         wait_for(lambda: stream.emitter.counts.delivered > 1000)
         leader = cluster.leader(name)
         cluster.stop(leader, kill=True)
-        assert stream.emitted < 6000, "the stream was over before the leader was killed"
-        stream.finish()
+        before = stream.emitter.counts.delivered
+        wait_for(lambda: stream.emitter.counts.delivered > before + 2000, 120)  # by another leader
         assert cluster.leader(name) != leader
         cluster.start(leader)
-    assert stream.emitter.counts.delivered == 6000
-    assert_all_arrived(config, 6000)
+        stream.finish()
+    assert_all_arrived(config, stream.emitted)
 
 
 def test_nothing_is_lost_when_two_of_three_nodes_are_restarted_in_turn(
     cluster: ApacheKafka, config: OctopusConfig, wait_for: Wait
 ) -> None:
     name = topic_name(config, Topic.task_metrics)
-    with Stream(config, 6000) as stream:
+    with Stream(config) as stream:
         wait_for(lambda: stream.emitter.counts.delivered > 500)
         for _ in range(2):
             leader = cluster.leader(name)
             cluster.stop(leader)
             cluster.start(leader)
         stream.finish()
-    assert_all_arrived(config, 6000)
+    assert_all_arrived(config, stream.emitted)
 
 
 def test_nothing_is_lost_when_the_leader_stands_still_for_a_while(
     cluster: ApacheKafka, config: OctopusConfig, wait_for: Wait
 ) -> None:
     name = topic_name(config, Topic.task_metrics)
-    with Stream(config, 4000) as stream:
+    with Stream(config) as stream:
         wait_for(lambda: stream.emitter.counts.delivered > 500)
         leader = cluster.leader(name)
         cluster.pause(leader)
         try:
-            stream.finish()  # on the others, once they see that it is silent
+            before = stream.emitter.counts.delivered
+            # The others choose a new leader once they see that this one is silent.
+            wait_for(lambda: stream.emitter.counts.delivered > before + 2000, 120)
         finally:
             cluster.resume(leader)
-    assert_all_arrived(config, 4000)
+        stream.finish()
+    assert_all_arrived(config, stream.emitted)
 
 
 def test_with_one_of_three_nodes_left_events_wait_until_a_second_is_back(
-    cluster: ApacheKafka, config: OctopusConfig, wait_for: Wait
+    cluster: ApacheKafka, config: OctopusConfig
 ) -> None:
     first, second, _ = cluster.nodes
-    with Stream(config, 1000) as stream:
-        wait_for(lambda: stream.emitter.counts.delivered > 100)
+    emitter = Emitter(config)
+    try:
+        emitter.emit(*map(event, range(1000)))
+        assert emitter.flush(60)
         cluster.stop(first, kill=True)
         cluster.stop(second, kill=True)
-        wait_for(lambda: stream.emitted == 1000)
-        assert not stream.emitter.flush(2)
+        emitter.emit(*map(event, range(1000, 2000)))
+        assert not emitter.flush(5)
+        assert emitter.counts.spooled >= 1000
         cluster.start(first)
-        stream.finish()
+        assert emitter.flush(120)
         cluster.start(second)
-    assert_all_arrived(config, 1000)
+    finally:
+        emitter.close(5)
+    assert_all_arrived(config, 2000)
