@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import difflib
 import getpass
+import json
 import os
 import re
 import socket
@@ -27,8 +28,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from octopus_plugins.errors import ConfigError
 
@@ -43,6 +45,9 @@ PROFILES = ("local", "kafka", "octopus")
 _FOREIGN_VARIABLES = {"OCTOPUS_CONFIG", "OCTOPUS_AWS_ACCESS_KEY_ID", "OCTOPUS_AWS_SECRET_ACCESS_KEY"}
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+
+NOT_LOGGED_IN = "ns-unknown"
+"""Stands for the namespace on the Octopus service until somebody logs in: only that tells which it is."""
 
 
 def config_home() -> Path:
@@ -69,8 +74,9 @@ class OctopusConfig(BaseModel):
     Attributes:
         profile: ``local`` (the broker that ``octopus broker up`` starts), ``kafka`` (any Kafka), or ``octopus`` (the
             Diaspora service).
-        bootstrap_servers: ``host:port[,host:port…]``; for ``local`` read from the running broker's state.
-        namespace: Prefix of the topic names; on ``octopus`` it comes from the service.
+        bootstrap_servers: ``host:port[,host:port…]``; for ``local`` read from the running broker's state, for
+            ``octopus`` told by the service at the login.
+        namespace: Prefix of the topic names; on ``octopus`` it comes from the login.
         security_protocol: ``PLAINTEXT``, ``SSL``, ``SASL_SSL`` or ``SASL_PLAINTEXT``.
         allow_plaintext: Speak unencrypted to brokers that are not on this machine.
         sasl_mechanism: ``PLAIN``, ``SCRAM-SHA-256`` or ``SCRAM-SHA-512``.
@@ -79,6 +85,10 @@ class OctopusConfig(BaseModel):
         ssl_ca_location: File of CA certificates; default: the system's.
         ssl_certificate_location: Client certificate for mTLS.
         ssl_key_location: Client key for mTLS.
+        service_url: Where the Octopus web service is; default: the public one. Without TLS on this machine only.
+        service_timeout: Seconds until a request to the web service is given up.
+        region: The AWS region of the Octopus brokers.
+        credentials_dir: Directory of what `octopus login` keeps.
         spool_dir: Directory of the on-disk spool; absolute and without symbolic links from here on.
         spool_max_bytes: Most that the spool of one process may take on disk.
         sample_queue_bytes: Most memory for samples that wait; the oldest are dropped.
@@ -88,7 +98,7 @@ class OctopusConfig(BaseModel):
         close_timeout: Seconds that shutdown may wait for deliveries.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     profile: Literal["local", "kafka", "octopus"] = "local"
     bootstrap_servers: str | None = None
@@ -101,6 +111,10 @@ class OctopusConfig(BaseModel):
     ssl_ca_location: str | None = None
     ssl_certificate_location: str | None = None
     ssl_key_location: str | None = None
+    service_url: str | None = None
+    service_timeout: float = Field(default=30.0, gt=0)
+    region: str = "us-east-1"
+    credentials_dir: Path = Field(default_factory=lambda: config_home() / "credentials", validate_default=True)
     spool_dir: Path = Field(default_factory=lambda: state_home() / "spool", validate_default=True)
     spool_max_bytes: int = Field(default=1024 * 1024 * 1024, ge=1024 * 1024)
     sample_queue_bytes: int = Field(default=8 * 1024 * 1024, ge=64 * 1024)
@@ -108,6 +122,23 @@ class OctopusConfig(BaseModel):
     max_event_bytes: int = Field(default=900_000, ge=10_000, le=10_000_000)
     connect_timeout: float = Field(default=10.0, gt=0)
     close_timeout: float = Field(default=5.0, ge=0)
+
+    @field_validator("service_url")
+    @classmethod
+    def _check_service(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            parts = urlsplit(value)
+            port = parts.port
+        except ValueError as error:
+            raise ValueError(f"{value!r} is no URL: {error}") from error
+        host = parts.hostname or ""
+        if not re.fullmatch(r"[A-Za-z0-9.:-]+", host) or port == 0 or parts.username or parts.query or parts.fragment:
+            raise ValueError(f"{value!r} is not like https://host[:port]")
+        if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
+            raise ValueError(f"{value!r} must begin with https://; http:// is for this machine only")
+        return value.rstrip("/")
 
     @field_validator("namespace")
     @classmethod
@@ -127,14 +158,29 @@ class OctopusConfig(BaseModel):
                 raise ValueError(f"{server.strip()!r} is not host:port")
         return value
 
-    @field_validator("spool_dir")
+    @field_validator("region")
     @classmethod
-    def _fix_spool_dir(cls, value: Path) -> Path:
+    def _check_region(cls, value: str) -> str:
+        if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-[0-9]+", value):
+            raise ValueError(f"{value!r} is no AWS region, such as us-east-1")
+        return value
+
+    @field_validator("spool_dir", "credentials_dir")
+    @classmethod
+    def _fix_directory(cls, value: Path) -> Path:
         # Sessions are found again, and emitters shared, by this path: neither chdir nor a moved link may change it.
         try:
             return value.resolve()
         except (OSError, RuntimeError) as error:  # the working directory is gone, or links go round in circles
             raise ValueError(f"{str(value)!r} cannot be resolved ({error}); give an absolute path") from error
+
+    @model_validator(mode="after")
+    def _take_namespace_of_login(self) -> OctopusConfig:
+        if self.profile == "octopus" and "namespace" not in self.model_fields_set:
+            login = read_login(self.credentials_dir, self.environment)
+            # Frozen for everybody else.
+            object.__setattr__(self, "namespace", login["namespace"] if login else NOT_LOGGED_IN)
+        return self
 
     @classmethod
     def load(cls, *, path: str | os.PathLike[str] | None = None, **settings: Any) -> OctopusConfig:
@@ -174,9 +220,23 @@ class OctopusConfig(BaseModel):
         except ValidationError as error:
             raise ConfigError(_explain(error, sources)) from None
 
+    def __getstate__(self) -> dict[Any, Any]:
+        """What is pickled: all but the password, which may not travel with somebody's function to other machines."""
+        state = super().__getstate__()
+        return {**state, "__dict__": {**state["__dict__"], "sasl_password": None}}
+
+    @property
+    def environment(self) -> str:
+        """Which Octopus web service is meant, as the name of a directory: ``production``, ``local``, ``host-port``."""
+        if self.service_url:
+            parts = urlsplit(self.service_url)
+            return re.sub(r"[^A-Za-z0-9.]+", "-", f"{parts.hostname} {parts.port or ''} {parts.path}").strip("-.")
+        # The SDK's own variable; what it does not know means production there too.
+        return "local" if os.environ.get("DIASPORA_SDK_ENVIRONMENT") == "local" else "production"
+
     @property
     def servers(self) -> str:
-        """The bootstrap servers; for ``local`` those of the running broker.
+        """The bootstrap servers; for ``local`` those of the running broker, for ``octopus`` the login's.
 
         Raises:
             ConfigError: None are known; says how to get them.
@@ -188,10 +248,24 @@ class OctopusConfig(BaseModel):
             if running is not None:
                 return running.address
             raise ConfigError("no local broker is running; start one with `octopus broker up`")
+        if self.profile == "octopus":
+            login = read_login(self.credentials_dir, self.environment)
+            if login is None:
+                raise ConfigError("nobody is logged in to the Octopus service; log in with `octopus login`")
+            if login["endpoint"]:
+                return login["endpoint"]
         raise ConfigError(
             f"profile {self.profile!r} needs bootstrap_servers: set OCTOPUS_BOOTSTRAP_SERVERS, or put"
             f' `bootstrap_servers = "host:port"` under [{self.profile}] in {config_home() / "config.toml"}'
         )
+
+    @property
+    def address(self) -> str:
+        """The bootstrap servers for a message to people; never an error, also when they are no longer known."""
+        try:
+            return self.servers
+        except ConfigError:
+            return f"an address that is no longer known (profile {self.profile!r})"
 
     @property
     def embedded(self) -> bool:
@@ -257,6 +331,23 @@ def _exists(pid: int) -> bool:
     return True
 
 
+def key_file(credentials_dir: Path, environment: str) -> Path:
+    """The file in which `octopus login` keeps the user's key for a web service."""
+    return credentials_dir / environment / "key.json"
+
+
+def read_login(credentials_dir: Path, environment: str) -> dict[str, str] | None:
+    """Namespace and endpoint of whoever is logged in to a web service; nothing secret. None where nobody is."""
+    try:
+        found = json.loads(key_file(credentials_dir, environment).read_bytes())
+        namespace, endpoint = found["namespace"], found["endpoint"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # whoever uses the key says what is wrong with the file
+    if not isinstance(namespace, str) or not isinstance(endpoint, str) or not _NAMESPACE.fullmatch(namespace):
+        return None
+    return {"namespace": namespace, "endpoint": endpoint}
+
+
 def _is_loopback(host: str) -> bool:
     host = host.strip("[]")
     return host in {"localhost", "::1"} or host.startswith("127.") or host == socket.gethostname() == "localhost"
@@ -277,6 +368,8 @@ def _read_file(path: str | os.PathLike[str] | None) -> tuple[Path, dict[str, Any
     for name in tables:
         if name != "profile" and name not in PROFILES:
             raise ConfigError(f"unknown key {name!r} in {file}{_did_you_mean(name, ('profile', *PROFILES))}")
+        if isinstance(tables[name], dict) and "sasl_password" in tables[name] and file.stat().st_mode & 0o077:
+            raise ConfigError(f"{file} has a password in it and can be read by others; `chmod 600 {file}`")
     return file, tables
 
 

@@ -8,6 +8,7 @@
     │   ├── BrokerUnreachableError
     │   ├── TopicMissingError
     │   ├── CredentialsError
+    │   ├── ServiceError         the Octopus web service refused, or did not answer
     │   └── SpoolError
     ├── BrokerStartError         a local broker did not come up
     ├── PluginError              a plugin raised, or offers a hook that does not exist
@@ -48,6 +49,10 @@ class TopicMissingError(FabricError):
 
 class CredentialsError(FabricError):
     """Credentials are missing, refused, or of a kind this profile cannot use."""
+
+
+class ServiceError(FabricError):
+    """The Octopus web service refused what was asked of it, or did not answer in time."""
 
 
 class SpoolError(FabricError):

@@ -15,8 +15,9 @@ PUBLIC = {
         WITHHOLD Block BrokerStartError BrokerUnreachableError Categorization Category ConfigError CredentialsError
         Decision Event ExceptionInfo FabricError Failure Heartbeat History Layer Limits Match MissingDependencyError
         NodeState OctopusConfig OctopusError Placement PluginError Policy PolicyError Pool ResourceSample Rule Run Rung
-        SchemaError SpoolError Stream Task Topic TopicMissingError Trust UnsupportedHostError Usage WorkerState
-        __version__ categorize decide decisions failures heartbeats hookimpl load_policy resources runs tasks
+        SchemaError ServiceError SpoolError Stream Task Topic TopicMissingError Trust UnsupportedHostError Usage
+        WorkerState __version__ categorize decide decisions failures heartbeats hookimpl load_policy resources runs
+        tasks
         """,
     "parsl_monitor": """
         OctopusHighThroughputExecutor OctopusManagerSelector OctopusMonitoringHub OctopusRadio WrathRetryHandler disable

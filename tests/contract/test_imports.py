@@ -26,8 +26,8 @@ MODULES = sorted(
 )
 
 HEAVY = {
-    "boto3", "botocore", "click", "confluent_kafka", "globus_compute_sdk", "globus_sdk", "msgspec", "numpy", "pandas",
-    "parsl", "pluggy", "psutil", "pyarrow", "pydantic", "rich", "zmq",
+    "boto3", "botocore", "click", "confluent_kafka", "diaspora_event_sdk", "globus_compute_sdk", "globus_sdk",
+    "msgspec", "numpy", "pandas", "parsl", "pluggy", "psutil", "pyarrow", "pydantic", "requests", "rich", "zmq",
 }  # fmt: skip
 
 # Third-party packages are loaded once, and each module of ours in a child of its own: as good as a fresh process

@@ -198,6 +198,30 @@ def test_topics_can_be_listed_and_created(config: OctopusConfig) -> None:
 
 
 @pytest.mark.usefixtures("environment")
+def test_topics_are_described_and_deleted_by_kafka_itself_where_it_is_not_octopus(config: OctopusConfig) -> None:
+    octopus("topics", "ensure")
+    (described,) = records(octopus("topics", "describe", f"{config.namespace}.failures", "--json"))
+    assert described == {
+        "name": "failures",
+        "kafka_name": f"{config.namespace}.failures",
+        "partitions": 1,
+        "replicas": 1,
+        "in_sync": 1,
+    }
+    assert len(octopus("topics", "describe").stdout.splitlines()) == 5
+    assert octopus("topics", "delete", "failures", "--yes").stdout == f"Deleted {config.namespace}.failures.\n"
+    listed = [json.loads(line) for line in octopus("topics", "list", "--json").stdout.splitlines()]
+    assert {one["topic"]: one["exists"] for one in listed} == {
+        "task-metrics": True,
+        "heartbeats": True,
+        "failures": False,
+        "decisions": True,
+    }
+    assert "there is no topic" in octopus("topics", "describe", "failures").stderr
+    assert octopus("topics", "delete", "fail ures", "--yes").exit_code == 2
+
+
+@pytest.mark.usefixtures("environment")
 def test_what_a_task_said_can_neither_steer_the_terminal_nor_break_the_output(emitter: Emitter) -> None:
     hostile = "\x1b[2J[/red][bold]\x9b31m:boom:\r"
     emitter.emit(failure(hostile, "1", time.time(), hostile, hostile, host=hostile, app=hostile))

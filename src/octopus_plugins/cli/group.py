@@ -25,11 +25,14 @@ _BUILT_IN = {
     "decisions": "questions",
     "explain": "explain",
     "failures": "questions",
+    "login": "login",
+    "logout": "login",
     "runs": "questions",
     "spool": "spool",
     "tail": "tail",
     "tasks": "questions",
     "topics": "topics",
+    "whoami": "login",
     "wrath": "wrath",
 }
 """Our own commands, each with the module that has it."""

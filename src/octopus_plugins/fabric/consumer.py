@@ -28,6 +28,8 @@ CLOCK_SLACK = 300.0
 _BATCH = 1000
 _POLL_SECONDS = 0.1
 _ASK_SECONDS = 1.0
+_LOOK_SECONDS = 1.0  # between two looks whether refused credentials have been replaced
+_REFUSED_SECONDS = 15.0  # after a refusal, unless they are replaced before
 _REMEMBERED = 500_000  # events in each of two generations
 _UNTIL_EOF = sys.maxsize
 
@@ -36,8 +38,9 @@ class Reader:
     """Reads one topic, each event once, in the order of its partitions.
 
     A bounded reader ends at what was there when it began; with ``follow`` it goes on until ``close`` is called
-    (from any thread), or a KeyboardInterrupt, which passes through after the connection is closed. Each iteration
-    reads anew.
+    (from any thread), or a KeyboardInterrupt, which passes through after the connection is closed. Where the brokers
+    refuse the credentials meanwhile it says so once, and goes on when they have been replaced. Each iteration reads
+    anew.
 
     Attributes:
         skipped: Records that were no events, in the last iteration.
@@ -75,6 +78,8 @@ class Reader:
         self._first_skipped: str | None = None
         self._seen = Seen(bounded=follow)
         self._refusals = Refusals(config)
+        self._told_refusal = False
+        self._places: list[Any] | None = None  # where a consumer was when its credentials were refused
 
     def __iter__(self) -> Iterator[Event]:
         for batch in self.read_batches():
@@ -96,23 +101,60 @@ class Reader:
         self.skipped = 0
         self._first_skipped = None
         self._seen = Seen(bounded=self._follow)
-        self._refusals.forget()
+        self._places = None
+        deadline = time.monotonic() + self._config.connect_timeout
+        try:
+            while True:
+                try:
+                    yield from self._attempt()
+                    return
+                except CredentialsError as refusal:
+                    if self._follow and self._places is not None:
+                        self._wait_for_credentials(refusal)
+                    elif self._refusals.is_settling() and time.monotonic() < deadline:
+                        self._closed.wait(_LOOK_SECONDS)
+                    else:
+                        raise
+        finally:
+            self._report_skipped()
+
+    def _attempt(self) -> Iterator[list[Event]]:
+        """Read with one consumer until the end, until closed, or until the brokers refuse the credentials."""
+        self._refusals = Refusals(self._config)
         consumer = Consumer(self._options(), logger=QuietLogger())
         try:
-            try:
-                ends = self._assign(consumer)
-            except FabricError:
-                if self._closed.is_set():
-                    return
-                raise
+            ends = self._assign(consumer) if self._places is None else self._resume(consumer, self._places)
             while not self._closed.is_set() and (self._follow or ends):
                 messages = consumer.consume(_BATCH, _POLL_SECONDS)
                 events = self._events(messages, ends)
                 if events:
+                    self._told_refusal = False
                     yield events
+                elif self._refusals.refused:
+                    self._places = consumer.position(consumer.assignment())
+                    raise self._refusals.error("the credentials are refused")
+        except FabricError:
+            if not self._closed.is_set():
+                raise
         finally:
             consumer.close()
-            self._report_skipped()
+
+    def _resume(self, consumer: Any, places: list[Any]) -> dict[int, int]:
+        """Go on where an earlier consumer was; what it had not begun to read, it reads from its beginning."""
+        for each in places:
+            if each.offset < 0:
+                each.offset = OFFSET_BEGINNING
+        consumer.assign(places)
+        return {}
+
+    def _wait_for_credentials(self, refusal: CredentialsError) -> None:
+        """Wait until they have been replaced, or for a while: the refusal may have been a passing one."""
+        if not self._told_refusal:
+            self._told_refusal = True
+            log.warning("%s", refusal)
+        deadline = time.monotonic() + _REFUSED_SECONDS
+        while not self._closed.is_set() and not self._refusals.may_be_over() and time.monotonic() < deadline:
+            self._closed.wait(_LOOK_SECONDS)
 
     def _options(self) -> dict[str, Any]:
         return {**reading_options(self._config), "error_cb": self._refusals}
@@ -173,12 +215,12 @@ class Reader:
         if error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             user = f" by user {self._config.sasl_username}" if self._config.sasl_username else ""
             raise CredentialsError(
-                f"topic {self._name} may not be read{user} at {self._config.servers}; set namespace to your own, or ask"
+                f"topic {self._name} may not be read{user} at {self._config.address}; set namespace to your own, or ask"
                 " whoever runs the broker to grant it"
             )
         reason = error.str() if error is not None else "it has no partitions"
         raise TopicMissingError(
-            f"topic {self._name} cannot be read at {self._config.servers}: {reason}; `octopus topics ensure`"
+            f"topic {self._name} cannot be read at {self._config.address}: {reason}; `octopus topics ensure`"
             " creates it, and `octopus topics list` shows what is there under this namespace"
         )
 

@@ -20,14 +20,11 @@ def kafka_options(config: OctopusConfig) -> dict[str, Any]:
     Raises:
         ConfigError: No address is known.
         CredentialsError: Credentials are missing or contradictory, the connection would be in clear text
-            over a network, or the profile is one that this version cannot log in to.
+            over a network, or nobody is logged in to the Octopus service.
+        MissingDependencyError: The profile is ``octopus``, and the extra of that name is not installed.
     """
     if config.profile == "octopus":
-        # The seam for MSK's IAM tokens: SASL_SSL, OAUTHBEARER, and an oauth_cb that signs with the user's key.
-        raise CredentialsError(
-            "this version reaches the profiles 'local' and 'kafka'; logging in to the Octopus service (profile"
-            " 'octopus') is not part of it yet. Use profile = \"kafka\" with the address of a Kafka that you can reach"
-        )
+        return _msk(config)
     config = config.with_local_user()
     protocol = config.security_protocol or _guess_protocol(config)
     options: dict[str, Any] = {"bootstrap.servers": config.servers, "security.protocol": protocol}
@@ -42,6 +39,29 @@ def kafka_options(config: OctopusConfig) -> dict[str, Any]:
     if protocol.startswith("SASL"):
         options |= _sasl(config)
     return options
+
+
+def _msk(config: OctopusConfig) -> dict[str, Any]:
+    """Amazon MSK with IAM: tokens over OAUTHBEARER, made from the key that `octopus login` keeps."""
+    from octopus_plugins.fabric.msk import TokenSource
+
+    tokens = TokenSource(config)
+    # What is wrong with the key is said now, and what signing needs is loaded now: librdkafka waits for its first token
+    # for ten seconds and no longer.
+    tokens.prepare()
+    protocol = config.security_protocol or "SASL_SSL"
+    # A token is as good as the key for a quarter of an hour: in clear text for tests on this machine only.
+    if protocol != "SASL_SSL" and not (protocol == "SASL_PLAINTEXT" and config.on_loopback()):
+        raise CredentialsError(
+            f"profile 'octopus' is reached by SASL_SSL only, not by {protocol}; unset security_protocol"
+        )
+    options: dict[str, Any] = {
+        "bootstrap.servers": config.servers,
+        "security.protocol": protocol,
+        "sasl.mechanisms": "OAUTHBEARER",
+        "oauth_cb": tokens,
+    }
+    return options | _tls(config) if protocol == "SASL_SSL" else options
 
 
 def _guess_protocol(config: OctopusConfig) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from confluent_kafka import KafkaException
@@ -12,10 +11,8 @@ from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import BrokerUnreachableError, FabricError
 from octopus_plugins.events import Event, encode
 from octopus_plugins.fabric.credentials import kafka_options
-from octopus_plugins.fabric.refusals import unreachable
+from octopus_plugins.fabric.refusals import Refusals, unreachable
 from octopus_plugins.fabric.topics import QuietLogger, ensure_topics, topic_name
-
-log = logging.getLogger("octopus_plugins")
 
 
 def send_now(config: OctopusConfig, event: Event) -> None:
@@ -36,12 +33,13 @@ def send_now(config: OctopusConfig, event: Event) -> None:
     value = encode(event, max_bytes=config.max_event_bytes)
     ensure_topics(config)
     failed: list[Any] = []
+    refusals = Refusals(config)
     options = {
         **kafka_options(config),
         "acks": "all",
         "linger.ms": 0,
         "message.timeout.ms": max(int(config.connect_timeout * 1000), 1),
-        "error_cb": lambda error: log.debug("librdkafka: %s", error.str()),
+        "error_cb": refusals,
         "log_level": 3,
     }
     producer = KafkaProducer(options, logger=QuietLogger())
@@ -51,11 +49,14 @@ def send_now(config: OctopusConfig, event: Event) -> None:
             name, value, event.key.encode(), on_delivery=lambda error, _: failed.append(error) if error else None
         )
     except KafkaException as error:
-        raise FabricError(f"{config.servers} cannot be given a record for {name}: {error.args[0].str()}") from error
-    if producer.flush(config.connect_timeout + 1):
+        raise FabricError(f"{config.address} cannot be given a record for {name}: {error.args[0].str()}") from error
+    remaining = producer.flush(config.connect_timeout + 1)
+    if refusals.told is not None and (remaining or failed):
+        raise refusals.told
+    if remaining:
         producer.purge()
         raise BrokerUnreachableError(unreachable(config, "it did not take the record in time"))
     if failed and failed[0].retriable():
         raise BrokerUnreachableError(unreachable(config, failed[0].str()))
     if failed:
-        raise FabricError(f"{config.servers} did not take the record for {name}: {failed[0].str()}")
+        raise FabricError(f"{config.address} did not take the record for {name}: {failed[0].str()}")

@@ -27,6 +27,7 @@ LOOK_SECONDS = 30.0
 _BATCH = 1000
 _ASK_SECONDS = 0.5
 _AGAIN_SECONDS = 0.5  # between attempts to begin
+_REFUSED_SECONDS = 15.0  # after a refusal of the credentials, unless they are replaced before
 _TOPIC_GONE = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
 
 Place = tuple[str, int]
@@ -67,8 +68,9 @@ class Follower:
 
     What was there when it began comes first, all partitions merged by time; what comes later, as it comes. Unlike a
     `Reader` it never gives up: a broker that is away, also at the start, is waited for, and a topic that does not
-    exist yet too. Either is said once, in one log line. What is no event is passed over and counted. Partitions that a
-    topic gets later are found within `LOOK_SECONDS` and read from their beginning.
+    exist yet too, and credentials that the brokers refuse until they are replaced. Each is said once, in one log line.
+    What is no event is passed over and counted. Partitions that a topic gets later are found within `LOOK_SECONDS` and
+    read from their beginning.
 
     Attributes:
         skipped: Records that were no events.
@@ -95,10 +97,15 @@ class Follower:
         self._merge: Merge[Place, Arrival] | None = None
         self._caught_up = False
         self._trouble: str | None = None
+        self._told_refusal = False
         self._seen = Seen(bounded=True)
         self._next_look = itertools.cycle(self._wanted)
         self._look_at = 0.0
         self._refusals = Refusals(config)
+        # Where a consumer whose credentials were refused was; for what it had not begun to read, when that was.
+        self._places: dict[Place, int] = {}
+        self._began: float | None = None
+        self._resume_at: float | None = None
 
     @property
     def caught_up(self) -> bool:
@@ -112,6 +119,7 @@ class Follower:
     def read_batches(self) -> Generator[list[Arrival], None, None]:
         """What arrives, in lists; an empty one where nothing came within the period. Ends by ``close`` only."""
         while not self._closed:
+            self._refusals = Refusals(self._config)
             try:
                 consumer = Consumer(self._options(), logger=QuietLogger())
             except (OctopusError, KafkaException) as error:  # such as: no embedded broker runs yet
@@ -122,8 +130,21 @@ class Follower:
                 if self._merge is None:
                     self._merge = Merge((each.topic, each.partition) for each in partitions)
                 yield from self._follow(consumer)
+                refused = self._refusals.refused
+                if refused and partitions:
+                    self._resume_at = self._began
+                    reached = consumer.position(partitions)
+                    self._places |= {(each.topic, each.partition): each.offset for each in reached if each.offset >= 0}
             finally:
                 consumer.close()
+            if refused:
+                yield from self._wait_for_credentials()
+
+    def _wait_for_credentials(self) -> Iterator[list[Arrival]]:
+        """Wait until they have been replaced, or for a while: the refusal may have been a passing one."""
+        deadline = time.monotonic() + _REFUSED_SECONDS
+        while not self._closed and not self._refusals.may_be_over() and time.monotonic() < deadline:
+            yield from self._wait(str(self._refusals.told), refused=True)
 
     def _options(self) -> dict[str, Any]:
         options = {**reading_options(self._config), "error_cb": self._on_error}
@@ -134,13 +155,16 @@ class Follower:
     def _assign(self, consumer: Any) -> Generator[list[Arrival], None, list[Any]]:
         """Begin on all partitions, when that is possible; returns them."""
         partitions: list[Any] = []
-        while not partitions and not self._closed:
+        while not partitions and not self._closed and not self._refusals.refused:
             try:
                 partitions = [each for name in self._wanted for each in self._partitions(consumer, name)]
                 consumer.assign(partitions)
+                self._began = self._began or time.time()
             except (OctopusError, KafkaException) as error:
                 partitions = []
                 consumer.poll(0)  # tells the refusals
+                if self._refusals.refused:
+                    break
                 yield from self._wait(self._reason(error))
         return partitions
 
@@ -148,7 +172,7 @@ class Follower:
         """Go on until closed, or until the topics are to be looked up again."""
         paused: set[Place] = set()
         self._look_at = time.monotonic() + LOOK_SECONDS / len(self._wanted)
-        while not self._closed:
+        while not self._closed and not self._refusals.refused:
             self._look_for_partitions(consumer)
             first = consumer.poll(self._period)  # consume() with a timeout would wait for a whole batch
             if first is None:
@@ -163,7 +187,7 @@ class Follower:
             yield arrivals
             if any(message.error() is not None and message.error().code() in _TOPIC_GONE for message in messages):
                 # An embedded broker that was started anew knows nothing of what was there before.
-                yield from self._wait(f"a topic of {self._config.namespace} is gone at {self._config.servers}")
+                yield from self._wait(f"a topic of {self._config.namespace} is gone at {self._config.address}")
                 return
 
     def _look_for_partitions(self, consumer: Any) -> None:
@@ -222,17 +246,19 @@ class Follower:
 
     def _partitions(self, consumer: Any, name: str) -> list[Any]:
         numbers = self._numbers(consumer, name)
-        since = self._wanted[name].since
+        wanted = self._wanted[name].since
+        since = self._resume_at if wanted is None else wanted - CLOCK_SLACK
         if since is None:
             return [TopicPartition(name, number, OFFSET_END) for number in numbers]
         if self._config.embedded:  # which answers 0 to every search by time
             return [TopicPartition(name, number, OFFSET_BEGINNING) for number in numbers]
-        millis = max(int((since - CLOCK_SLACK) * 1000), 0)
+        millis = max(int(since * 1000), 0)
         asked = [TopicPartition(name, number, millis) for number in numbers]
         partitions: list[Any] = consumer.offsets_for_times(asked, timeout=_ASK_SECONDS)
         for each in partitions:
             if each.error is not None:
                 raise KafkaException(each.error)
+            each.offset = self._places.get((name, each.partition), each.offset)
         return partitions  # where nothing that new is there, the offset is that of the end
 
     def _numbers(self, consumer: Any, name: str) -> list[int]:
@@ -270,18 +296,19 @@ class Follower:
 
     def _on_error(self, error: KafkaError) -> None:
         self._refusals(error)
-        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+        if not self._refusals.refused and error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._complain(str(self._refusals.told or unreachable(self._config, error.str())))
 
-    def _wait(self, trouble: str) -> Iterator[list[Arrival]]:
-        self._complain(trouble)
+    def _wait(self, trouble: str, *, refused: bool = False) -> Iterator[list[Arrival]]:
+        self._complain(trouble, refused=refused)
         time.sleep(_AGAIN_SECONDS)
         yield []
 
-    def _complain(self, trouble: str) -> None:
-        if self._trouble is None and not self._closed:
+    def _complain(self, trouble: str, *, refused: bool = False) -> None:
+        if (self._trouble is None or (refused and not self._told_refusal)) and not self._closed:
             log.log(self._level, "%s; it is tried again until it is back", trouble)
         self._trouble = trouble
+        self._told_refusal = refused
 
     def _all_well(self) -> None:
         self._refusals.forget()
@@ -295,7 +322,7 @@ class Follower:
         reason: KafkaError = error.args[0]
         if reason.code() in _TOPIC_GONE:
             return (
-                f"a topic of {self._config.namespace} does not exist at {self._config.servers}; `octopus topics ensure`"
+                f"a topic of {self._config.namespace} does not exist at {self._config.address}; `octopus topics ensure`"
                 " creates them"
             )
         return str(self._refusals.error(reason.str()))

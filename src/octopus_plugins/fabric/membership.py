@@ -8,9 +8,11 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from octopus_plugins.config import OctopusConfig
+from octopus_plugins.errors import OctopusError
 from octopus_plugins.events import Topic
 from octopus_plugins.fabric.consumer import reading_options
-from octopus_plugins.fabric.topics import QuietLogger, topic_name
+from octopus_plugins.fabric.refusals import Refusals
+from octopus_plugins.fabric.topics import QuietLogger, namespace, topic_name
 
 log = logging.getLogger("octopus_plugins")
 
@@ -35,23 +37,32 @@ class Membership:
             CredentialsError: The brokers cannot be spoken to with this configuration.
         """
         self.share: frozenset[int] | None = None
+        self._config, self._topic, self._group = config, topic, group
+        self._open()
+
+    def _open(self) -> None:
+        config = self._config
+        self._refusals = Refusals(config)
         options = {
             **reading_options(config),
-            "group.id": f"{config.namespace}.{group}",
+            "group.id": f"{namespace(config)}.{self._group}",
             "auto.offset.reset": "latest",
             "enable.partition.eof": False,
             "session.timeout.ms": 10_000,
             "topic.metadata.refresh.interval.ms": 30_000,  # as long as the follower may take to find new partitions
             "heartbeat.interval.ms": 2_000,
-            "error_cb": lambda error: log.debug("librdkafka: %s", error.str()),
+            "error_cb": self._refusals,  # anything else passes by itself
         }
-        self._consumer = Consumer(options, logger=QuietLogger())
+        self._consumer: Any = Consumer(options, logger=QuietLogger())
         self._consumer.subscribe(
-            [topic_name(config, topic)], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+            [topic_name(config, self._topic)], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
         )
 
     def poll(self) -> None:
         """Take in what the group says; to be called at least every few seconds. Returns at once, never raises."""
+        if self._refusals.refused:
+            self._reopen()
+            return
         try:
             message = self._consumer.poll(0)
         except (KafkaException, RuntimeError) as error:
@@ -62,7 +73,20 @@ class Membership:
 
     def close(self) -> None:
         """Leave the group, so that the others take over at once."""
-        self._consumer.close()
+        if self._consumer is not None:
+            self._consumer.close()
+
+    def _reopen(self) -> None:
+        """Begin anew when the credentials that were refused have been replaced."""
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None
+            self.share = None
+        if self._refusals.may_be_over():
+            try:
+                self._open()
+            except (OctopusError, KafkaException) as error:
+                log.debug("the consumer group cannot be joined: %s", error)
 
     def _assigned(self, consumer: Any, partitions: list[Any]) -> None:
         consumer.assign(partitions)

@@ -3,6 +3,9 @@
 What it says there: ``_AUTHENTICATION`` for names, passwords, tokens and mechanisms; ``_SSL`` where the broker's
 certificate is not trusted; ``_TRANSPORT`` for the rest of TLS and for a broker that is not there. To a client in clear
 text, a broker with TLS only closes the connection, and nothing is said: that one we ask ourselves.
+
+librdkafka goes on trying, some twenty times a second, with the token or password that it has. So whoever has a client
+looks here after each poll, and throws the client away.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import logging
 import re
 import socket
 import ssl
+import time
 
 from confluent_kafka import KafkaError
 
@@ -21,8 +25,13 @@ from octopus_plugins.fabric.credentials import kafka_options
 log = logging.getLogger("octopus_plugins")
 
 _PROBE_SECONDS = 2.0
+_SETTLING_SECONDS = 60.0
+"""A key that AWS made just now may be refused for some seconds."""
+
+_REFUSALS = {KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED}
 _CERTIFICATE = re.compile(r"alert .*(certificate|unknown ca)")
 _NO_TLS = "connecting to a PLAINTEXT"
+_OF_THE_KEY = re.compile(r"^.*?(SASL authentication error|OAUTHBEARER token): ")
 _NOISE = re.compile(r"^\w+://\S+: | \(after \d+ms in state \w+\)|error:[0-9A-F]+:")
 
 
@@ -30,12 +39,15 @@ class Refusals:
     """What a client heard from brokers that refuse it. To be given to it as ``error_cb``."""
 
     def __init__(self, config: OctopusConfig) -> None:
-        """Nothing was heard yet.
+        """Nothing was heard yet; to be made before the client is.
 
         Args:
             config: The configuration that the client has.
         """
         self._config = config
+        self._stamp = _stamp(config)
+        self.refused = False
+        """Whether the credentials themselves were refused: only other ones can change that."""
         self._told: CredentialsError | None = None
         self._hint: str | None = None
         self._probed = False
@@ -46,6 +58,7 @@ class Refusals:
         told = _refusal(self._config, error)
         if told is not None:
             self._told = told
+            self.refused = self.refused or error.code() in _REFUSALS
         elif error.code() != KafkaError._ALL_BROKERS_DOWN:  # the one before says why
             self._hint = error.str()
         elif self._hint is None and not self._probed:
@@ -65,7 +78,15 @@ class Refusals:
     def forget(self) -> None:
         """All is well again."""
         self._told = self._hint = None
-        self._probed = False
+        self._probed = self.refused = False
+
+    def may_be_over(self) -> bool:
+        """Whether the credentials have been replaced since the client was made."""
+        return _stamp(self._config) != self._stamp
+
+    def is_settling(self) -> bool:
+        """Whether the key is so new that the brokers may not know it yet."""
+        return self._stamp is not None and 0 <= time.time() - self._stamp[0] / 1e9 < _SETTLING_SECONDS
 
     def error(self, reason: str) -> FabricError:
         """The error for a question that nobody answered.
@@ -86,52 +107,66 @@ def unreachable(config: OctopusConfig, reason: str) -> str:
     remedy = (
         "`octopus broker up` starts one" if config.profile == "local" else "check bootstrap_servers and the network"
     )
-    return f"no Kafka broker answers at {config.servers} ({reason}); {remedy}"
+    return f"no Kafka broker answers at {config.address} ({reason}); {remedy}"
 
 
 def _refusal(config: OctopusConfig, error: KafkaError) -> CredentialsError | None:
     said = _NOISE.sub("", error.str())
     where = f"profile {config.profile!r}"
-    if error.code() == KafkaError._AUTHENTICATION:
-        user = f" of user {config.sasl_username}" if config.sasl_username else ""
+    if error.code() in _REFUSALS:
         if config.profile == "octopus":
-            remedy = "`octopus whoami` shows whose they are, and `octopus login` fetches the key anew"
-        else:
-            remedy = f"check sasl_username, sasl_password and sasl_mechanism of {where}"
-        return CredentialsError(f"{config.servers} refused the credentials{user}: {said}; {remedy}")
+            reason = _OF_THE_KEY.sub("", said)
+            return CredentialsError(
+                f"the brokers at {config.address} refuse the key of {config.namespace} ({reason}); it was replaced or"
+                " has ended: run `octopus login`, here or wherever this home directory is, and what runs goes on by"
+                " itself"
+            )
+        user = f" of user {config.sasl_username}" if config.sasl_username else ""
+        remedy = f"check sasl_username, sasl_password and sasl_mechanism of {where}"
+        return CredentialsError(f"{config.address} refused the credentials{user}: {said}; {remedy}")
     if _NO_TLS in said:
         return CredentialsError(
-            f"{config.servers} does not speak TLS ({said}); if that is as it should be, set security_protocol of"
+            f"{config.address} does not speak TLS ({said}); if that is as it should be, set security_protocol of"
             f" {where} to PLAINTEXT or SASL_PLAINTEXT"
         )
     if _CERTIFICATE.search(said):
         return CredentialsError(
-            f"{config.servers} refused the client's certificate: {said}; check ssl_certificate_location and"
+            f"{config.address} refused the client's certificate: {said}; check ssl_certificate_location and"
             f" ssl_key_location of {where}"
         )
     if error.code() == KafkaError._SSL:
         return CredentialsError(
-            f"{config.servers} cannot be trusted: {said}; set ssl_ca_location of {where} to the certificate of the"
+            f"{config.address} cannot be trusted: {said}; set ssl_ca_location of {where} to the certificate of the"
             " authority that its operator names"
         )
     return None
 
 
+def _stamp(config: OctopusConfig) -> tuple[int, int, int] | None:
+    if config.profile != "octopus":
+        return None
+    from octopus_plugins.fabric.keys import key_stamp
+
+    return key_stamp(config)
+
+
 def _refused_for_clear_text(config: OctopusConfig) -> CredentialsError | None:
+    if config.profile == "octopus":
+        return None
     protocol = kafka_options(config)["security.protocol"]
     if protocol.endswith("SSL") or not _speaks_tls(config):
         return None
     return CredentialsError(
-        f"{config.servers} speaks TLS only, and {protocol} is refused; set security_protocol of profile"
+        f"{config.address} speaks TLS only, and {protocol} is refused; set security_protocol of profile"
         f" {config.profile!r} to SSL or SASL_SSL, and ssl_ca_location"
     )
 
 
 def _refused_for_want_of_a_user(config: OctopusConfig) -> CredentialsError | None:
-    if kafka_options(config)["security.protocol"] != "SSL" or not _speaks_tls(config):
+    if config.profile == "octopus" or kafka_options(config)["security.protocol"] != "SSL" or not _speaks_tls(config):
         return None
     return CredentialsError(
-        f"{config.servers} closes connections that have TLS but no user; set security_protocol of profile"
+        f"{config.address} closes connections that have TLS but no user; set security_protocol of profile"
         f" {config.profile!r} to SASL_SSL, and sasl_mechanism, sasl_username and sasl_password"
     )
 

@@ -21,7 +21,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Producer as KafkaProducer
 
 from octopus_plugins.config import OctopusConfig
-from octopus_plugins.errors import OctopusError
+from octopus_plugins.errors import CredentialsError, OctopusError
 from octopus_plugins.events import Topic
 from octopus_plugins.fabric.counts import Tally
 from octopus_plugins.fabric.credentials import kafka_options
@@ -39,6 +39,8 @@ _HURRY_SECONDS = 0.01  # at most, for a hurried record to leave
 _SILENCE_SECONDS = 3.0  # without an answer, until a person is told
 _PATIENCE_SECONDS = (5.0, 60.0)  # without an answer, until the client is thought to be beyond help: first, at most
 _BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0)
+_REFUSED_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0)  # after a refusal of the credentials, unless they are replaced before
+_LOOK_SECONDS = 0.5  # between two looks whether they are
 
 _REFUSED = {
     KafkaError.MSG_SIZE_TOO_LARGE,
@@ -61,12 +63,14 @@ class Sender:
 
     Attributes:
         trouble: What is wrong with the connection at the moment, for people; None when all is well.
+        refused: Whether that is a refusal of the credentials, or that there are none.
         lanes: What is sent, the most urgent first.
         progress: Notified whenever something arrived.
     """
 
     def __init__(self, config: OctopusConfig, tally: Tally, lanes: list[Lane]) -> None:
         self.trouble: str | None = None
+        self.refused = False
         self.lanes = lanes
         self.tally = tally
         self.progress = threading.Condition()
@@ -84,7 +88,6 @@ class Sender:
         self._progressed = False
         self._patience = _PATIENCE_SECONDS[0]
         self._refusals = Refusals(config)  # what librdkafka last complained of; it repairs most of it by itself
-        self._said_refused = False
         self._fatal: str | None = None
         self._refused: deque[tuple[Batch, Record]] = deque()
 
@@ -117,10 +120,10 @@ class Sender:
         if error.code() in _PURGED:
             return
         if error.code() in _REFUSED:
-            topic = message.topic()[len(self._config.namespace) + 1 :]
+            topic = message.topic().partition(".")[2]  # no namespace has a dot
             self._refused.append((batch, Record(topic, message.key() or b"", message.value() or b"")))
         else:
-            self._fatal = f"{self._config.servers} does not take records for {message.topic()}: {error.str()}"
+            self._fatal = f"{self._config.address} does not take records for {message.topic()}: {error.str()}"
 
     def run(self, housekeeping: Callable[[Sender], bool], *, once: bool = False) -> None:
         """Send until stopped.
@@ -137,7 +140,7 @@ class Sender:
                 self._pump(housekeeping)
                 self._stopped.set()
             except (_Trouble, OctopusError) as trouble:
-                self._begin_trouble(str(trouble))
+                self._begin_trouble(str(trouble), refused=isinstance(trouble, CredentialsError))
             except Exception as error:  # the host must not be hurt; records stay in the journal
                 log.debug("the sender failed", exc_info=True)
                 self._begin_trouble(f"sending failed: {type(error).__name__}: {error}")
@@ -146,11 +149,21 @@ class Sender:
                 return
             failures = 0 if self._progressed else failures + 1
             if not self._stopped.is_set():
-                # A hurry ends the wait: at its end a run must not miss a broker that came back a moment ago.
-                self._hurry.wait(_BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)])
-                self._hurry.clear()
+                self._pause(failures)
+
+    def _pause(self, failures: int) -> None:
+        """Wait before the next try; longer where only new credentials can help, and no longer than until there are."""
+        refused = self._refusals.refused
+        steps = _REFUSED_SECONDS if refused else _BACKOFF_SECONDS
+        deadline = time.monotonic() + steps[min(failures, len(steps) - 1)]
+        while (left := deadline - time.monotonic()) > 0:
+            # A hurry ends the wait: at its end a run must not miss a broker that came back a moment ago.
+            if self._hurry.wait(min(left, _LOOK_SECONDS)) or (refused and self._refusals.may_be_over()):
+                break
+        self._hurry.clear()
 
     def _connect(self) -> None:
+        self._refusals = Refusals(self._config)
         options = {
             **kafka_options(self._config),
             "enable.idempotence": True,
@@ -301,7 +314,7 @@ class Sender:
                     self._refused.popleft()
                     continue
                 if answers[0].code() not in _REFUSED:
-                    raise _Trouble(f"{self._config.servers} does not take records: {answers[0].str()}")
+                    raise _Trouble(f"{self._config.address} does not take records: {answers[0].str()}")
                 self._reject(record, answers[0].str())
             batch.reject(record)
             self._refused.popleft()
@@ -323,13 +336,16 @@ class Sender:
             self._patience = _PATIENCE_SECONDS[0]
             self._refusals.forget()
             if self.trouble is not None:
-                log.info("events are delivered again to %s", self._config.servers)
+                log.info("events are delivered again to %s", self._config.address)
                 self.trouble = None
+                self.refused = False
             with self.progress:
                 self.progress.notify_all()
         return arrived
 
     def _look_for_trouble(self) -> None:
+        if self._refusals.refused and self._refusals.told is not None:
+            raise self._refusals.told
         if self._fatal:
             raise _Trouble(self._fatal)
         if self._stopped.is_set():
@@ -342,13 +358,12 @@ class Sender:
                 # A broker that is merely slow must get its chance: longer each time.
                 self._patience = min(2 * self._patience, _PATIENCE_SECONDS[1])
                 raise _Trouble(reason)
-            self._begin_trouble(reason)
+            self._begin_trouble(reason, refused=self._refusals.told is not None)
 
-    def _begin_trouble(self, reason: str) -> None:
+    def _begin_trouble(self, reason: str, *, refused: bool = False) -> None:
         if self._stopped.is_set():
             return
-        refused = self._refusals.told is not None
-        if self.trouble is None or (refused and not self._said_refused):
+        if self.trouble is None or (refused and not self.refused):
             log.warning("%s. Until then events wait in %s; nothing is held up by it", reason, self._config.spool_dir)
-            self._said_refused = refused
         self.trouble = reason
+        self.refused = refused

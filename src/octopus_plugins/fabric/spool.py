@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from octopus_plugins.config import OctopusConfig
-from octopus_plugins.errors import BrokerUnreachableError, SpoolError
+from octopus_plugins.config import NOT_LOGGED_IN, OctopusConfig
+from octopus_plugins.errors import BrokerUnreachableError, CredentialsError, SpoolError
 from octopus_plugins.fabric.counts import Tally
 from octopus_plugins.fabric.journal import Journal
 from octopus_plugins.fabric.lanes import Lane
 from octopus_plugins.fabric.sender import Sender
+from octopus_plugins.fabric.topics import namespace
 
 log = logging.getLogger("octopus_plugins")
 
@@ -136,6 +137,7 @@ def replay(config: OctopusConfig, *, timeout: float | None = None) -> ReplayRepo
 
     Raises:
         BrokerUnreachableError: No broker answered; everything is still there.
+        CredentialsError: The brokers refuse the credentials; everything is still there.
         FabricError: The broker answers, but does not take the records; says why. They are still there.
         SpoolError: The spool directory cannot be read.
     """
@@ -151,7 +153,8 @@ def replay(config: OctopusConfig, *, timeout: float | None = None) -> ReplayRepo
         replays.close(sender)
     counts = tally.counts(0)
     if sender.trouble is not None:
-        raise BrokerUnreachableError(f"{sender.trouble}; {counts.replayed} records were delivered before")
+        kind = CredentialsError if sender.refused else BrokerUnreachableError
+        raise kind(f"{sender.trouble}; {counts.replayed} records were delivered before")
     return ReplayReport(
         sessions=replays.sessions,
         delivered=counts.replayed,
@@ -225,7 +228,7 @@ class Replays:
 
 
 def _identity(config: OctopusConfig) -> dict[str, str | int | float]:
-    return {"profile": config.profile, "namespace": config.namespace}
+    return {"profile": config.profile, "namespace": namespace(config)}
 
 
 def _sessions(config: OctopusConfig) -> list[Path]:
@@ -235,8 +238,13 @@ def _sessions(config: OctopusConfig) -> list[Path]:
         return []
     except OSError as error:
         raise SpoolError(f"the spool {config.spool_dir} cannot be read: {error}; check its owner and mode") from error
-    identity = _identity(config)
-    return [each for each in directories if identity.items() <= _description(each).items()]
+    return [each for each in directories if _is_ours(config, _description(each))]
+
+
+def _is_ours(config: OctopusConfig, description: dict[str, Any]) -> bool:
+    """Whether a session is of this profile and namespace; also one of a process that nobody had logged in for yet."""
+    namespaces = {namespace(config)} | ({NOT_LOGGED_IN} if config.profile == "octopus" else set())
+    return description.get("profile") == config.profile and description.get("namespace") in namespaces
 
 
 def _description(directory: Path) -> dict[str, Any]:

@@ -1,24 +1,27 @@
-"""The topics' Kafka names, and their creation."""
+"""The topics' Kafka names, and their creation: by the web service on Octopus, where Kafka refuses it, else by Kafka."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from octopus_plugins.config import OctopusConfig
+from octopus_plugins.config import NOT_LOGGED_IN, OctopusConfig, read_login
 from octopus_plugins.errors import BrokerUnreachableError, TopicMissingError
 from octopus_plugins.events import Topic
 from octopus_plugins.fabric.credentials import kafka_options
 from octopus_plugins.fabric.refusals import Refusals, unreachable
 
+if TYPE_CHECKING:
+    from octopus_plugins.fabric.service import Service
+
 log = logging.getLogger("octopus_plugins")
 
-_ASK_SECONDS = 1.0
+_ASK_SECONDS = 1.0  # at once: a refusal is noticed in between
 
 
 class QuietLogger:
@@ -34,7 +37,15 @@ class QuietLogger:
 
 def topic_name(config: OctopusConfig, topic: Topic | str) -> str:
     """The Kafka name of a topic: ``{namespace}.{topic}``."""
-    return f"{config.namespace}.{topic}"
+    return f"{namespace(config)}.{topic}"
+
+
+def namespace(config: OctopusConfig) -> str:
+    """The namespace, also where somebody has logged in only since the configuration was made."""
+    if config.namespace != NOT_LOGGED_IN or config.profile != "octopus":
+        return config.namespace
+    login = read_login(config.credentials_dir, config.environment)
+    return login["namespace"] if login else NOT_LOGGED_IN
 
 
 def existing_topics(config: OctopusConfig) -> set[Topic]:
@@ -45,7 +56,8 @@ def existing_topics(config: OctopusConfig) -> set[Topic]:
         CredentialsError: The brokers cannot be spoken to with this configuration.
         ConfigError: No address is known.
     """
-    return _existing(config)
+    found = kafka_topics(config)
+    return {topic for topic in Topic if topic_name(config, topic) in found}
 
 
 def ensure_topics(config: OctopusConfig) -> set[Topic]:
@@ -58,11 +70,15 @@ def ensure_topics(config: OctopusConfig) -> set[Topic]:
         BrokerUnreachableError: No broker answered within ``config.connect_timeout``.
         TopicMissingError: A topic does not exist and could not be created; says why.
         CredentialsError: The brokers cannot be spoken to with this configuration.
+        ServiceError: The Octopus web service refused, or did not answer.
         ConfigError: No address is known.
     """
-    missing = set(Topic) - _existing(config)
+    missing = set(Topic) - existing_topics(config)
     if not missing:
         return set()
+    if config.profile == "octopus":
+        # Asked again with the lock held: another process may have made them meanwhile.
+        return create_on_service(config, lambda _: set(Topic) - existing_topics(config))
     # -1 is the broker's own default; the embedded broker's is 3, which would only cost memory.
     partitions = 1 if config.embedded else -1
     wanted = [NewTopic(topic_name(config, topic), num_partitions=partitions) for topic in sorted(missing)]
@@ -80,7 +96,7 @@ def ensure_topics(config: OctopusConfig) -> set[Topic]:
             if reason.code() in {KafkaError._TIMED_OUT, KafkaError.REQUEST_TIMED_OUT}:
                 raise BrokerUnreachableError(unreachable(config, reason.str())) from error
             raise TopicMissingError(
-                f"topic {name} does not exist at {config.servers} and could not be created: {reason.str()};"
+                f"topic {name} does not exist at {config.address} and could not be created: {reason.str()};"
                 " ask whoever runs the broker to create it, or set `namespace` to one that you may create topics in"
             ) from error
         except TimeoutError as error:
@@ -109,7 +125,8 @@ def ask_admin(config: OctopusConfig, question: Callable[[AdminClient, float], An
             return question(admin, min(_ASK_SECONDS, config.connect_timeout))
         except KafkaException as error:
             admin.poll(0)  # tells the refusals
-            if refusals.told or time.monotonic() >= deadline:
+            refused = refusals.told and not refusals.is_settling()
+            if refused or time.monotonic() >= deadline:
                 raise refusals.error(error.args[0].str()) from error
 
 
@@ -119,6 +136,39 @@ def make_admin(config: OctopusConfig, refusals: Refusals) -> AdminClient:
     return AdminClient(options, logger=QuietLogger())
 
 
-def _existing(config: OctopusConfig) -> set[Topic]:
-    found = ask_admin(config, lambda admin, seconds: admin.list_topics(timeout=seconds)).topics
-    return {topic for topic in Topic if topic_name(config, topic) in found}
+def kafka_topics(config: OctopusConfig) -> dict[str, Any]:
+    """The metadata of every topic that may be seen, by Kafka name; raises as `ask_admin` does."""
+    found: dict[str, Any] = ask_admin(config, lambda admin, seconds: admin.list_topics(timeout=seconds)).topics
+    return found
+
+
+def create_on_service(config: OctopusConfig, missing: Callable[[Service], set[Topic]]) -> set[Topic]:
+    """Create topics by the web service, one process of this user at a time.
+
+    Args:
+        config: Whose.
+        missing: Tells which, asked while no other process creates any.
+
+    Returns:
+        The topics that this call created.
+
+    Raises:
+        ServiceError: The web service refused, or did not answer.
+        CredentialsError: Nobody is logged in.
+        MissingDependencyError: The extra ``octopus`` is not installed.
+    """
+    from octopus_plugins.fabric.keys import key_path, open_service
+    from octopus_plugins.fabric.secret_files import locked
+
+    service = open_service(config)
+    with locked(key_path(config).with_name("topics.lock"), 2 * len(Topic) * config.service_timeout):
+        wanted = missing(service)
+        for topic in sorted(wanted):
+            service.create_topic(topic.value)
+    return wanted
+
+
+def missing_on_service(service: Service) -> set[Topic]:
+    """Which of our topics the web service does not list."""
+    listed = service.list_topics()
+    return {topic for topic in Topic if topic.value not in listed}

@@ -20,6 +20,8 @@ from octopus_plugins.fabric.follower import Follower, Wanted
 from octopus_plugins.fabric.membership import Membership
 from octopus_plugins.local import ApacheKafka
 
+pytestmark = pytest.mark.slow
+
 Emitting = Callable[[OctopusConfig], Emitter]
 Wait = Callable[..., None]
 

@@ -15,7 +15,7 @@ from octopus_plugins.events import Task, Topic
 from octopus_plugins.fabric import Emitter, topic_name
 from octopus_plugins.local import ApacheKafka
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.slow
 
 Wait = Callable[..., None]
 

@@ -15,6 +15,8 @@ from octopus_plugins.local import ApacheKafka
 
 from .tokens import Keys, change, make_token
 
+pytestmark = pytest.mark.slow
+
 Wait = Callable[..., None]
 Key = tuple[str, str]
 Source = Callable[[], tuple[str, float]]
@@ -149,7 +151,6 @@ def test_a_revoked_key_is_refused_at_the_next_login(connect: Connect, key: Key, 
     assert "access key is unknown" in connect(lambda: make_token(key)).refusal()
 
 
-@pytest.mark.slow
 def test_a_connection_outlives_its_tokens_as_long_as_new_ones_are_shown(
     connect: Connect, key: Key, namespace: str, wait_for: Wait
 ) -> None:
@@ -164,7 +165,6 @@ def test_a_connection_outlives_its_tokens_as_long_as_new_ones_are_shown(
     assert client.asked >= 3
 
 
-@pytest.mark.slow
 def test_a_connection_ends_with_its_token_where_no_new_one_is_shown(
     connect: Connect, key: Key, keys: Keys, namespace: str, wait_for: Wait
 ) -> None:

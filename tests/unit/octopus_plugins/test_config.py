@@ -114,3 +114,48 @@ def test_a_spool_relative_to_a_directory_that_is_gone_is_named(tmp_path: Path, m
     gone.rmdir()
     with pytest.raises(ConfigError, match=r"spool_dir.*give an absolute path"):
         OctopusConfig.load(spool_dir="spool")
+
+
+@pytest.mark.parametrize(
+    ("url", "environment"),
+    [
+        ("https://octopus.example.org/", "octopus.example.org"),
+        ("https://octopus.example.org:8443/api", "octopus.example.org-8443-api"),
+        ("http://127.0.0.1:8000", "127.0.0.1-8000"),
+        ("http://[::1]:8000", "1-8000"),
+    ],
+)
+def test_a_service_has_a_directory_of_its_own_for_its_login(url: str, environment: str) -> None:
+    assert OctopusConfig(profile="octopus", service_url=url).environment == environment
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://octopus.example.org", "ftp://x", "https://", "https://a:b@c", "https://x?y", "http://localhost:0", "x"],
+)
+def test_a_service_is_reached_over_tls_unless_it_is_on_this_machine(url: str) -> None:
+    with pytest.raises(ConfigError, match="service_url"):
+        OctopusConfig.load(profile="octopus", service_url=url)
+
+
+def test_the_environment_of_the_sdk_tells_production_from_local(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value, environment in (("local", "local"), ("production", "production"), ("unknown", "production")):
+        monkeypatch.setenv("DIASPORA_SDK_ENVIRONMENT", value)
+        assert OctopusConfig(profile="octopus").environment == environment
+
+
+@pytest.mark.parametrize("region", ["", "us-east-1\n", "US-EAST-1", "us east 1", "../x"])
+def test_a_region_is_one_of_aws(region: str) -> None:
+    with pytest.raises(ConfigError, match="is no AWS region"):
+        OctopusConfig.load(region=region)
+
+
+def test_a_file_with_a_password_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('[kafka]\nsasl_password = "hunter2"\n')
+    file.chmod(0o644)
+    with pytest.raises(ConfigError, match=f"chmod 600 {file}"):
+        OctopusConfig.load(path=file, profile="kafka")
+    file.chmod(0o600)
+    loaded = OctopusConfig.load(path=file, profile="kafka").sasl_password
+    assert loaded is not None and loaded.get_secret_value() == "hunter2"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,7 +61,15 @@ def test_a_missing_password_is_named_and_a_given_one_is_never_shown() -> None:
     assert "hunter2" not in f"{config!r} {config}"
 
 
-def test_the_octopus_service_is_told_to_come_later() -> None:
-    config = OctopusConfig(profile="octopus", bootstrap_servers="kafka.example.org:9092")
-    with pytest.raises(CredentialsError, match="profiles 'local' and 'kafka'"):
-        kafka_options(config)
+def test_a_password_is_neither_shown_in_an_error_nor_pickled() -> None:
+    with pytest.raises(ValueError, match="sasl_password") as caught:
+        OctopusConfig(profile="kafka", sasl_password=["hunter2"])  # type: ignore[arg-type]
+    assert "hunter2" not in str(caught.value)
+    config = OctopusConfig(profile="kafka", bootstrap_servers="a:1", sasl_password=SecretStr("hunter2"))
+    assert b"hunter2" not in pickle.dumps(config)
+    assert pickle.loads(pickle.dumps(config)) == config.model_copy(update={"sasl_password": None})
+
+
+def test_nobody_logged_in_is_told_with_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(CredentialsError, match="log in with `octopus login`"):
+        kafka_options(OctopusConfig(profile="octopus", credentials_dir=tmp_path))

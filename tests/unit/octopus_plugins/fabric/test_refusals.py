@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaError
@@ -82,3 +83,35 @@ def test_what_was_heard_is_forgotten_when_all_is_well_again(heard: Heard) -> Non
     refusals.forget()
     assert refusals.told is None
     assert isinstance(refusals.error("late"), BrokerUnreachableError)
+
+
+def test_credentials_that_were_refused_only_others_can_change(heard: Heard) -> None:
+    assert heard(AUTH).refused
+    assert not heard(CONNECT, DOWN).refused
+    assert not heard((KafkaError._SSL, "SSL handshake failed: certificate verify failed")).refused
+
+
+def test_a_password_is_never_thought_to_have_been_replaced(heard: Heard) -> None:
+    refusals = heard(AUTH)
+    assert not refusals.may_be_over()
+    assert not refusals.is_settling()
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (AUTH[1].replace("Authentication failed", "Access denied"), "(Access denied"),
+        (
+            "Failed to acquire SASL OAUTHBEARER token: nobody is logged in; log in with `octopus login`",
+            "(nobody is logged in; log in with `octopus login`)",
+        ),
+    ],
+)
+def test_a_key_that_is_refused_is_told_with_what_was_said_and_the_way_out(
+    heard: Heard, tmp_path: Path, said: str, reason: str
+) -> None:
+    config = OctopusConfig(profile="octopus", bootstrap_servers="127.0.0.1:9", credentials_dir=tmp_path)
+    refusals = Refusals(config)
+    refusals(KafkaError(KafkaError._AUTHENTICATION, said))
+    assert reason in str(refusals.told)
+    assert "run `octopus login`" in str(refusals.told)
