@@ -24,7 +24,7 @@ from confluent_kafka.admin import (
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import BrokerUnreachableError, CredentialsError
 from octopus_plugins.fabric.refusals import Refusals, unreachable
-from octopus_plugins.fabric.topics import ask_admin, make_admin
+from octopus_plugins.fabric.topics import TIMED_OUT, ask_admin, make_admin
 
 _ITERATIONS = 4096  # the least that Kafka takes; the passwords we make are random, which is what protects them
 
@@ -128,6 +128,8 @@ def _await(config: OctopusConfig, what: str, request: Callable[..., dict[Any, Fu
             answer.result(config.connect_timeout + 1)
         except KafkaException as error:
             reason = KafkaError(error.args[0].code())  # what the broker itself says is the inside of its request
+            if reason.code() in TIMED_OUT:
+                raise BrokerUnreachableError(unreachable(config, f"it does not answer about {what}")) from error
             raise CredentialsError(
                 f"{what} could not be set at {config.servers}: {reason.str()}; an administrator may do so"
             ) from error

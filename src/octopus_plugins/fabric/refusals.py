@@ -24,7 +24,7 @@ from octopus_plugins.fabric.credentials import kafka_options
 
 log = logging.getLogger("octopus_plugins")
 
-_PROBE_SECONDS = 2.0
+_PROBE_SECONDS = 5.0
 _SETTLING_SECONDS = 60.0
 """A key that AWS made just now may be refused for some seconds."""
 

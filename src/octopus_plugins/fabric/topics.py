@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("octopus_plugins")
 
+TIMED_OUT = {KafkaError._TIMED_OUT, KafkaError.REQUEST_TIMED_OUT}
+
 _ASK_SECONDS = 1.0  # at once: a refusal is noticed in between
 
 
@@ -93,7 +95,7 @@ def ensure_topics(config: OctopusConfig) -> set[Topic]:
             reason: KafkaError = error.args[0]
             if reason.code() == KafkaError.TOPIC_ALREADY_EXISTS:
                 continue
-            if reason.code() in {KafkaError._TIMED_OUT, KafkaError.REQUEST_TIMED_OUT}:
+            if reason.code() in TIMED_OUT:
                 raise BrokerUnreachableError(unreachable(config, reason.str())) from error
             raise TopicMissingError(
                 f"topic {name} does not exist at {config.address} and could not be created: {reason.str()};"
@@ -102,6 +104,10 @@ def ensure_topics(config: OctopusConfig) -> set[Topic]:
         except TimeoutError as error:
             raise BrokerUnreachableError(unreachable(config, "it does not answer a request for topics")) from error
         created.add(topic)
+    # Brokers hear of a new topic a moment after it was made: who made it must not find it missing.
+    deadline = time.monotonic() + config.connect_timeout
+    while not created <= existing_topics(config) and time.monotonic() < deadline:
+        time.sleep(0.05)
     return created
 
 

@@ -50,8 +50,7 @@ def plan(home: Path, nodes: int, secure: bool, port: int | None) -> Layout:
     """
     before = _load(home)
     if before is None:
-        cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()  # as Kafka writes them
-        return Layout(cluster_id, secure, _choose(nodes, port))
+        return Layout(_make_id(), secure, _choose(nodes, port))
     if (len(before.ports), before.secure) != (nodes, secure):
         was = f"--nodes {len(before.ports)}" + (" --secure" if before.secure else "")
         raise BrokerStartError(
@@ -75,6 +74,14 @@ def _load(home: Path) -> Layout | None:
         raise BrokerStartError(
             f"{file} cannot be read: {error}; `octopus broker down --purge` deletes what is there"
         ) from error
+
+
+def _make_id() -> str:
+    """A random id, as Kafka writes them: in base64, and never taken for an option of a command."""
+    while True:
+        made = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+        if not made.startswith("-"):
+            return made
 
 
 def _choose(nodes: int, port: int | None) -> dict[int, Ports]:

@@ -17,7 +17,9 @@ _FORMAT_SECONDS = 120.0
 _STOP_SECONDS = 20.0  # it hands its partitions over first
 
 _HEAP = "320m"
-_ERROR = re.compile(r" (ERROR|FATAL) |Exception")
+# The first of these that a log has says why, and of its lines the first; what stands at the end is often only the way
+# down. A slow machine also logs errors, of events that took long.
+_ERRORS = (re.compile(r" FATAL |Exception\b"), re.compile(r" ERROR "))
 
 
 def prepare() -> None:
@@ -121,8 +123,7 @@ def explain(said: str) -> str:
     if "UnsupportedClassVersionError" in said:
         return "its Java is too old: Apache Kafka 4 needs Java 17 or later; on Debian: apt-get install openjdk-17-jre"
     lines = [line for line in said.splitlines() if not line.startswith("\tat ")]
-    # The first error says why; what stands at the end is often only the way down.
-    first = next((number for number, line in enumerate(lines) if _ERROR.search(line)), None)
+    first = next((number for kind in _ERRORS for number, line in enumerate(lines) if kind.search(line)), None)
     shown = lines[-10:] if first is None else lines[first : first + 10]
     return "\n".join(["it said:", *shown]) if shown else "it said nothing"
 

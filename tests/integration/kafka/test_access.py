@@ -47,7 +47,7 @@ def test_a_user_works_with_its_own_topics(
 ) -> None:
     emitter = emitting(alice)
     emitter.emit(*map(task, range(100)))
-    assert emitter.flush(30)
+    assert emitter.flush(90)
     send_now(alice, task(100))
     assert [one.task_id for one in tasks(config=alice)] == [str(number) for number in range(101)]
     assert [one.task_id for one in tasks(config=alice, since=0.5)] == [str(number) for number in range(101)]
@@ -85,7 +85,7 @@ def test_our_own_questions_cannot_read_another_users_topics(
 ) -> None:
     emitter = emitting(bob)
     emitter.emit(task(1))
-    assert emitter.flush(30)
+    assert emitter.flush(90)
     with pytest.raises(CredentialsError, match=rf"may not be read by user {alice.sasl_username}.*set namespace"):
         list(tasks(config=as_if(alice, bob)))
     assert existing_topics(as_if(alice, bob)) == set()
@@ -129,7 +129,7 @@ def test_the_bare_client_can_neither_read_nor_write_another_users_topics(
 ) -> None:
     emitter = emitting(bob)
     emitter.emit(task(1))
-    assert emitter.flush(30)
+    assert emitter.flush(90)
     name = topic_name(bob, Topic.task_metrics)
     consumer = Consumer({**kafka_options(alice), "group.id": f"{alice.namespace}.g"})
     try:
@@ -148,7 +148,7 @@ def test_the_bare_client_can_neither_read_nor_write_another_users_topics(
     answers: list[Any] = []
     producer = Producer({**kafka_options(alice), "message.timeout.ms": 10_000})
     producer.produce(name, b"x", partition=0, on_delivery=lambda failed, _: answers.append(failed))
-    producer.flush(30)
+    producer.flush(90)
     assert [one.code() for one in answers] == [KafkaError.TOPIC_AUTHORIZATION_FAILED]
     assert len(list(tasks(config=bob))) == 1
 

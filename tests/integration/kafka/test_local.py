@@ -33,7 +33,7 @@ def octopus(*arguments: str) -> Result:
 def emit(number: int) -> None:
     emitter = Emitter(OctopusConfig.load())
     emitter.emit(Task(run_id="r", task_id=str(number), time=1.0, state="running"))
-    assert emitter.flush(30)
+    assert emitter.flush(90)
     emitter.close()
 
 

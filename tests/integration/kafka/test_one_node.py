@@ -60,7 +60,7 @@ def test_what_is_emitted_is_read_once_and_in_order(open_config: OctopusConfig, e
         emitter.emit(task(number))
     emitter.emit(task(7))  # the same event again
     emitter.emit(failure(1))
-    assert emitter.flush(30)
+    assert emitter.flush(90)
     assert emitter.counts.delivered == 3002
     assert [one.task_id for one in tasks(config=open_config)] == [str(number) for number in range(3000)]
     assert [one.task_id for one in failures(config=open_config)] == ["1"]
@@ -72,7 +72,7 @@ def test_the_topics_come_into_being_with_the_first_event(open_config: OctopusCon
         list(tasks(config=open_config))
     emitter = emitting(open_config)
     emitter.emit(task(1))
-    assert emitter.flush(30)
+    assert emitter.flush(90)
     assert existing_topics(open_config) == set(Topic)
 
 
@@ -97,10 +97,10 @@ def test_a_question_since_a_time_begins_there_and_not_at_the_beginning(
     # Records that any reader would count as no events, with times as a broker keeps them.
     for age in (2 * CLOCK_SLACK, CLOCK_SLACK / 2):
         producer.produce(name, b"no event", timestamp=int((now - age) * 1000))
-    assert producer.flush(30) == 0
+    assert producer.flush(90) == 0
     emitter = emitting(open_config)
     emitter.emit(task(1, now - 100), task(2, now))
-    assert emitter.flush(30)
+    assert emitter.flush(90)
     reader = Reader(open_config, Topic.task_metrics, since=now - 10)
     assert [one.task_id for one in reader if isinstance(one, Task)] == ["2"]
     assert reader.skipped == 1  # the older one was passed over unread
@@ -110,11 +110,11 @@ def test_a_question_since_a_time_begins_there_and_not_at_the_beginning(
 def test_a_question_ends_at_what_was_there_when_it_began(open_config: OctopusConfig, emitting: Emitting) -> None:
     emitter = emitting(open_config)
     emitter.emit(*map(task, range(10)))
-    assert emitter.flush(30)
+    assert emitter.flush(90)
     batches = Reader(open_config, Topic.task_metrics).read_batches()
     first = next(batches)
     emitter.emit(*map(task, range(10, 20)))
-    assert emitter.flush(30)
+    assert emitter.flush(90)
     assert len(first) + sum(map(len, batches)) == 10
 
 
@@ -126,7 +126,7 @@ def test_a_question_reads_to_the_end_of_what_transactions_leave_behind(
     producer.init_transactions(30)
     producer.begin_transaction()
     producer.produce(topic_name(open_config, Topic.failures), b"given up")
-    producer.flush(30)
+    producer.flush(90)
     producer.abort_transaction(30)
     # Two offsets, of a record that must not be read and of the mark that says so: the end is none of both.
     assert list(failures(config=open_config)) == []
@@ -140,7 +140,7 @@ def test_a_topic_of_several_partitions_is_read_whole(kafka: ApacheKafka, open_co
     admin.create_topics([NewTopic(name, num_partitions=5)])[name].result(30)
     emitter = Emitter(open_config)
     emitter.emit(*(task(number, try_id=again) for again in range(3) for number in range(200)))
-    assert emitter.flush(30)
+    assert emitter.flush(90)
     emitter.close()
     found = list(tasks(config=open_config))
     assert len(found) == 600
@@ -151,7 +151,7 @@ def test_a_topic_of_several_partitions_is_read_whole(kafka: ApacheKafka, open_co
 def test_a_follower_gets_what_comes(open_config: OctopusConfig, emitting: Emitting, wait_for: Wait) -> None:
     emitter = emitting(open_config)
     emitter.emit(task(1))
-    assert emitter.flush(30)
+    assert emitter.flush(90)
     follower = Follower(open_config, Wanted(Topic.task_metrics, 0.0))
     arrived: list[tuple[str, bool]] = []
 
@@ -222,7 +222,7 @@ def test_two_services_of_a_group_share_the_failures(
     admin.create_topics([NewTopic(name, num_partitions=4)])[name].result(30)
     emitter = emitting(open_config)
     emitter.emit(configured())
-    assert emitter.flush(30)
+    assert emitter.flush(90)
     first, second = service("--group", "deciders"), service("--group", "deciders")
 
     def shares() -> list[int]:
@@ -232,7 +232,7 @@ def test_two_services_of_a_group_share_the_failures(
 
     wait_for(lambda: shares() == [2, 2], 60)
     emitter.emit(*map(failure, range(60)))
-    assert emitter.flush(30)
+    assert emitter.flush(90)
     wait_for(lambda: len({one.task_id for one in decided(open_config)}) == 60, 60)
     found = decided(open_config)
     assert {one.task_id for one in found} == {str(number) for number in range(60)}
@@ -244,7 +244,7 @@ def test_two_services_of_a_group_share_the_failures(
 def test_a_service_decides_what_waits(open_config: OctopusConfig, emitting: Emitting) -> None:
     emitter = emitting(open_config)
     emitter.emit(configured(), failure(1), failure(2))
-    assert emitter.flush(30)
+    assert emitter.flush(90)
     Decider(open_config).run(once=True)
     assert sorted(one.task_id for one in decided(open_config)) == ["1", "2"]
     assert {one.policy for one in decided(open_config)} == {"climber"}

@@ -31,6 +31,12 @@ def test_a_port_that_is_asked_for_is_the_first_of_a_row(tmp_path: Path) -> None:
     assert [ports.clients for ports in plan(tmp_path, 3, False, port).ports.values()] == [port, port + 1, port + 2]
 
 
+def test_no_id_is_taken_for_an_option(tmp_path: Path) -> None:
+    ids = {plan(tmp_path, 1, False, None).cluster_id for _ in range(500)}
+    assert len(ids) == 500
+    assert not [one for one in ids if one.startswith("-")]
+
+
 @pytest.mark.parametrize(("nodes", "secure"), [(3, True), (1, False)])
 def test_the_data_of_another_cluster_is_left_alone(tmp_path: Path, nodes: int, secure: bool) -> None:
     plan(tmp_path, 1, True, None).save(tmp_path)
