@@ -119,12 +119,13 @@ def test_options_of_apache_kafka_alone_are_a_wrong_use() -> None:
 @pytest.mark.slow
 def test_a_start_that_fails_says_why_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = psutil.Process().children()
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(BrokerStartError, match=r"(?s)ended with exit code 1.*Address already in use"):
             ApacheKafka(port=port).begin()
     assert list(tmp_path.iterdir()) == []
-    assert not [one for one in psutil.Process().children() if "java" in one.name()]
+    assert psutil.Process().children() == before
 
 
 def test_a_wrong_setting_is_shown_as_kafka_says_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
