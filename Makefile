@@ -50,7 +50,7 @@ test: setup  ## check, then every test against the built wheel
 bench: setup  ## the figures of the README, as ratios within one run
 	$(BIN)/python benchmarks/run.py $(OPTIONS)
 
-resilience: setup  ## recovery from injected faults against stock Parsl, about 45 minutes (OPTIONS="--seeds 1 --scenarios memory")
+resilience: setup  ## recovery from injected faults against stock Parsl, about 80 minutes (OPTIONS="--seeds 1 --scenarios memory")
 	$(BIN)/python -m benchmarks.resilience.run $(OPTIONS)
 
 corpus: setup  ## make the labelled failures anew by running them, and evaluate the rules on them
