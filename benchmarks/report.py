@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -59,16 +60,39 @@ def markdown(results: Sequence[Result], machine: Mapping[str, str], command: str
         "",
         "Machine: " + "; ".join(f"{name} {value}" for name, value in machine.items()) + ".",
     ]
+    return "\n".join(lines) + "\n" + "".join("\n" + _section(result) for result in results)
+
+
+def with_sections(page: str, results: Sequence[Result], machine: Mapping[str, str]) -> str:
+    """A page with the sections of some entries measured anew, each with its own date and machine.
+
+    Args:
+        page: What `markdown` wrote.
+        results: What was measured since; of an entry that the page lacks the section comes last.
+        machine: What it was measured on.
+    """
+    date = time.strftime("%Y-%m-%d", time.gmtime())
+    note = f"measured on {date}; {'; '.join(f'{name} {value}' for name, value in machine.items())}"
     for result in results:
-        lines += ["", f"## {result.entry}", "", result.title[0].upper() + result.title[1:] + ".", ""]
-        lines += ["| " + " | ".join(_COLUMNS) + " |", "|---|---:|---:|---:|---:|---|"]
-        lines += ["| " + " | ".join(_cells(figure)) + " |" for figure in result.figures]
-        for distribution in result.distributions:
-            head, *rows = _rows(distribution)
-            lines += ["", f"{distribution.title}:", "", "| " + " | ".join(head) + " |"]
-            lines += ["|---|" + "---:|" * (len(head) - 1)]
-            lines += ["| " + " | ".join(row) + " |" for row in rows]
-        lines += ["", *(f"- {note}" for note in result.notes)] if result.notes else []
+        fresh = _section(replace(result, notes=(*result.notes, note)))
+        parts = re.split(rf"(?ms)^## {re.escape(result.entry)}\n.*?(?=^## |\Z)", page, maxsplit=1)
+        if len(parts) == 2:
+            page = parts[0] + fresh + ("\n" + parts[1] if parts[1] else "")
+        else:
+            page = page.rstrip("\n") + "\n\n" + fresh
+    return page
+
+
+def _section(result: Result) -> str:
+    lines = [f"## {result.entry}", "", result.title[0].upper() + result.title[1:] + ".", ""]
+    lines += ["| " + " | ".join(_COLUMNS) + " |", "|---|---:|---:|---:|---:|---|"]
+    lines += ["| " + " | ".join(_cells(figure)) + " |" for figure in result.figures]
+    for distribution in result.distributions:
+        head, *rows = _rows(distribution)
+        lines += ["", f"{distribution.title}:", "", "| " + " | ".join(head) + " |"]
+        lines += ["|---|" + "---:|" * (len(head) - 1)]
+        lines += ["| " + " | ".join(row) + " |" for row in rows]
+    lines += ["", *(f"- {note}" for note in result.notes)] if result.notes else []
     return "\n".join(lines) + "\n"
 
 

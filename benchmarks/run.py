@@ -35,7 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", metavar="NAME", action="append", choices=sorted(ENTRIES), help="run this entry only")
     parser.add_argument("--pairs", type=int, default=5, help="runs of each variant, in turn (default: 5)")
     parser.add_argument("--quick", action="store_true", help="small workloads, 2 pairs: to see that it works")
-    parser.add_argument("--write-docs", action="store_true", help=f"write {DOCUMENT.relative_to(ROOT)}")
+    page = DOCUMENT.relative_to(ROOT)
+    parser.add_argument("--write-docs", action="store_true", help=f"write {page}; with --only, its sections in there")
     parser.add_argument("--list", action="store_true", help="list the entries and stop")
     asked = parser.parse_args(arguments)
     if asked.list:
@@ -44,8 +45,6 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if asked.pairs < 1:
         parser.error("--pairs must be at least 1")
-    if asked.write_docs and asked.only:
-        parser.error("--write-docs replaces the whole page: leave out --only")
     options = Options(pairs=min(asked.pairs, 2) if asked.quick else asked.pairs, quick=asked.quick)
     console = Console(width=None if sys.stdout.isatty() else 120)
     described = machine.describe()
@@ -63,7 +62,11 @@ def main(arguments: list[str] | None = None) -> int:
             report.show(results[-1], console)
     console.print(f"Written: {report.write_json(results, described, JSON_DIRECTORY)}", highlight=False)
     if asked.write_docs:
-        DOCUMENT.write_text(report.markdown(results, described, "make bench OPTIONS=--write-docs"), encoding="utf-8")
+        if asked.only:
+            page = report.with_sections(DOCUMENT.read_text(encoding="utf-8"), results, described)
+        else:
+            page = report.markdown(results, described, "make bench OPTIONS=--write-docs")
+        DOCUMENT.write_text(page, encoding="utf-8")
         console.print(f"Written: {DOCUMENT}", highlight=False)
     return int(failed)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from benchmarks.entries import decider
 from benchmarks.entries.decider import DEADLINE, SLACK, Delays
-from benchmarks.figures import Distribution
-from benchmarks.report import markdown
+from benchmarks.figures import Distribution, Figure, Result, Spread
+from benchmarks.report import markdown, with_sections
 
 
 def test_a_distribution_counts_each_measurement_in_one_bin() -> None:
@@ -32,3 +32,15 @@ def test_other_tasks_that_wait_with_the_failed_ones_miss_the_goal_and_show_in_th
     (row,) = [line for line in of_others.splitlines() if line.startswith("| service killed |")]
     assert [cell.strip() for cell in row.strip("|").split("|")[1:]].count("·") == len(decider.BINS) + 1 - 2
     assert " 392 " in row and " 8 " in row
+
+
+def test_an_entry_that_is_measured_alone_changes_its_own_section_of_the_page() -> None:
+    def measured(entry: str, value: float) -> Result:
+        return Result(entry, "of something", (Figure("speed", Spread.of([value]), "×", None),), ("a note",))
+
+    page = markdown([measured("first", 1.0), measured("second", 2.0)], {"cores": "2"}, "make bench")
+    changed = with_sections(page, [measured("first", 7.0), measured("third", 3.0)], {"cores": "4"})
+    assert [line for line in changed.splitlines() if line.startswith("## ")] == ["## first", "## second", "## third"]
+    assert "| speed | 7 × |" in changed and "| speed | 1 × |" not in changed and "| speed | 2 × |" in changed
+    assert changed.count("; cores 4") == 2
+    assert "\n\n\n" not in changed
