@@ -9,11 +9,12 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError
 from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
     AclPermissionType,
+    AdminClient,
     ResourcePatternType,
     ResourceType,
     ScramCredentialInfo,
@@ -22,9 +23,8 @@ from confluent_kafka.admin import (
 )
 
 from octopus_plugins.config import OctopusConfig
-from octopus_plugins.errors import BrokerUnreachableError, CredentialsError
-from octopus_plugins.fabric.refusals import Refusals, unreachable
-from octopus_plugins.fabric.topics import TIMED_OUT, ask_admin, make_admin
+from octopus_plugins.errors import CredentialsError
+from octopus_plugins.fabric.topics import ask_admin, request_admin
 
 _ITERATIONS = 4096  # the least that Kafka takes; the passwords we make are random, which is what protects them
 
@@ -81,7 +81,11 @@ def add_scram_user(config: OctopusConfig, name: str, password: str) -> None:
     """
     scram = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, _ITERATIONS)
     wanted = [UserScramCredentialUpsertion(name, scram, password.encode())]
-    _await(config, f"user {name}", lambda admin, **limits: admin.alter_user_scram_credentials(wanted, **limits))
+    _await(
+        config,
+        f"user {name}",
+        lambda admin, seconds: admin.alter_user_scram_credentials(wanted, request_timeout=seconds),
+    )
 
 
 def grant_namespace(config: OctopusConfig, principal: str, namespace: str) -> None:
@@ -114,27 +118,22 @@ def grant_namespace(config: OctopusConfig, principal: str, namespace: str) -> No
             ResourceType.BROKER, "kafka-cluster", ResourcePatternType.LITERAL, principal, AclOperation.IDEMPOTENT_WRITE
         )
     )
-    _await(config, f"the rules of {principal}", lambda admin, **limits: admin.create_acls(rules, **limits))
+    _await(
+        config, f"the rules of {principal}", lambda admin, seconds: admin.create_acls(rules, request_timeout=seconds)
+    )
 
 
 def _allow(kind: Any, name: str, pattern: Any, principal: str, operation: Any) -> Any:
     return AclBinding(kind, name, pattern, principal, "*", operation, AclPermissionType.ALLOW)
 
 
-def _await(config: OctopusConfig, what: str, request: Callable[..., dict[Any, Future[Any]]]) -> None:
-    admin = make_admin(config, Refusals(config))
-    for answer in request(admin, request_timeout=config.connect_timeout).values():
-        try:
-            answer.result(config.connect_timeout + 1)
-        except KafkaException as error:
-            reason = KafkaError(error.args[0].code())  # what the broker itself says is the inside of its request
-            if reason.code() in TIMED_OUT:
-                raise BrokerUnreachableError(unreachable(config, f"it does not answer about {what}")) from error
+def _await(config: OctopusConfig, what: str, request: Callable[[AdminClient, float], dict[Any, Future[Any]]]) -> None:
+    for error in request_admin(config, what, request).values():
+        if error is not None:
+            reason = KafkaError(error.code())  # what the broker itself says is the inside of its request
             raise CredentialsError(
                 f"{what} could not be set at {config.servers}: {reason.str()}; an administrator may do so"
-            ) from error
-        except TimeoutError as error:
-            raise BrokerUnreachableError(unreachable(config, f"it does not answer about {what}")) from error
+            )
 
 
 def _metadata(config: OctopusConfig, *name: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, TimeoutError
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("octopus_plugins")
 
-TIMED_OUT = {KafkaError._TIMED_OUT, KafkaError.REQUEST_TIMED_OUT}
-
 _ASK_SECONDS = 1.0  # at once: a refusal is noticed in between
+_REQUEST_SECONDS = 10.0
+_TIMED_OUT = {KafkaError._TIMED_OUT, KafkaError.REQUEST_TIMED_OUT}
 
 
 class QuietLogger:
@@ -84,26 +85,20 @@ def ensure_topics(config: OctopusConfig) -> set[Topic]:
     # -1 is the broker's own default; the embedded broker's is 3, which would only cost memory.
     partitions = 1 if config.embedded else -1
     wanted = [NewTopic(topic_name(config, topic), num_partitions=partitions) for topic in sorted(missing)]
+    answers = request_admin(
+        config, "topics", lambda admin, seconds: admin.create_topics(wanted, request_timeout=seconds)
+    )
     created = set()
-    admin = make_admin(config, Refusals(config))
-    futures = admin.create_topics(wanted, request_timeout=config.connect_timeout)
     for topic in sorted(missing):
         name = topic_name(config, topic)
-        try:
-            futures[name].result(config.connect_timeout + 1)
-        except KafkaException as error:
-            reason: KafkaError = error.args[0]
-            if reason.code() == KafkaError.TOPIC_ALREADY_EXISTS:
-                continue
-            if reason.code() in TIMED_OUT:
-                raise BrokerUnreachableError(unreachable(config, reason.str())) from error
+        error = answers[name]
+        if error is None:
+            created.add(topic)
+        elif error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise TopicMissingError(
-                f"topic {name} does not exist at {config.address} and could not be created: {reason.str()};"
+                f"topic {name} does not exist at {config.address} and could not be created: {error.str()};"
                 " ask whoever runs the broker to create it, or set `namespace` to one that you may create topics in"
-            ) from error
-        except TimeoutError as error:
-            raise BrokerUnreachableError(unreachable(config, "it does not answer a request for topics")) from error
-        created.add(topic)
+            )
     # Brokers hear of a new topic a moment after it was made: who made it must not find it missing.
     deadline = time.monotonic() + config.connect_timeout
     while not created <= existing_topics(config) and time.monotonic() < deadline:
@@ -134,6 +129,49 @@ def ask_admin(config: OctopusConfig, question: Callable[[AdminClient, float], An
             refused = refusals.told and not refusals.is_settling()
             if refused or time.monotonic() >= deadline:
                 raise refusals.error(error.args[0].str()) from error
+
+
+def request_admin(
+    config: OctopusConfig, what: str, request: Callable[[AdminClient, float], dict[Any, Future[Any]]]
+) -> dict[Any, KafkaError | None]:
+    """Make a request to the controller, and wait for what it says.
+
+    Args:
+        config: Which brokers.
+        what: What it is about, for people.
+        request: Called with a client and the seconds that it may wait; several times where no answer comes, each
+            time with another client: one that missed the controller once may look for it in vain.
+
+    Returns:
+        The error of each part of it; None where that was done.
+
+    Raises:
+        BrokerUnreachableError: No answer came within ``config.connect_timeout``.
+        CredentialsError: The brokers cannot be spoken to with this configuration.
+        ConfigError: No address is known.
+    """
+    deadline = time.monotonic() + config.connect_timeout
+    while True:
+        seconds = min(_REQUEST_SECONDS, config.connect_timeout)
+        admin = make_admin(config, Refusals(config))  # must live until the answers are there
+        answers = request(admin, seconds)
+        errors = {part: _error(answer, seconds) for part, answer in answers.items()}
+        late = [error for error in errors.values() if error is not None and error.code() in _TIMED_OUT]
+        if not late:
+            return errors
+        if time.monotonic() >= deadline:
+            raise BrokerUnreachableError(unreachable(config, f"no answer about {what}: {late[0].str()}"))
+
+
+def _error(answer: Future[Any], seconds: float) -> KafkaError | None:
+    try:
+        answer.result(seconds + 1)
+    except KafkaException as error:
+        found: KafkaError = error.args[0]
+        return found
+    except TimeoutError:
+        return KafkaError(KafkaError._TIMED_OUT)
+    return None
 
 
 def make_admin(config: OctopusConfig, refusals: Refusals) -> AdminClient:
