@@ -94,7 +94,7 @@ def test_wrong_usage_has_status_2_and_says_what_was_wrong(arguments: list[str], 
     [
         (["--profile", "kafak", "failures"], "profile 'kafak' is unknown; choose one of local, kafka, octopus"),
         (["failures", "--profile", "kafak"], "profile 'kafak' is unknown; choose one of local, kafka, octopus"),
-        (["failures"], "no embedded broker is running; start one with `octopus broker up`"),
+        (["failures"], "no local broker is running; start one with `octopus broker up`"),
         (["--profile", "kafka", "topics", "list"], "profile 'kafka' needs bootstrap_servers"),
         (["wrath", "check", "/no/such/policy.toml"], "/no/such/policy.toml"),
     ],
@@ -112,7 +112,7 @@ def test_debug_shows_the_traceback_too() -> None:
     result = octopus("--debug", "failures")
     assert result.exit_code == 1
     assert "Traceback" in result.stderr
-    assert result.stderr.splitlines()[-1].startswith("octopus: no embedded broker")
+    assert result.stderr.splitlines()[-1].startswith("octopus: no local broker")
 
 
 def test_a_policy_is_checked(tmp_path: Path) -> None:
