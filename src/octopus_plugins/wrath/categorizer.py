@@ -28,27 +28,35 @@ _Rank = tuple[int, int, int, int]
 class _RuleBook:
     """Rules by the types they name, so that a failure meets only those that can match."""
 
-    __slots__ = ("by_type", "rules", "untyped")
+    __slots__ = ("_known", "by_type", "rules", "untyped")
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = rules  # kept alive, so that its id stays its own
         self.by_type: dict[str, list[tuple[int, Rule]]] = {}
         self.untyped: list[tuple[_Rank, Rule]] = []
+        self._known: dict[tuple[tuple[str, ...], ...], tuple[list[tuple[_Rank, Rule]], int]] = {}
         for position, rule in enumerate(rules):
             for name in rule.types:
                 self.by_type.setdefault(name, []).append((position, rule))
             if not rule.types:
                 self.untyped.append(((-rule.trust, 0, 0, position), rule))
 
-    def ranked(self, failure: Failure) -> list[tuple[_Rank, Rule]]:
-        """The rules to try, most trusted first."""
-        found = list(self.untyped)
-        for depth, info in enumerate(chain(failure)):
-            for index, name in enumerate(names(info)):
-                for position, rule in self.by_type.get(name, ()):
-                    found.append(((-rule.trust, depth, index, position), rule))
-        found.sort(key=_rank)
-        return found
+    def ranked(self, failure: Failure) -> tuple[list[tuple[_Rank, Rule]], int]:
+        """The rules to try, most trusted first, and how many of them come before words. By types alone: kept."""
+        types = tuple(names(info) for info in chain(failure))
+        known = self._known.get(types)
+        if known is None:
+            found = list(self.untyped)
+            for depth, of_one in enumerate(types):
+                for index, name in enumerate(of_one):
+                    for position, rule in self.by_type.get(name, ()):
+                        found.append(((-rule.trust, depth, index, position), rule))
+            found.sort(key=_rank)
+            known = found, sum(1 for rank, _ in found if -rank[0] > Trust.text)
+            if len(self._known) >= _MAX_CHAINS:
+                self._known.clear()
+            self._known[types] = known
+        return known
 
 
 def _rank(entry: tuple[_Rank, Rule]) -> _Rank:
@@ -57,6 +65,8 @@ def _rank(entry: tuple[_Rank, Rule]) -> _Rank:
 
 _books: dict[int, _RuleBook] = {}
 _MAX_BOOKS = 8
+_MAX_CHAINS = 1_000
+"""Chains of exception types whose rules are kept in their order; a run has a handful."""
 
 
 def _book(rules: Sequence[Rule]) -> _RuleBook:
@@ -104,8 +114,7 @@ class _Attempt:
         self._text: str | None = None
 
     def run(self) -> Categorization:
-        ranked = self._book.ranked(self._failure)
-        firm = sum(1 for rank, _ in ranked if -rank[0] > Trust.text)
+        ranked, firm = self._book.ranked(self._failure)
         return (
             self._first(ranked[:firm])
             or self._from_text()
@@ -158,7 +167,7 @@ class _Attempt:
         # A program's traceback is a guess at why it ended; what an opaque exception quotes is the exception itself.
         least = Trust.symptom if is_opaque(self._failure) else Trust.exact_type
         whole = replace(self._failure, exception=infos[0], causes=infos[1:])
-        for (distrust, depth, _, _), rule in self._book.ranked(whole):
+        for (distrust, depth, _, _), rule in self._book.ranked(whole)[0]:
             if not rule.types or rule.words or -distrust < least:
                 continue
             view = whole if depth == 0 else replace(whole, exception=infos[depth], causes=infos[depth + 1 :])
