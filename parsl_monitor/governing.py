@@ -183,12 +183,11 @@ class Governing:
 
     def heed_stops(self, task_id: str, state: str) -> None:
         """A task that was stopped goes on to wait or to join; called in Parsl's threads. Returns at once."""
-        if (
-            state in _UNLAUNCHED and self.halts.reason() is None
-        ):  # where the run is stopped, all that it waits for fails
-            reason = self.halts.reason(task_id)
-            if reason is not None:
-                self._soon(lambda: self.end_task(task_id, reason))
+        if state not in _UNLAUNCHED or self.halts.reason() is not None:
+            return  # where the whole run is stopped, all that such a task waits for fails
+        reason = self.halts.reason(task_id)
+        if reason is not None:
+            self._soon(lambda: self.end_task(task_id, reason))
 
     def halt(self, reason: str) -> None:
         """Stop the run: what is under way on observed executors fails at once, and they are given nothing more.

@@ -81,11 +81,6 @@ class GlobusLogin:
         }
         self._app: GlobusApp | None = None
 
-    @property
-    def is_client(self) -> bool:
-        """Whether it is a service account's."""
-        return bool(self._secret)
-
     def log_in(self) -> Identity:
         """Log in, unless there are tokens already, and say who it is.
 

@@ -180,7 +180,6 @@ class Sender:
             "log_level": 3,
         }
         self._fatal = None
-        self._refusals.forget()
         self._progressed = False
         self._client = KafkaProducer(options, logger=QuietLogger())
         found = self._answer()
