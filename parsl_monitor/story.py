@@ -59,6 +59,7 @@ class Story:
         self._plugins = plugins
         self._rules: tuple[Rule, ...] | None = None
         self._reported: dict[str, int] = {}
+        self._launched_on: dict[str, str] = {}
         # Parsl's own counts leave out memoised tasks and those whose dependencies failed.
         self._done = self._failed = 0
         self._failed_tasks: set[str] = set()
@@ -145,6 +146,7 @@ class Story:
         unhandled: tuple[Failure, Decision] | None = None
         with self.lock:
             if state == "launched":
+                self._launched_on[task_id] = message["task_executor"]
                 app = message["task_func_name"]
                 attempt = self.attempts.claim(task_id, message["try_id"], message["task_executor"], app)
                 place: Mapping[str, Any] = {}
@@ -152,6 +154,10 @@ class Story:
                 attempt = self.attempts.of_task(task_id)
                 place = attempt.place if attempt is not None else {}
             if state in _WORK_ENDED:
+                ran_on = self._launched_on.pop(task_id, None)
+                if ran_on not in (None, message["task_executor"]):
+                    # By now the record names the executor that a retry handler moved the task to.
+                    message = {**message, "task_executor": ran_on}
                 subject = self._subject(message, place, attempt)
                 self._settle(subject, attempt)
                 if state in _FAILED and self._reported.pop(task_id, None) != subject.try_id:

@@ -170,6 +170,16 @@ def test_a_failure_names_what_its_task_asked_for(story: Story, collected: Collec
     assert failure.resources == {"priority": 5}
 
 
+def test_a_try_ended_where_it_ran_though_its_retry_was_moved(story: Story, collected: Collected) -> None:
+    launch(story)
+    story.hear(task_info("fail_retryable", task_executor="large"))
+    story.hear(task_info("pending", try_id=1, task_executor="large"))
+    ended, moved = collected.events[-2:]
+    assert isinstance(ended, Task) and isinstance(moved, Task)
+    assert (ended.state, ended.executor) == ("fail_retryable", "small")
+    assert (moved.state, moved.executor) == ("pending", "large")
+
+
 def test_an_attempt_knows_its_app_once_it_was_launched(story: Story) -> None:
     assert launch(story).app == "app"
 
