@@ -47,6 +47,7 @@ class Agent:
         put: Sends one pickled message to the interchange.
         restart: Starts a worker anew, by its number.
         restart_period: Seconds that the successor of a worker waits that died young.
+        more: What else the node's heartbeat says.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Agent:
         put: Callable[[bytes], None],
         restart: Callable[[int], BaseProcess],
         restart_period: float,
+        more: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self._settings = settings
         self._place = place
@@ -66,6 +68,7 @@ class Agent:
         self._put = put
         self._restart = restart
         self._restart_period = restart_period
+        self._more = more
         self._seen: dict[int, dict[str, Any]] = {}
         self._born: dict[int, float] = {}
         self._waiting: dict[int, float] = {}
@@ -189,6 +192,7 @@ class Agent:
             "period": period,
             "workers": alive + dead,
             "node": node_state(),
+            **self._more(),
         }
         self._put(pickle.dumps({"type": "monitoring", "payload": (TAG, message)}))
 

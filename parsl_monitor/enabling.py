@@ -36,6 +36,7 @@ def enable(
     heartbeat_period: float = 10.0,
     revive: bool = True,
     node_agent: bool | None = None,
+    direct: bool = False,
 ) -> Config:
     """Turn Octopus on for a configuration, before it is loaded.
 
@@ -56,6 +57,7 @@ def enable(
         heartbeat_period: Seconds between heartbeats of a node; 0 sends none.
         revive: Whether blocks that died are replaced while tasks wait; see OctopusHighThroughputExecutor.
         node_agent: Whether worker pools have a node agent; see OctopusHighThroughputExecutor.
+        direct: Whether nodes produce resource samples by themselves; see OctopusHighThroughputExecutor.
 
     Returns:
         The same configuration.
@@ -80,7 +82,7 @@ def enable(
         handler = WrathRetryHandler(
             policy, ladder=ladder, mode=mode, retry_handler=handler, decider=decider, deadline=deadline
         )
-    radio = OctopusRadio(sample_period=sample_period, heartbeat_period=heartbeat_period)
+    radio = OctopusRadio(sample_period=sample_period, heartbeat_period=heartbeat_period, direct=direct)
     before: dict[str, Any] = {"monitoring": config.monitoring, "retry_handler": config.retry_handler, "executors": []}
     config.monitoring, config.retry_handler = hub, handler
     for executor in config.executors:

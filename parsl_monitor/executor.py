@@ -21,9 +21,11 @@ from parsl.jobs.error_handlers import simple_error_handler
 from parsl.monitoring.radios.multiprocessing import MultiprocessingQueueRadioSender
 from parsl.serialize import pack_apply_message
 
+from octopus_plugins.errors import CredentialsError
 from parsl_monitor import interchange as octopus_interchange
 from parsl_monitor.attempts import Attempt
 from parsl_monitor.delays import Delays
+from parsl_monitor.direct import GRANT
 from parsl_monitor.observation import Settings
 from parsl_monitor.outcome import TryFuture, copy, deliver, errors_to
 from parsl_monitor.pool import launch_command, passes_through
@@ -45,6 +47,9 @@ FRONT_OF_THE_QUEUE = 0
 
 AVOID_SECONDS = 60.0
 """How long a retry is kept for another node. If none has room by then, the node that it avoids is better than none."""
+
+NAMED_SECONDS = 1.0
+"""How long a task waits for its name, where it needs one."""
 
 Repack = Callable[[], bytes]
 """Serializes a task once more."""
@@ -106,6 +111,7 @@ class ObservedExecutor:
     cert_dir: str | None
     loopback_address: str
     interchange_port_range: tuple[int, int]
+    outgoing_q: Any
 
     revive = True
     """Whether blocks that died are replaced while tasks wait; a class attribute, for instances that `enable` adopts."""
@@ -132,6 +138,8 @@ class ObservedExecutor:
         radio = self.remote_monitoring_radio
         if not isinstance(radio, OctopusRadio):
             radio = OctopusRadio()
+        self._octopus_shut = False
+        self._octopus_direct = self._octopus_observe and radio.direct
         self._octopus_settings = tuple(
             Settings(self.run_id or "", self.label, radio.sample_period, radio.heartbeat_period)
         )
@@ -160,6 +168,8 @@ class ObservedExecutor:
                 self.block_error_handler = Revival(self._octopus_hub)
             self._octopus_hub.register(self)
             self._start_observed(self._octopus_hub)
+            if self._octopus_direct:
+                self._octopus_hub.granting.add(self)
 
     def _start_observed(self, hub: OctopusMonitoringHub) -> None:
         """Start with our receiver of reports in the place of Parsl's router process."""
@@ -209,10 +219,30 @@ class ObservedExecutor:
             context = {**context, "resource_spec": {"priority": FRONT_OF_THE_QUEUE, **context.get("resource_spec", {})}}
         if steering is not None and steering.delay > 0:
             self._octopus_delays.call(steering.delay, lambda: self._send_later(attempt, context, repack, outer))
+        elif self._octopus_direct and hub is not None:
+            self._send_named(attempt, context, buffer, repack, outer)
         else:
             self._send(attempt, context, buffer, repack, outer)
             outer.parsl_executor_task_id = attempt.number  # type: ignore[attr-defined]
         return outer
+
+    def hand_grant(self, packed: bytes, *, secret: bool) -> None:
+        """Have the nodes take a grant to produce; see `parsl_monitor.direct`.
+
+        Args:
+            packed: The pickled Grant.
+            secret: Whether it holds a token.
+
+        Raises:
+            CredentialsError: A token would travel unencrypted.
+        """
+        if secret and not self.encrypted:
+            raise CredentialsError(
+                f"executor {self.label!r} is not encrypted, and tokens would travel in clear text; set encrypted=True"
+            )
+        with self._octopus_lock:  # the queue belongs to one thread at a time
+            if not self._octopus_shut:
+                self.outgoing_q.put({"task_id": 0, "context": {GRANT: packed}, "buffer": b""})
 
     def steer(self, standing: Standing) -> None:
         """Tell the interchange how the nodes stand: which get no tasks, which one at a time, which come first.
@@ -231,6 +261,8 @@ class ObservedExecutor:
         """Shut down the executor; tasks that still wait for their delay are not sent any more."""
         if hasattr(self, "_octopus_delays"):
             self._octopus_delays.close()
+            with self._octopus_lock:
+                self._octopus_shut = True
         cast(Any, super()).shutdown(*args, **kwargs)
 
     def _send_later(self, attempt: Attempt, context: dict[str, Any], repack: Repack, outer: Future[Any]) -> None:
@@ -238,6 +270,26 @@ class ObservedExecutor:
             return  # it was ended while it waited
         with errors_to(outer):
             self._send(attempt, context, repack(), repack, outer)
+
+    def _send_named(
+        self, attempt: Attempt, context: dict[str, Any], buffer: bytes, repack: Repack, outer: TryFuture
+    ) -> None:
+        """Send a task as soon as Parsl has named it: its node tells of it by that name.
+
+        Parsl does so right after this returns. Whoever submits without Parsl's DataFlowKernel names nothing.
+        """
+        held = [buffer]
+
+        def send() -> None:
+            try:
+                packed = held.pop()
+            except IndexError:
+                return  # the other one came first
+            with errors_to(outer):
+                self._send(attempt, context, packed, repack, outer)
+
+        outer.when_known(send)
+        self._octopus_delays.call(NAMED_SECONDS, send)
 
     def _send(
         self, attempt: Attempt, context: dict[str, Any], buffer: bytes, repack: Repack, outer: Future[Any]
@@ -247,7 +299,9 @@ class ObservedExecutor:
             # The number that submit_payload is about to give; the lock makes that so.
             number: int = self._task_counter + 1  # type: ignore[attr-defined]
             if observed:
-                arguments = (number, self._octopus_settings, attempt.walltime)
+                arguments: tuple[Any, ...] = (number, self._octopus_settings, attempt.walltime)
+                if self._octopus_direct and attempt.record is not None:
+                    arguments += ((str(attempt.record["id"]), attempt.record["try_id"]),)
                 context = {**context, "task_executor": {"f": _EXECUTE, "a": arguments, "k": {}}}
             if self._octopus_hub is not None:
                 self._octopus_hub.attempts.sent(attempt, number)
@@ -303,6 +357,8 @@ class OctopusHighThroughputExecutor(ObservedExecutor, HighThroughputExecutor):
             ``block_error_handler`` is left at its default.
         node_agent: Whether worker pools have a node agent. None decides by the provider and its launcher: yes
             where they are Parsl's. True for one of your own that runs its command by a shell, as it is.
+        direct: Whether nodes produce resource samples by themselves, with short-lived tokens that the submit side
+            renews; needs ``encrypted=True`` where the brokers take tokens (docs/workers.md).
         **options: As HighThroughputExecutor takes them.
     """
 
@@ -313,11 +369,12 @@ class OctopusHighThroughputExecutor(ObservedExecutor, HighThroughputExecutor):
         node_heartbeat_period: float = 10.0,
         revive: bool = True,
         node_agent: bool | None = None,
+        direct: bool = False,
         **options: Any,
     ):
         options.setdefault(
             "remote_monitoring_radio",
-            OctopusRadio(sample_period=sample_period, heartbeat_period=node_heartbeat_period),
+            OctopusRadio(sample_period=sample_period, heartbeat_period=node_heartbeat_period, direct=direct),
         )
         super().__init__(*args, **options)
         # Parsl prints its configuration from attributes named like the arguments.
@@ -325,6 +382,7 @@ class OctopusHighThroughputExecutor(ObservedExecutor, HighThroughputExecutor):
         self.node_heartbeat_period = node_heartbeat_period
         self.revive = revive
         self.node_agent = node_agent
+        self.direct = direct
 
 
 def _worker_lacks_us(error: BaseException) -> bool:

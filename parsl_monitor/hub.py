@@ -18,6 +18,7 @@ from octopus_plugins.fabric import Emitter
 from octopus_plugins.plugins import Plugins, load_plugins
 from parsl_monitor.attempts import Attempts
 from parsl_monitor.governing import Governing
+from parsl_monitor.granting import Granting
 from parsl_monitor.messages import HubQueue, Message
 from parsl_monitor.story import Story
 from parsl_monitor.versions import check_parsl
@@ -128,6 +129,7 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
         self._emitter = Emitter(self.octopus, transform=transform)
         self.attempts = Attempts()
         self._story = Story(self._emitter, self._plugins, self.attempts)
+        self.granting = Granting(self.octopus, transforms=transform is not None)
         self._ending.clear()
         self.begin_governing()
         self.resource_msgs = HubQueue(self._deliver, self)
@@ -141,6 +143,9 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
             return
         self._ending.set()
         self.end_governing()
+        self.granting.close()
+        if self.granting.delivered:
+            logger.info("%s resource samples were produced by the nodes themselves", f"{self.granting.delivered:,}")
         if self._reader is not None:
             self._reader.join(timeout=5.0)
         if failed := self.story.summary():
@@ -168,7 +173,7 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
     def receive(self, message: Message) -> None:
         """Take a message that came from another process."""
         try:
-            self._note_packages(message)
+            self._note(message)
         except Exception:
             logger.warning("A report of another process cannot be read", exc_info=True)
         self._deliver(message)
@@ -201,8 +206,10 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
             else:
                 self.receive(message)
 
-    def _note_packages(self, message: Message) -> None:
+    def _note(self, message: Message) -> None:
         content = message[1]
+        if isinstance(content, dict) and "direct" in content:
+            self.granting.hear(content["place"], content["direct"])
         if isinstance(content, dict) and isinstance(content.get("packages"), dict) and "executor_label" in content:
             names = {name.lower().replace("_", "-") for name in content["packages"]}
             hosts = self._registered_hosts.setdefault(content["executor_label"], {})

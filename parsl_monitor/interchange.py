@@ -18,6 +18,7 @@ import logging
 import pickle
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ if __name__ == "__main__":
 from parsl.executors.high_throughput.interchange import PKL_HEARTBEAT_CODE, Interchange
 from sortedcontainers import SortedKeyList
 
+from octopus_plugins import __version__
+from parsl_monitor.direct import GRANT, GrantMessage
 from parsl_monitor.selector import OctopusManagerSelector, may_serve
 
 logger = logging.getLogger("parsl.executors.high_throughput.interchange")
@@ -47,7 +50,8 @@ PREFER_FULL_SECONDS = 0.5
 """How long it waits while that node is full."""
 
 PROBE_PERIOD = 1.0
-"""Seconds between looks at whether the managers' connections stand; each costs one small message per manager."""
+"""Seconds between looks at whether the managers' connections stand, and at who has no grant yet; each costs one small
+message per manager."""
 
 PROBE_GRACE = 2.0
 """Seconds that a connection may be closed: ZeroMQ re-opens one that merely broke within a fraction of a second."""
@@ -90,7 +94,15 @@ class _Pending(SortedKeyList):
 
     choosy = 0
 
+    def __init__(self, granted: Callable[[bytes], None]) -> None:
+        super().__init__(key=lambda entry: (entry[0], entry[1]))
+        self._granted = granted
+
     def add(self, value: Any) -> None:
+        grant = value[2]["context"].get(GRANT)
+        if grant is not None:
+            self._granted(grant)  # no task: it only came the same way
+            return
         self.choosy += _is_choosy(value[2]["context"])
         super().add(value)
 
@@ -114,7 +126,9 @@ class OctopusInterchange(Interchange):
         self.label = label
         self.period = period
         self.serving: bytes | None = None
-        self.pending_task_queue = _Pending(key=lambda entry: (entry[0], entry[1]))
+        self.pending_task_queue = _Pending(self._take_grant)
+        self._grant: bytes | None = None
+        self._granted: set[bytes] = set()
         self._reported: dict[str, tuple[Any, ...]] = {}
         self._next_round = 0.0
         self._next_probe = 0.0
@@ -145,6 +159,8 @@ class OctopusInterchange(Interchange):
         if now >= self._next_probe:
             self._next_probe = now + PROBE_PERIOD
             self._give_up_unreachable(now)
+            if self._grant is not None:
+                self._hand_grant()
         super().expire_bad_managers(interesting_managers, monitoring_radio)
         if self.period > 0 and now >= self._next_round:
             self._next_round = now + min(self.period, 1.0)
@@ -200,6 +216,22 @@ class OctopusInterchange(Interchange):
         serving = [manager for manager in self._ready_managers.values() if may_serve(manager, denied)]
         roomy = {manager["hostname"] for manager in serving if len(manager["tasks"]) < manager["max_capacity"]}
         return {manager["hostname"] for manager in serving}, roomy
+
+    def _take_grant(self, packed: bytes) -> None:
+        """The submit side has made a fresh grant: every manager is to get it."""
+        self._grant = pickle.dumps(GrantMessage(packed))
+        self._granted.clear()
+
+    def _hand_grant(self) -> None:
+        """Send the grant to the managers that have not got it yet."""
+        self._granted &= self._ready_managers.keys()
+        for manager_id, manager in self._ready_managers.items():
+            if manager_id in self._granted:
+                continue
+            self._granted.add(manager_id)
+            versions = {name.lower().replace("_", "-"): v for name, v in manager.get("packages", {}).items()}
+            if versions.get("octopus-plugins") == __version__:  # another one may not know what this is, and end
+                self.manager_sock.send_multipart([manager_id, self._grant])
 
     def _give_up_unreachable(self, now: float) -> None:
         """Make managers whose connection stays closed overdue: Parsl then reports their tasks as lost."""

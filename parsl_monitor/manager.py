@@ -19,6 +19,7 @@ from parsl.logconfigs.base import oneshot_initialize_logging
 
 from parsl_monitor.agent import Agent
 from parsl_monitor.board import Board
+from parsl_monitor.direct import Diversion
 from parsl_monitor.observation import Settings
 from parsl_monitor.template import Template
 
@@ -73,13 +74,21 @@ class ObservedManager(host.Manager):
             self.pending_result_queue.put,
             self._start_worker,
             float(self.heartbeat_period),
+            self._report,
         )
+        scheduler: Any = self.task_scheduler  # type: ignore[has-type]
+        self._diversion = Diversion(scheduler, settings, self.pending_result_queue.put)
+        self.task_scheduler = self._diversion
+
+    def _report(self) -> dict[str, Any]:
+        return {"direct": told} if (told := self._diversion.report()) else {}
 
     def start(self) -> None:
         """Run until the interchange says that it is over."""
         try:
             super().start()
         finally:
+            self._diversion.close()
             if self._board is not None:
                 self._board.close()
 

@@ -43,6 +43,15 @@ class TryFuture(Future):  # type: ignore[type-arg]
         self._attempt = attempt
         self._hub = hub
         self._claimed = False
+        self._when_known: Callable[[], None] | None = None
+
+    def when_known(self, then: Callable[[], None]) -> None:
+        """Have something done as soon as Parsl has named the task.
+
+        Args:
+            then: What to do.
+        """
+        self._when_known = then
 
     def add_done_callback(self, fn: Callable[[Any], Any]) -> None:
         """Add a callback, and learn the task's record from Parsl's own."""
@@ -51,6 +60,8 @@ class TryFuture(Future):  # type: ignore[type-arg]
             self._attempt.record = record
             self._hub.launched(self._attempt)
         super().add_done_callback(fn)
+        if record is not None and self._when_known is not None:
+            self._when_known()
 
     def set_result(self, result: Any) -> None:
         """End the try with a result, or with the error that Parsl wrapped as one, unless it has ended."""

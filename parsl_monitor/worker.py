@@ -46,7 +46,11 @@ MAX_DESCRIPTION = 8_192
 
 
 def execute(
-    buffer: bytes, number: int, settings: tuple[str, str, float, float], walltime: float | None = None
+    buffer: bytes,
+    number: int,
+    settings: tuple[str, str, float, float],
+    walltime: float | None = None,
+    subject: tuple[str, int] | None = None,
 ) -> tuple[str, bytes]:
     """Run one task and observe it. Parsl's worker calls this by name.
 
@@ -55,6 +59,7 @@ def execute(
         number: The executor's number of the task.
         settings: See Settings; a plain tuple, so that it travels as one.
         walltime: Seconds after which the try is ended if Parsl's own timer could not; None is without.
+        subject: Parsl's task and try, where the node is to tell of them by itself.
 
     Returns:
         The result or the exception, with what was seen: a packed Observation.
@@ -62,7 +67,7 @@ def execute(
     observer = _observer(Settings(*settings))
     before = resource.getrusage(resource.RUSAGE_SELF)
     started = time.time()
-    observer.begin(number, started, before, walltime)
+    observer.begin(number, started, before, walltime, subject)
     failed = False
     result: Any
     try:
@@ -140,7 +145,7 @@ class _Observer:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._pid = os.getpid()
-        self._task: tuple[int, float] | None = None
+        self._task: tuple[int, float, tuple[str, int] | None] | None = None
         self._slot = Slot()
         self._before = resource.getrusage(resource.RUSAGE_SELF)
         self._board = Board.of_pool()
@@ -159,9 +164,16 @@ class _Observer:
         """False in a process forked from the worker: its thread stayed behind."""
         return self._pid == os.getpid()
 
-    def begin(self, number: int, started: float, before: resource.struct_rusage, walltime: float | None) -> None:
+    def begin(
+        self,
+        number: int,
+        started: float,
+        before: resource.struct_rusage,
+        walltime: float | None,
+        subject: tuple[str, int] | None,
+    ) -> None:
         self._before = before
-        self._task = (number, started)
+        self._task = (number, started, subject)
         if self._board is not None:
             deadline = 0.0 if walltime is None else time.monotonic() + walltime
             self._slot = Slot(self._pid, BUSY, number, started, deadline)
@@ -211,7 +223,7 @@ class _Observer:
             self._slot = self._slot._replace(state=OVERTIME)
             self._write()
         else:
-            number, started = task
+            number, started, _ = task
             place, mortem = self.place, {**self.post_mortem(walltime), "signal": int(signal.SIGKILL)}
             answer = lost_task(overtime_error(walltime), place, started, mortem.get("usage", {}), mortem)
             # What stands on this queue the pool passes on as it is, results too. Its own report of a lost worker
@@ -232,7 +244,7 @@ class _Observer:
         period = settings.sample_period or settings.heartbeat_period
         speaks = settings.heartbeat_period > 0 and self._board is None
         node = NodeWatch(settings.run_id, self.place, settings.heartbeat_period) if speaks else None
-        sampled: tuple[int, float] | None = None
+        sampled: tuple[int, float, tuple[str, int] | None] | None = None
         sequence = 0
         while True:
             time.sleep(period)
@@ -247,6 +259,7 @@ class _Observer:
                             "executor": settings.executor,
                             "number": task[0],
                             "started": task[1],
+                            "try": task[2],
                             "sequence": sequence,
                             "place": self.place,
                             "usage": self._usage(),
