@@ -30,6 +30,7 @@ _SETTLING_SECONDS = 60.0
 
 _REFUSALS = {KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED}
 _CERTIFICATE = re.compile(r"alert .*(certificate|unknown ca)")
+_CLOSED = re.compile("Broken pipe|Connection reset|Disconnected")
 _NO_TLS = "connecting to a PLAINTEXT"
 _OF_THE_KEY = re.compile(r"^.*?(SASL authentication error|OAUTHBEARER token): ")
 _NOISE = re.compile(r"^\w+://\S+: | \(after \d+ms in state \w+\)|error:[0-9A-F]+:")
@@ -97,7 +98,7 @@ class Refusals:
         Returns:
             A `CredentialsError` where brokers are there and refuse us, else a `BrokerUnreachableError`.
         """
-        if self._told is None and self._hint is None:
+        if self._told is None and (self._hint is None or _CLOSED.search(self._hint)):
             self._told = _refused_for_want_of_a_user(self._config)
         return self._told or BrokerUnreachableError(unreachable(self._config, self._hint or reason))
 
@@ -163,7 +164,9 @@ def _refused_for_clear_text(config: OctopusConfig) -> CredentialsError | None:
 
 
 def _refused_for_want_of_a_user(config: OctopusConfig) -> CredentialsError | None:
-    if config.profile == "octopus" or kafka_options(config)["security.protocol"] != "SSL" or not _speaks_tls(config):
+    if config.profile == "octopus" or config.ssl_certificate_location:
+        return None
+    if kafka_options(config)["security.protocol"] != "SSL" or not _speaks_tls(config):
         return None
     return CredentialsError(
         f"{config.address} closes connections that have TLS but no user; set security_protocol of profile"

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +13,7 @@ from confluent_kafka import KafkaError
 from octopus_plugins import OctopusConfig
 from octopus_plugins.errors import BrokerUnreachableError, CredentialsError
 from octopus_plugins.fabric.refusals import Refusals
+from octopus_plugins.local.certificates import make_certificates
 from octopus_plugins.local.processes import free_port
 
 Heard = Callable[..., Refusals]
@@ -55,6 +60,48 @@ def test_without_any_word_the_questions_own_reason_is_given(heard: Heard) -> Non
     error = heard(DOWN).error("Local: Timed out")
     assert isinstance(error, BrokerUnreachableError)
     assert "Local: Timed out" in str(error)
+
+
+@pytest.fixture
+def tls_broker(tmp_path: Path) -> Iterator[str]:
+    """The address of one that answers to TLS, and closes the connection then."""
+    make_certificates(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "octopus-broker.pem")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection, contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True):
+                        pass
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+BROKEN = "ssl://127.0.0.1:9/bootstrap: Send failed: error:80000020:system library::Broken pipe: tls_retry_write_records"
+RESET = "ssl://127.0.0.1:9/bootstrap: Disconnected: Connection reset by peer"
+
+
+@pytest.mark.parametrize("reason", [BROKEN, RESET])
+def test_a_broker_that_closes_connections_with_tls_wants_a_user(tls_broker: str, reason: str) -> None:
+    refusals = Refusals(OctopusConfig(profile="kafka", bootstrap_servers=tls_broker, security_protocol="SSL"))
+    refusals(KafkaError(KafkaError._TRANSPORT, reason))
+    error = refusals.error("Local: Timed out")
+    assert isinstance(error, CredentialsError)
+    assert "TLS but no user" in str(error)
+
+
+def test_with_a_certificate_of_ones_own_a_closed_connection_is_only_that(tls_broker: str) -> None:
+    mine = {"ssl_certificate_location": "me.pem", "ssl_key_location": "me.key"}
+    refusals = Refusals(OctopusConfig(profile="kafka", bootstrap_servers=tls_broker, security_protocol="SSL", **mine))
+    refusals(KafkaError(KafkaError._TRANSPORT, RESET))
+    assert isinstance(refusals.error("Local: Timed out"), BrokerUnreachableError)
 
 
 @pytest.mark.parametrize(
