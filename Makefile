@@ -45,7 +45,7 @@ test: setup  ## check, then every test against the built wheel
 	$(UV) venv --quiet --python $(PYTHON) $(WHEEL_VENV)
 	$(UV) pip install --quiet --compile-bytecode --python $(WHEEL_VENV)/bin/python --require-hashes -r constraints.txt
 	$(UV) pip install --quiet --compile-bytecode --python $(WHEEL_VENV)/bin/python --no-deps build/dist/*.whl
-	cd tests && OCTOPUS_TEST_WHEEL=1 PATH="$(abspath $(WHEEL_VENV))/bin:$$PATH" $(abspath $(WHEEL_VENV))/bin/pytest -n 2 --dist loadfile $(PYTEST_OPTIONS) -c ../pyproject.toml --rootdir .. .
+	cd tests && OCTOPUS_TEST_WHEEL=1 PATH="$(abspath $(WHEEL_VENV))/bin:$$PATH" $(abspath $(WHEEL_VENV))/bin/pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_OPTIONS) -c ../pyproject.toml --rootdir .. .
 
 bench: setup  ## the figures of the README, as ratios within one run
 	$(BIN)/python benchmarks/run.py $(OPTIONS)

@@ -35,3 +35,8 @@ def pytest_runtest_makereport(item: Any, call: Any) -> Generator[None, pytest.Te
 def pytest_make_collect_report(collector: Any) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     """In CI, a skipped module fails."""
     return _failed_if_skipped((yield))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes begins first: with one file per worker it would otherwise run alone at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)

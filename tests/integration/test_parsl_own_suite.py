@@ -31,6 +31,7 @@ MARKED_OUT = ("workqueue", "taskvine", "radical", "globus_compute")
 """Marks of tests that need other software beside Parsl; there are two: Work Queue's and TaskVine's row counts."""
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(1260)
 def test_parsls_own_monitoring_tests_pass_with_our_hub(
