@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,13 +87,8 @@ def nap(config: OctopusConfig, run_dir: Path, seconds: float, **options: Any) ->
         **options,
     )
 
-    @python_app
-    def sleep(seconds: float) -> dict[str, str]:
-        import os
-        import time
-
-        time.sleep(seconds)
-        return dict(os.environ)
+    # A function that workers find wherever they are: this module they do not.
+    sleep = python_app(subprocess.check_output)
 
     hub = OctopusMonitoringHub(octopus=config)
     run_dir.mkdir()
@@ -104,9 +100,9 @@ def nap(config: OctopusConfig, run_dir: Path, seconds: float, **options: Any) ->
             )
         ) as dfk,
     ):
-        environment = sleep(seconds).result(timeout=120)
+        environment = sleep(["sh", "-c", f"sleep {seconds}; env"]).result(timeout=120)
         run_id = dfk.run_id
-    (run_dir / "environment").write_text(repr(environment))
+    (run_dir / "environment").write_bytes(environment)
     return sorted(resources(run_id=run_id, config=config), key=lambda sample: sample.sequence)
 
 
