@@ -1,10 +1,6 @@
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
 import time
-import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,8 +13,6 @@ from octopus_plugins.config import OctopusConfig
 from ..standin.gate import GatedBroker
 from ..standin.globus import Person, StandinGlobus
 from ..standin.service import StandinService
-
-COMMAND = [sys.executable, "-m", "octopus_plugins.cli"]
 
 
 @pytest.fixture
@@ -93,33 +87,3 @@ def load() -> Callable[..., OctopusConfig]:
         return OctopusConfig.load(**settings)
 
     return load
-
-
-@pytest.fixture
-def log_in_by_link() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """``octopus login --no-browser`` as a person does it: opens the link elsewhere, and pastes the code."""
-
-    def log_in(*options: str) -> subprocess.CompletedProcess[str]:
-        process = subprocess.Popen(
-            [*COMMAND, "login", "--no-browser", *options],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdin is not None and process.stdout is not None
-        told = ""
-        while "v2/oauth2/authorize" not in told:
-            line = process.stdout.readline()
-            told += line
-            if not line:
-                break
-        link = re.search(r"http://\S+", told)
-        code = ""
-        if link is not None:
-            with urllib.request.urlopen(link[0], timeout=20) as page:
-                code = page.read().decode().rpartition(" ")[2]
-        out, err = process.communicate(f"{code}\n", timeout=60)
-        return subprocess.CompletedProcess(process.args, process.returncode, told + out, err)
-
-    return log_in

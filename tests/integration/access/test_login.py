@@ -18,11 +18,9 @@ from octopus_plugins.errors import CredentialsError, ServiceError
 from octopus_plugins.fabric.keys import key_path, load_key, log_in
 
 from ..standin.globus import Person, StandinGlobus
+from ..standin.login import COMMAND, log_in_by_link
 from ..standin.service import StandinService
 from ..standin.wire import Fault, Reply
-from .conftest import COMMAND
-
-LogIn = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def octopus(*arguments: str, **options: Any) -> Result:
@@ -30,7 +28,7 @@ def octopus(*arguments: str, **options: Any) -> Result:
 
 
 def test_a_person_logs_in_by_a_link_and_a_code_and_keeps_one_key(
-    globus: StandinGlobus, service: StandinService, log_in_by_link: LogIn, load: Callable[..., OctopusConfig]
+    globus: StandinGlobus, service: StandinService, load: Callable[..., OctopusConfig]
 ) -> None:
     first = log_in_by_link()
     assert (first.returncode, first.stderr) == (0, "")
@@ -120,7 +118,7 @@ def test_nobody_logged_in_is_one_line_with_the_remedy() -> None:
 
 
 def test_logging_out_revokes_the_tokens_and_removes_what_is_here(
-    globus: StandinGlobus, service: StandinService, log_in_by_link: LogIn, load: Callable[..., OctopusConfig]
+    globus: StandinGlobus, service: StandinService, load: Callable[..., OctopusConfig]
 ) -> None:
     log_in_by_link()
     home = load().credentials_dir
@@ -136,9 +134,7 @@ def test_logging_out_revokes_the_tokens_and_removes_what_is_here(
 
 
 @pytest.mark.slow
-def test_a_login_that_was_revoked_elsewhere_is_told(
-    globus: StandinGlobus, service: StandinService, log_in_by_link: LogIn
-) -> None:
+def test_a_login_that_was_revoked_elsewhere_is_told(globus: StandinGlobus, service: StandinService) -> None:
     log_in_by_link()
     globus.refresh_tokens.clear()
     globus.deactivate_tokens()
@@ -211,7 +207,6 @@ def test_two_first_logins_at_once_ask_for_one_key(service: StandinService) -> No
 def test_somebody_elses_login_does_not_take_the_place_of_this_one(
     globus: StandinGlobus,
     service: StandinService,
-    log_in_by_link: LogIn,
     robot: Person,
     load: Callable[..., OctopusConfig],
     monkeypatch: pytest.MonkeyPatch,

@@ -18,9 +18,9 @@ from octopus_plugins.fabric.service import Service
 
 from ..standin.backend import MemoryBackend
 from ..standin.globus import Person, StandinGlobus
+from ..standin.login import COMMAND
 from ..standin.service import StandinService
 from ..standin.wire import Fault, Reply
-from .conftest import COMMAND
 
 FOUR = ["decisions", "failures", "heartbeats", "task-metrics"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,9 +12,9 @@ import pytest
 
 from octopus_plugins import OctopusConfig
 from octopus_plugins.fabric import Emitter
-from octopus_plugins.local import ApacheKafka, kafka_jars
+from octopus_plugins.local import ApacheKafka
 
-from .tokens import TOKEN_SETTINGS, Keys
+from .tokens import Keys, compile_validator, token_kafka
 
 HERE = Path(__file__).parent
 JARS = HERE.parents[2] / "build" / "kafka-jars"
@@ -46,13 +45,7 @@ def kafka_tools() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def token_classes(kafka_tools: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The validator of MSK tokens, compiled."""
-    out = tmp_path_factory.mktemp("classes")
-    sources = [str(file) for file in (HERE / "java").rglob("*.java")]
-    subprocess.run(
-        ["javac", "--release", "17", "-Xlint:all", "-Werror", "-cp", kafka_jars.class_path(), "-d", str(out), *sources],
-        check=True,
-    )
-    return out
+    return compile_validator(tmp_path_factory.mktemp("classes"))
 
 
 @pytest.fixture(scope="session")
@@ -71,8 +64,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
 @pytest.fixture(scope="session")
 def secure_kafka(token_classes: Path, keys: Keys) -> Iterator[ApacheKafka]:
     """One node with TLS, SCRAM, MSK tokens and access control."""
-    settings = {name: value.format(keys=keys.file) for name, value in TOKEN_SETTINGS.items()}
-    with ApacheKafka(secure=True, settings=settings, extra_classes=[token_classes]) as kafka:
+    with token_kafka(keys, token_classes) as kafka:
         yield kafka
 
 
