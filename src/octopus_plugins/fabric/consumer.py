@@ -103,6 +103,7 @@ class Reader:
         self._seen = Seen(bounded=self._follow)
         self._places = None
         deadline = time.monotonic() + self._config.connect_timeout
+        kafka_options(self._config)  # what is wrong on this side does not pass by waiting, as a new key's refusal does
         try:
             while True:
                 try:
