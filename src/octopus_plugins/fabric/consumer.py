@@ -17,7 +17,7 @@ from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import CredentialsError, FabricError, SchemaError, TopicMissingError
 from octopus_plugins.events import Event, Topic, decode
 from octopus_plugins.fabric.credentials import kafka_options
-from octopus_plugins.fabric.refusals import Refusals
+from octopus_plugins.fabric.refusals import Refusals, forbidden
 from octopus_plugins.fabric.topics import QuietLogger, ensure_topics, topic_name
 
 log = logging.getLogger("octopus_plugins")
@@ -214,11 +214,7 @@ class Reader:
             ensure_topics(self._config)
             return [0]
         if error is not None and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-            user = f" by user {self._config.sasl_username}" if self._config.sasl_username else ""
-            raise CredentialsError(
-                f"topic {self._name} may not be read{user} at {self._config.address}; set namespace to your own, or ask"
-                " whoever runs the broker to grant it"
-            )
+            raise forbidden(self._config, self._name)
         reason = error.str() if error is not None else "it has no partitions"
         raise TopicMissingError(
             f"topic {self._name} cannot be read at {self._config.address}: {reason}; `octopus topics ensure`"

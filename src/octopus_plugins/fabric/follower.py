@@ -16,7 +16,7 @@ from octopus_plugins.errors import OctopusError, SchemaError
 from octopus_plugins.events import Event, Topic, decode
 from octopus_plugins.fabric.consumer import CLOCK_SLACK, Seen, reading_options
 from octopus_plugins.fabric.merging import Merge
-from octopus_plugins.fabric.refusals import Refusals, unreachable
+from octopus_plugins.fabric.refusals import Refusals, forbidden, unreachable
 from octopus_plugins.fabric.topics import QuietLogger, ensure_topics, topic_name
 
 log = logging.getLogger("octopus_plugins")
@@ -266,6 +266,8 @@ class Follower:
         if not found.partitions and self._config.embedded:
             ensure_topics(self._config)
             found = consumer.list_topics(name, timeout=_ASK_SECONDS).topics[name]
+        if found.error is not None and found.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            raise forbidden(self._config, name)
         if not found.partitions:
             raise KafkaException(found.error or KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
         return sorted(found.partitions)

@@ -111,6 +111,15 @@ def unreachable(config: OctopusConfig, reason: str) -> str:
     return f"no Kafka broker answers at {config.address} ({reason}); {remedy}"
 
 
+def forbidden(config: OctopusConfig, name: str) -> CredentialsError:
+    """The error for a topic, by its Kafka name, that the brokers do not let this user read."""
+    user = f" by user {config.sasl_username}" if config.sasl_username else ""
+    return CredentialsError(
+        f"topic {name} may not be read{user} at {config.address}; set namespace to your own, or ask whoever runs the"
+        " broker to grant it"
+    )
+
+
 def _refusal(config: OctopusConfig, error: KafkaError) -> CredentialsError | None:
     said = _NOISE.sub("", error.str())
     where = f"profile {config.profile!r}"

@@ -271,6 +271,22 @@ def test_a_follower_that_is_refused_says_why_and_goes_on_trying(
     assert "it is tried again" in caplog.text
 
 
+def test_a_follower_of_what_it_may_not_read_says_so(
+    alice: OctopusConfig, bob: OctopusConfig, caplog: pytest.LogCaptureFixture, wait_for: Wait
+) -> None:
+    follower = Follower(as_if(alice, bob), Wanted(Topic.failures, 0.0))
+    batches = follower.read_batches()
+
+    def complained() -> bool:
+        assert next(batches) == []
+        return bool(caplog.text)
+
+    wait_for(complained)
+    follower.close()
+    assert f"topic {bob.namespace}.failures may not be read by user {alice.sasl_username}" in caplog.text
+    assert "set namespace to your own" in caplog.text
+
+
 def test_no_password_is_in_any_message(
     alice: OctopusConfig, secure_kafka: ApacheKafka, caplog: pytest.LogCaptureFixture
 ) -> None:
