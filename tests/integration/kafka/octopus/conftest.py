@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
 
+from octopus_plugins.fabric import Emitter, kafka_options, topic_name
+from octopus_plugins.fabric.keys import open_service
 from octopus_plugins.local import ApacheKafka
 
 from ...standin.globus import Person, StandinGlobus
 from ...standin.kafka import KafkaBackend
 from ...standin.service import StandinService
+from ...story import new_run
 from ..tokens import Keys
+from .holdings import Auditor, Holdings
+from .intruders import WAYS, Intruder, make_intruder
 from .users import User
+
+NOTES = "bobs-notes"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -84,3 +93,54 @@ def _logged_in(user: User, globus: StandinGlobus) -> User:
     assert (done.returncode, done.stderr) == (0, ""), done
     assert "Created the topics decisions, failures, heartbeats, task-metrics." in done.stdout
     return user
+
+
+@pytest.fixture(scope="module")
+def auditor(secure_kafka: ApacheKafka) -> Iterator[Auditor]:
+    """Who sees what a user has."""
+    auditor = Auditor(secure_kafka)
+    yield auditor
+    auditor.close()
+
+
+@pytest.fixture(scope="module")
+def bobs_work(bob: User, auditor: Auditor) -> Holdings:
+    """What Bob has, and nobody changes: a run with all that was told of it, a topic of his own, a group that reads."""
+    config = bob.config()
+    emitter = Emitter(config)
+    emitter.emit(*new_run(time.time()))
+    assert emitter.flush(90)
+    emitter.close()
+    with bob.at_home():
+        open_service(config).create_topic(NOTES)
+    name = topic_name(config, NOTES)
+    producer = Producer(kafka_options(config))
+    producer.produce(name, b"a note")
+    assert producer.flush(60) == 0
+    consumer = Consumer({**kafka_options(config), "group.id": f"{bob.namespace}.deciders"})
+    consumer.commit(offsets=[TopicPartition(name, 0, 1)], asynchronous=False)
+    consumer.close()
+    found = auditor.holdings(bob.namespace)
+    assert len(found.offsets) == 5 and found.groups and found.rules
+    assert all(found.records.values())
+    return found
+
+
+@pytest.fixture(params=WAYS, scope="module")
+def intruder(
+    request: pytest.FixtureRequest,
+    alice: User,
+    bob: User,
+    secure_kafka: ApacheKafka,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Intruder:
+    """Alice, who says to be Bob."""
+    home = tmp_path_factory.mktemp("intruder")
+    return make_intruder(request.param, alice, bob, secure_kafka, home)
+
+
+@pytest.fixture
+def untouched(bobs_work: Holdings, auditor: Auditor, bob: User) -> Iterator[Holdings]:
+    """What Bob has, which must be the same after the test: topics, records, offsets of groups, access rules."""
+    yield bobs_work
+    assert auditor.holdings(bob.namespace) == bobs_work

@@ -1,0 +1,324 @@
+"""No Python API gets Alice, with her own credentials, anything of Bob's: all that take settings, in three ways."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions, ResourceType
+
+from octopus_plugins import OctopusConfig, decisions, failures, heartbeats, resources, runs, tasks
+from octopus_plugins.errors import FabricError, OctopusError
+from octopus_plugins.events import Decision, Task, Topic
+from octopus_plugins.fabric import Emitter, Reader, administration, catalog, ensure_topics, kafka_options, replay
+from octopus_plugins.fabric import topics as fabric_topics
+from octopus_plugins.fabric.direct import send_now
+from octopus_plugins.fabric.follower import Follower, Wanted
+from octopus_plugins.fabric.keys import open_service
+from octopus_plugins.fabric.membership import Membership
+from octopus_plugins.fabric.topics import QuietLogger
+from octopus_plugins.services import DecisionInbox
+from octopus_plugins.streams.recording import read_run
+
+from ...story import RUN
+from .conftest import NOTES
+from .holdings import Holdings
+from .intruders import Intruder
+from .users import User
+
+Wait = Callable[..., None]
+
+READS: dict[str, Callable[[OctopusConfig], Any]] = {
+    "octopus_plugins.streams.ask.failures": lambda config: list(failures(config=config)),
+    "octopus_plugins.streams.ask.decisions": lambda config: decisions(config=config, run_id="last").to_dicts(),
+    "octopus_plugins.streams.ask.tasks": lambda config: tasks(config=config, since="1d").count_by("app"),
+    "octopus_plugins.streams.ask.resources": lambda config: resources(config=config).first(),
+    "octopus_plugins.streams.ask.heartbeats": lambda config: heartbeats(config=config, follow=True).first(),
+    "octopus_plugins.streams.ask.runs": lambda config: runs(config=config).to_arrow(),
+    "octopus_plugins.streams.recording.read_run": lambda config: read_run(config, RUN),
+    "octopus_plugins.fabric.consumer.Reader": lambda config: list(Reader(config, Topic.failures, since=0.0)),
+}
+"""What reads a topic, each met by the same refusal."""
+
+CREATES: dict[str, Callable[[OctopusConfig], Any]] = {
+    "octopus_plugins.fabric.direct.send_now": lambda config: send_now(config, TASK),
+    "octopus_plugins.fabric.topics.ensure_topics": ensure_topics,
+}
+"""What writes or creates; a write asks first that the topics exist."""
+
+BY_TESTS_BELOW = {
+    "octopus_plugins.fabric.administration.add_scram_user",
+    "octopus_plugins.fabric.administration.grant_namespace",
+    "octopus_plugins.fabric.administration.leaders",
+    "octopus_plugins.fabric.catalog.delete_topic",
+    "octopus_plugins.fabric.catalog.describe_topic",
+    "octopus_plugins.fabric.catalog.topics_of_namespace",
+    "octopus_plugins.fabric.credentials.kafka_options",
+    "octopus_plugins.fabric.emitter.Emitter",
+    "octopus_plugins.fabric.follower.Follower",
+    "octopus_plugins.fabric.keys.open_service",
+    "octopus_plugins.fabric.membership.Membership",
+    "octopus_plugins.fabric.spool.replay",
+    "octopus_plugins.fabric.topics.ask_admin",
+    "octopus_plugins.fabric.topics.create_on_service",
+    "octopus_plugins.fabric.topics.existing_topics",
+    "octopus_plugins.fabric.topics.kafka_topics",
+    "octopus_plugins.fabric.topics.make_admin",
+    "octopus_plugins.fabric.topics.request_admin",
+    "octopus_plugins.services.inbox.DecisionInbox",
+}
+
+THROUGH_OTHERS = {
+    "octopus_plugins.fabric.producer.Producer": "Emitter",
+    "octopus_plugins.fabric.sender.Sender": "Emitter, replay",
+    "octopus_plugins.fabric.service.Service": "open_service",
+    "octopus_plugins.fabric.spool.Replays": "replay",
+    "octopus_plugins.services.decider.Decider": "`octopus wrath serve`",
+    "octopus_plugins.streams.stream.Stream": "failures and the other questions",
+    "parsl_monitor.enabling.enable": "OctopusMonitoringHub",
+    "parsl_monitor.hub.OctopusMonitoringHub": "Emitter, DecisionInbox",
+}
+"""What reaches a topic by something that is tried, and by nothing else."""
+
+REACHES_NO_TOPIC = {
+    "octopus_plugins.fabric.administration.live_nodes": "nodes belong to no user",
+    "octopus_plugins.fabric.auth.GlobusLogin": "the own login",
+    "octopus_plugins.fabric.catalog.check_topic": "looks at a name",
+    "octopus_plugins.fabric.consumer.reading_options": "kafka_options, and settings",
+    "octopus_plugins.fabric.keys.fetch_key": "the own key",
+    "octopus_plugins.fabric.keys.key_path": "names a file",
+    "octopus_plugins.fabric.keys.key_stamp": "looks at a file",
+    "octopus_plugins.fabric.keys.load_key": "reads a file",
+    "octopus_plugins.fabric.keys.log_in": "the own key",
+    "octopus_plugins.fabric.keys.own_key": "reads a file",
+    "octopus_plugins.fabric.keys.remove_key": "removes a file",
+    "octopus_plugins.fabric.msk.TokenSource": "signs with the own key",
+    "octopus_plugins.fabric.refusals.Refusals": "listens to a client",
+    "octopus_plugins.fabric.refusals.forbidden": "words",
+    "octopus_plugins.fabric.refusals.unreachable": "words",
+    "octopus_plugins.fabric.spool.begin_session": "the own spool directory",
+    "octopus_plugins.fabric.spool.orphans": "the own spool directory",
+    "octopus_plugins.fabric.topics.namespace": "a name",
+    "octopus_plugins.fabric.topics.topic_name": "a name",
+}
+
+TASK = Task(run_id="intruder", task_id="1", time=1.0, state="running")
+
+REFUSED = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._NOENT,  # the client finds no partition to ask for
+}
+
+
+def public_names() -> Iterator[str]:
+    """Every function and class of ours that takes a configuration; commands are tried in another file."""
+    for package in ("octopus_plugins", "parsl_monitor"):
+        path = importlib.import_module(package).__path__
+        for found in pkgutil.walk_packages(path, f"{package}."):
+            if found.name.startswith(("octopus_plugins.cli", "parsl_monitor.demo")):
+                continue
+            module = importlib.import_module(found.name)
+            for name, value in vars(module).items():
+                ours = getattr(value, "__module__", None) == found.name and not name.startswith("_")
+                if ours and (inspect.isclass(value) or inspect.isfunction(value)) and takes_config(value):
+                    yield f"{found.name}.{name}"
+
+
+def takes_config(value: Any) -> bool:
+    try:
+        parameters = inspect.signature(value).parameters.values()
+    except ValueError:
+        return False
+    return any("OctopusConfig" in str(each.annotation) for each in parameters)
+
+
+def test_every_name_that_takes_a_configuration_is_tried_or_known_to_reach_no_topic() -> None:
+    groups = (READS, CREATES, BY_TESTS_BELOW, THROUGH_OTHERS, REACHES_NO_TOPIC)
+    assert sorted(public_names()) == sorted(name for group in groups for name in group)
+
+
+@pytest.fixture
+def config(intruder: Intruder) -> OctopusConfig:
+    """Alice's credentials, Bob's namespace."""
+    return intruder.user.config()
+
+
+def refused(intruder: Intruder, attempt: str, call: Callable[[], Any]) -> None:
+    with intruder.user.at_home(), pytest.raises(OctopusError) as error:
+        call()
+    assert re.search(intruder.expected(attempt), str(error.value)), error.value
+
+
+@pytest.mark.parametrize("name", READS)
+def test_nothing_is_read(intruder: Intruder, config: OctopusConfig, name: str, untouched: Holdings) -> None:
+    refused(intruder, "read", lambda: READS[name](config))
+    assert untouched.records
+
+
+@pytest.mark.parametrize("name", CREATES)
+def test_nothing_is_written(intruder: Intruder, config: OctopusConfig, name: str, untouched: Holdings) -> None:
+    refused(intruder, "create", lambda: CREATES[name](config))
+    assert untouched.records
+
+
+def test_what_is_emitted_stays_in_the_own_spool_and_the_log_says_why(
+    intruder: Intruder, config: OctopusConfig, untouched: Holdings, caplog: pytest.LogCaptureFixture, wait_for: Wait
+) -> None:
+    emitter = Emitter(config)
+    try:
+        emitter.emit(TASK)
+        wait_for(lambda: re.search(intruder.expected("create"), caplog.text), 90)
+        assert not emitter.flush(0.1)
+        assert (emitter.counts.delivered, emitter.counts.spooled) == (0, 1)
+    finally:
+        emitter.close(0.1)
+    refused(intruder, "create", lambda: replay(config, timeout=60))
+    assert untouched.records
+
+
+def test_whoever_follows_hears_nothing_and_the_log_says_why(
+    intruder: Intruder, config: OctopusConfig, untouched: Holdings, caplog: pytest.LogCaptureFixture, wait_for: Wait
+) -> None:
+    caplog.set_level("INFO", "octopus_plugins")
+    follower = Follower(config, Wanted(Topic.failures, 0.0))
+    batches = follower.read_batches()
+    heard: list[Decision] = []
+    inbox = DecisionInbox(config, RUN, heard.append)
+    inbox.start()
+    try:
+
+        def complained() -> bool:
+            assert next(batches) == []
+            return len(re.findall(intruder.expected("read"), caplog.text)) >= 2  # the inbox complains, too
+
+        wait_for(complained, 90)
+        assert not follower.caught_up
+    finally:
+        inbox.close()
+        follower.close()
+        batches.close()
+    assert heard == []
+    assert untouched.records
+
+
+def test_nothing_is_listed_described_or_deleted(
+    intruder: Intruder, config: OctopusConfig, alice: User, untouched: Holdings
+) -> None:
+    refused(intruder, "delete", lambda: catalog.delete_topic(config, NOTES))
+    refused(intruder, "describe", lambda: catalog.describe_topic(config, NOTES))
+    if intruder.way == "password":
+        assert catalog.topics_of_namespace(config) == []
+    else:
+        refused(intruder, "list", lambda: catalog.topics_of_namespace(config))
+        refused(intruder, "delete", lambda: open_service(config).recreate_topic(NOTES))
+        refused(intruder, "create", lambda: fabric_topics.create_on_service(config, lambda _: set(Topic)))
+    if intruder.way == "setting":
+        refused(intruder, "list", lambda: fabric_topics.kafka_topics(config))
+        refused(intruder, "list", lambda: fabric_topics.existing_topics(config))
+    else:
+        assert {name.partition(".")[0] for name in fabric_topics.kafka_topics(config)} == {alice.namespace}
+        assert fabric_topics.existing_topics(config) == set()
+        assert administration.leaders(config, f"{intruder.target}.{NOTES}") == {}
+    assert untouched.offsets
+
+
+def test_nobody_gives_oneself_rights_or_another_a_password(
+    intruder: Intruder, config: OctopusConfig, untouched: Holdings
+) -> None:
+    denied = r"could not be set at .*uthorization failed.*; an administrator may do so"
+    for call in (
+        lambda: administration.grant_namespace(config, f"User:{intruder.own}", intruder.target),
+        lambda: administration.add_scram_user(config, intruder.target, "another password"),
+    ):
+        with pytest.raises(FabricError, match=intruder.expected("read") if intruder.way == "setting" else denied):
+            call()
+    assert untouched.rules
+
+
+def test_no_request_of_an_administrator_is_granted(
+    intruder: Intruder, config: OctopusConfig, untouched: Holdings
+) -> None:
+    name, group = f"{intruder.target}.{NOTES}", f"{intruder.target}.deciders"
+    place = TopicPartition(name, 0, 0)
+    change = ConfigEntry("retention.ms", "1", incremental_operation=AlterConfigOpType.SET)
+    moved = ConsumerGroupTopicPartitions(group, [place])
+    requests: dict[str, Callable[[Any], dict[Any, Any]]] = {
+        "delete a topic": lambda admin: admin.delete_topics([name]),
+        "delete records": lambda admin: admin.delete_records([TopicPartition(name, 0, -1)]),
+        "add partitions": lambda admin: admin.create_partitions([NewPartitions(name, 2)]),
+        "let records expire": lambda admin: admin.incremental_alter_configs(
+            [ConfigResource(ResourceType.TOPIC, name, incremental_configs=[change])]
+        ),
+        "read a group's offsets": lambda admin: admin.list_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(group)]
+        ),
+        "move a group's offsets": lambda admin: admin.alter_consumer_group_offsets([moved]),
+        "delete a group": lambda admin: admin.delete_consumer_groups([group]),
+        "describe a group": lambda admin: admin.describe_consumer_groups([group]),
+    }
+    if intruder.way == "setting":
+        with pytest.raises(FabricError, match=intruder.expected("read")):
+            fabric_topics.request_admin(config, "x", lambda admin, _: requests["delete a topic"](admin))
+        return
+
+    def ask(admin: Any, _: float) -> dict[str, Any]:
+        return {what: one for what, request in requests.items() for one in request(admin).values()}
+
+    answers = fabric_topics.request_admin(config, "what is another's", ask)
+    assert {what for what, error in answers.items() if error is None} == set()
+    assert {what: error.str() for what, error in answers.items() if error.code() not in REFUSED} == {}
+    listed = fabric_topics.ask_admin(config, lambda admin, seconds: admin.list_consumer_groups().result(seconds)).valid
+    assert not [each for each in listed if each.group_id.startswith(intruder.target)]
+    assert untouched.groups
+
+
+def test_a_group_of_anothers_admits_nobody(
+    intruder: Intruder, config: OctopusConfig, untouched: Holdings, caplog: pytest.LogCaptureFixture, wait_for: Wait
+) -> None:
+    if intruder.way == "setting":
+        refused(intruder, "read", lambda: Membership(config, Topic.failures, "deciders"))
+        return
+    caplog.set_level("DEBUG", "octopus_plugins")
+    with closing(Membership(config, Topic.failures, "deciders")) as member:
+
+        def turned_away() -> bool:
+            member.poll()
+            return "uthorization failed" in caplog.text
+
+        wait_for(turned_away, 90)
+        assert member.share is None
+    assert untouched.groups
+
+
+def test_our_settings_open_nothing_to_the_bare_client_either(
+    intruder: Intruder, config: OctopusConfig, untouched: Holdings
+) -> None:
+    name = f"{intruder.target}.{NOTES}"
+    if intruder.way == "setting":
+        refused(intruder, "read", lambda: kafka_options(config))
+        return
+    answers: list[Any] = []
+    producer = Producer(kafka_options(config), logger=QuietLogger())
+    producer.produce(name, b"x", partition=0, on_delivery=lambda error, _: answers.append(error))
+    assert producer.flush(90) == 0
+    assert [each.code() for each in answers] == [KafkaError.TOPIC_AUTHORIZATION_FAILED]
+    with closing(
+        Consumer({**kafka_options(config), "group.id": f"{intruder.own}.g"}, logger=QuietLogger())
+    ) as consumer:
+        consumer.subscribe([name])
+        message = consumer.poll(90)
+        assert message is not None and message.error() is not None
+        assert message.error().code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+        with pytest.raises(KafkaException):
+            consumer.commit(offsets=[TopicPartition(name, 0, 0)], asynchronous=False)
+    assert untouched.records
