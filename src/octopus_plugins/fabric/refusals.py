@@ -161,8 +161,6 @@ def _stamp(config: OctopusConfig) -> tuple[int, int, int] | None:
 
 
 def _refused_for_clear_text(config: OctopusConfig) -> CredentialsError | None:
-    if config.profile == "octopus":
-        return None
     protocol = kafka_options(config)["security.protocol"]
     if protocol.endswith("SSL") or not _speaks_tls(config):
         return None

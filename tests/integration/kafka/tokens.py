@@ -110,10 +110,10 @@ def make_token(key: tuple[str, str], seconds: int = 900) -> tuple[str, float]:
     return token, millis / 1000
 
 
-def change(token: str, **changes: str) -> str:
-    """A token with other parameters in its URL."""
+def change(token: str, *, host: str | None = None, **changes: str) -> str:
+    """A token with another host or other parameters in its URL."""
     text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
     url = urlsplit(text)
     query = dict(parse_qsl(url.query)) | {name.replace("_", "-"): value for name, value in changes.items()}
-    changed = urlunsplit(url._replace(query=urlencode(query)))
+    changed = urlunsplit(url._replace(netloc=host or url.netloc, query=urlencode(query)))
     return base64.urlsafe_b64encode(changed.encode()).decode().rstrip("=")

@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from octopus_plugins.fabric import Emitter, kafka_options, topic_name
 from octopus_plugins.fabric.keys import open_service
+from octopus_plugins.fabric.topics import QuietLogger
 from octopus_plugins.local import ApacheKafka
 
 from ...standin.globus import Person, StandinGlobus
@@ -114,10 +115,10 @@ def bobs_work(bob: User, auditor: Auditor) -> Holdings:
     with bob.at_home():
         open_service(config).create_topic(NOTES)
     name = topic_name(config, NOTES)
-    producer = Producer(kafka_options(config))
+    producer = Producer(kafka_options(config), logger=QuietLogger())
     producer.produce(name, b"a note")
     assert producer.flush(60) == 0
-    consumer = Consumer({**kafka_options(config), "group.id": f"{bob.namespace}.deciders"})
+    consumer = Consumer({**kafka_options(config), "group.id": f"{bob.namespace}.deciders"}, logger=QuietLogger())
     consumer.commit(offsets=[TopicPartition(name, 0, 1)], asynchronous=False)
     consumer.close()
     found = auditor.holdings(bob.namespace)
