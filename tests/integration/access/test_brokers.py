@@ -100,33 +100,6 @@ def test_topics_that_exist_are_not_asked_of_the_service(config: OctopusConfig, f
     assert len(fabric.requests) == before
 
 
-def test_a_revoked_key_is_told_once_with_the_remedy_and_a_login_heals_the_running_process(
-    config: OctopusConfig, fabric: StandinService, robot: Person, wait_for: WaitFor, caplog: pytest.LogCaptureFixture
-) -> None:
-    emitter = Emitter(config)
-    try:
-        emitter.emit(*runs(0, 5))
-        assert emitter.flush(60)
-        caplog.clear()
-        fabric.revoke_key(robot.subject)
-        emitter.emit(*runs(5, 10))
-        wait_for(lambda: any("refuse the key" in said for said in warnings_of(caplog)))
-        assert not emitter.flush(1)
-        emitter.emit(*runs(10, 15))
-        assert emitter.counts.spooled == 10
-
-        assert octopus("login").exit_code == 0
-        emitter.emit(*runs(15, 20))
-        assert emitter.flush(60)
-    finally:
-        emitter.close()
-    (said,) = [each for each in warnings_of(caplog) if "refuse the key" in each]
-    assert f"refuse the key of {robot.namespace}" in said
-    assert "run `octopus login`" in said
-    assert str(config.spool_dir) in said
-    assert found(config, 20) == ids(0, 20)
-
-
 @pytest.mark.slow
 def test_a_refused_client_is_thrown_away_and_not_left_to_hammer_the_brokers(
     config: OctopusConfig, fabric: StandinService, gated: GatedBroker, robot: Person, wait_for: WaitFor
@@ -142,23 +115,6 @@ def test_a_refused_client_is_thrown_away_and_not_left_to_hammer_the_brokers(
         assert gated.refused - before <= 4  # librdkafka alone would try sixty times
     finally:
         emitter.close(0.1)
-
-
-@pytest.mark.slow
-def test_questions_and_commands_tell_a_revoked_key_soon_and_on_one_line(
-    config: OctopusConfig, fabric: StandinService, robot: Person, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fabric.revoke_key(robot.subject)
-    monkeypatch.setattr("octopus_plugins.fabric.refusals._SETTLING_SECONDS", 0.0)  # as if the key were an old one
-    for arguments in (["failures"], ["runs"], ["topics", "describe"], ["decide", "allow", "--host", "x"]):
-        began = time.monotonic()
-        result = octopus(*arguments)
-        assert result.exit_code == 1, arguments
-        assert "run `octopus login`" in result.stderr, arguments
-        assert len(result.stderr.splitlines()) == 1, arguments
-        assert time.monotonic() - began < 40, arguments
-    with pytest.raises(CredentialsError, match="refuse the key"):
-        existing_topics(config)
 
 
 def test_a_new_key_that_the_brokers_do_not_know_yet_is_given_time(
