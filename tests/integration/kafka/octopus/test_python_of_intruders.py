@@ -7,6 +7,7 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -35,7 +36,9 @@ from .users import User
 
 Wait = Callable[..., None]
 
-READS: dict[str, Callable[[OctopusConfig], Any]] = {
+Calls = dict[str, Callable[[OctopusConfig], Any]]
+
+READS: Calls = {
     "octopus_plugins.streams.ask.failures": lambda config: list(failures(config=config)),
     "octopus_plugins.streams.ask.decisions": lambda config: decisions(config=config, run_id="last").to_dicts(),
     "octopus_plugins.streams.ask.tasks": lambda config: tasks(config=config, since="1d").count_by("app"),
@@ -47,7 +50,7 @@ READS: dict[str, Callable[[OctopusConfig], Any]] = {
 }
 """What reads a topic, each met by the same refusal."""
 
-CREATES: dict[str, Callable[[OctopusConfig], Any]] = {
+CREATES: Calls = {
     "octopus_plugins.fabric.direct.send_now": lambda config: send_now(config, TASK),
     "octopus_plugins.fabric.topics.ensure_topics": ensure_topics,
 }
@@ -159,15 +162,17 @@ def refused(intruder: Intruder, attempt: str, call: Callable[[], Any]) -> None:
     assert re.search(intruder.expected(attempt), str(error.value)), error.value
 
 
-@pytest.mark.parametrize("name", READS)
-def test_nothing_is_read(intruder: Intruder, config: OctopusConfig, name: str, untouched: Holdings) -> None:
-    refused(intruder, "read", lambda: READS[name](config))
-    assert untouched.records
-
-
-@pytest.mark.parametrize("name", CREATES)
-def test_nothing_is_written(intruder: Intruder, config: OctopusConfig, name: str, untouched: Holdings) -> None:
-    refused(intruder, "create", lambda: CREATES[name](config))
+@pytest.mark.parametrize(("attempt", "calls"), [("read", READS), ("create", CREATES)], ids=["read", "written"])
+def test_nothing_is_read_or_written(
+    intruder: Intruder, config: OctopusConfig, attempt: str, calls: Calls, untouched: Holdings
+) -> None:
+    # All at once, for each client that makes tokens waits a second until it has its first.
+    with ThreadPoolExecutor(len(calls)) as pool:
+        answers = {name: pool.submit(call, config) for name, call in calls.items()}
+        errors = {name: answer.exception(120) for name, answer in answers.items()}
+    assert {name for name, error in errors.items() if not isinstance(error, OctopusError)} == set()
+    expected = intruder.expected(attempt)
+    assert {name: str(error) for name, error in errors.items() if not re.search(expected, str(error))} == {}
     assert untouched.records
 
 
