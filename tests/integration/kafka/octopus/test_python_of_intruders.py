@@ -16,12 +16,13 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, 
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions, ResourceType
 
 from octopus_plugins import OctopusConfig, decisions, failures, heartbeats, resources, runs, tasks
-from octopus_plugins.errors import FabricError, OctopusError
+from octopus_plugins.errors import CredentialsError, FabricError, OctopusError
 from octopus_plugins.events import Decision, Task, Topic
 from octopus_plugins.fabric import Emitter, Reader, administration, catalog, ensure_topics, kafka_options, replay
 from octopus_plugins.fabric import topics as fabric_topics
 from octopus_plugins.fabric.direct import send_now
 from octopus_plugins.fabric.follower import Follower, Wanted
+from octopus_plugins.fabric.grants import Deputy, grant
 from octopus_plugins.fabric.keys import open_service
 from octopus_plugins.fabric.membership import Membership
 from octopus_plugins.fabric.topics import QuietLogger
@@ -66,6 +67,7 @@ BY_TESTS_BELOW = {
     "octopus_plugins.fabric.credentials.kafka_options",
     "octopus_plugins.fabric.emitter.Emitter",
     "octopus_plugins.fabric.follower.Follower",
+    "octopus_plugins.fabric.grants.grant",
     "octopus_plugins.fabric.keys.open_service",
     "octopus_plugins.fabric.membership.Membership",
     "octopus_plugins.fabric.spool.replay",
@@ -86,6 +88,7 @@ THROUGH_OTHERS = {
     "octopus_plugins.services.decider.Decider": "`octopus wrath serve`",
     "octopus_plugins.streams.stream.Stream": "failures and the other questions",
     "parsl_monitor.enabling.enable": "OctopusMonitoringHub",
+    "parsl_monitor.granting.Granting": "grant",
     "parsl_monitor.hub.OctopusMonitoringHub": "Emitter, DecisionInbox",
 }
 """What reaches a topic by something that is tried, and by nothing else."""
@@ -188,6 +191,27 @@ def test_what_is_emitted_stays_in_the_own_spool_and_the_log_says_why(
     finally:
         emitter.close(0.1)
     refused(intruder, "create", lambda: replay(config, timeout=60))
+    assert untouched.records
+
+
+def test_what_nodes_are_granted_is_no_more(
+    intruder: Intruder, config: OctopusConfig, untouched: Holdings, wait_for: Wait
+) -> None:
+    if intruder.way == "setting":
+        refused(intruder, "create", lambda: grant(config))
+        return
+    if intruder.way == "password":
+        with pytest.raises(CredentialsError, match="which never ends and is not handed to nodes"):
+            grant(config)
+        return
+    back: list[bytes] = []
+    deputy = Deputy(back.append)
+    deputy.renew(grant(config))
+    assert deputy.send(TASK, b"the task")
+    wait_for(lambda: back, 90)
+    deputy.close(1)
+    assert (back, deputy.delivered, deputy.returned) == ([b"the task"], 0, 1)
+    assert "uthorization failed" in str(deputy.error)
     assert untouched.records
 
 
