@@ -8,7 +8,7 @@ UV_VERSION := 0.13.9
 UV := $(BIN)/uv
 SOURCES := src parsl_monitor globus_compute_hooks tests examples benchmarks docs
 
-.PHONY: help setup demo quick check test bench resilience corpus docs lock clean
+.PHONY: help setup demo quick check test bench resilience guarantees soak corpus docs lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,6 +52,12 @@ bench: setup  ## the figures of the README, as ratios within one run
 
 resilience: setup  ## recovery from injected faults against stock Parsl, about 80 minutes (OPTIONS="--seeds 1 --scenarios memory")
 	$(BIN)/python -m benchmarks.resilience.run $(OPTIONS)
+
+guarantees: setup  ## the guarantees of delivery on Apache Kafka with 100,000 events each, into docs/delivery.md, about 6 minutes
+	$(BIN)/python -m benchmarks.delivery.guarantees $(OPTIONS)
+
+soak: setup  ## ten minutes at 2,000 events/s while a broker is restarted every minute (OPTIONS=--write-docs)
+	$(BIN)/python -m benchmarks.delivery.soak $(OPTIONS)
 
 corpus: setup  ## make the labelled failures anew by running them, and evaluate the rules on them
 	$(BIN)/python -m benchmarks.corpus.make

@@ -1,0 +1,36 @@
+"""The sections of ``docs/delivery.md`` that are written by what was measured."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+from benchmarks.machine import describe
+
+PAGE = Path(__file__).parents[2] / "docs" / "delivery.md"
+
+
+def write_section(name: str, text: str) -> None:
+    """Put a text between the marks of a section.
+
+    Args:
+        name: Of the marks ``<!-- name -->`` and ``<!-- /name -->``.
+        text: Markdown.
+    """
+    page = PAGE.read_text(encoding="utf-8")
+    before, begin, rest = page.partition(f"<!-- {name} -->\n")
+    _, end, after = rest.partition(f"<!-- /{name} -->")
+    if not begin or not end:
+        raise SystemExit(f"{PAGE} has no marks <!-- {name} --> and <!-- /{name} -->")
+    PAGE.write_text(f"{before}{begin}{text.strip()}\n{end}{after}", encoding="utf-8")
+
+
+def measured(command: str) -> str:
+    """One line that says when, where and by which command something was measured."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False, cwd=PAGE.parent
+    ).stdout.strip()
+    machine = describe()
+    where = ", ".join(f"{value}" for value in machine.values())
+    return f"Measured by `{command}` on {time.strftime('%Y-%m-%d')}, commit {commit or 'unknown'}: {where}."
