@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.events import Topic
 from octopus_plugins.fabric.counts import Counts, Tally
+from octopus_plugins.fabric.counts_file import CountsFile
 from octopus_plugins.fabric.frames import Record, encode_frame
 from octopus_plugins.fabric.journal import Journal
 from octopus_plugins.fabric.lanes import Lane
@@ -61,6 +62,7 @@ class Producer:
         self._samples = BoundedQueue(self._config.sample_queue_bytes)
         self._sender: Sender | None = None
         self._replays: Replays | None = None
+        self._counts_file: CountsFile | None = None
         self._thread: threading.Thread | None = None
         self._closed = False  # close has begun
         self._ended = False  # nothing is taken any more
@@ -124,7 +126,7 @@ class Producer:
                 self._refuse(records + samples)
                 return
             if self._sender is None:
-                self._start()
+                self._start(key.partition("/")[0] if emitted else "")
             if self._sender is not None:
                 self._sender.wake()
         except Exception:  # the host must not be hurt, whatever it is
@@ -170,6 +172,8 @@ class Producer:
         kept = journal is not None and not journal.close()
         if started or counts.emitted:
             self._report(kept, counts.spooled)
+        if self._counts_file is not None:
+            self._counts_file.write(self._tally.counts(counts.spooled), ended=True)
 
     def _keep(self, records: list[Record], samples: list[Record]) -> bool:
         """Write records to the journal, or to memory where the disk does not take them, and samples to memory.
@@ -234,7 +238,7 @@ class Producer:
         if records:
             self._tally.add("dropped", [record.topic for record in records])
 
-    def _start(self) -> None:
+    def _start(self, run_id: str) -> None:
         with self._lock:
             if self._sender is not None or self._closed:
                 return
@@ -243,14 +247,27 @@ class Producer:
             if self._journal is not None:
                 lanes.insert(0, Lane(self._journal))
             sender = Sender(self._config, self._tally, lanes)
-            replays = Replays(self._config)
-            thread = threading.Thread(target=sender.run, args=(replays,), name="octopus-sender", daemon=True)
+            self._replays = Replays(self._config)
+            self._counts_file = CountsFile(self._config, run_id)
+            thread = threading.Thread(target=self._send, args=(sender,), name="octopus-sender", daemon=True)
             try:
                 thread.start()
             except RuntimeError:  # the interpreter is ending: records are on disk, the next process sends them
                 return
-            self._sender, self._replays, self._thread = sender, replays, thread
+            self._sender, self._thread = sender, thread
         _at_exit(self)
+
+    def _send(self, sender: Sender) -> None:
+        """The work of the sender's thread."""
+        assert self._counts_file is not None
+        self._counts_file.write(self.counts)
+        sender.run(self._housekeep)
+
+    def _housekeep(self, sender: Sender) -> bool:
+        """What the sender's thread does now and then while the broker answers."""
+        assert self._replays is not None and self._counts_file is not None
+        self._counts_file.write_now_and_then(self.counts)
+        return self._replays(sender)
 
     def _journal_is_read(self) -> bool:
         return self._journal is None or not self._journal.unread
