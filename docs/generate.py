@@ -1,4 +1,5 @@
-"""Write the generated pages: ``docs/schema/*.json``, ``docs/categories.md``, and the tables of ``docs/events.md``.
+"""Write the generated pages: ``docs/schema/*.json``, ``docs/categories.md``, and the tables of ``docs/events.md`` and
+``docs/doctor.md``.
 
 ``python docs/generate.py`` writes them; with ``--check`` it exits 1 where one is stale and writes nothing.
 """
@@ -28,6 +29,7 @@ from octopus_plugins.events import (
     WorkerState,
     json_schemas,
 )
+from octopus_plugins.fabric.doctor import DIAGNOSES, STEPS
 from octopus_plugins.wrath import category_table, policy_page
 
 DOCS = Path(__file__).resolve().parent
@@ -48,7 +50,26 @@ def pages() -> dict[Path, str]:
     made[DOCS / "categories.md"] = CATEGORIES_HEAD + category_table().strip() + "\n"
     made[DOCS / "policy.md"] = policy_page((DOCS / "policy.md").read_text(encoding="utf-8"))
     made[DOCS / "events.md"] = events_page((DOCS / "events.md").read_text(encoding="utf-8"))
+    made[DOCS / "doctor.md"] = doctor_page((DOCS / "doctor.md").read_text(encoding="utf-8"))
     return made
+
+
+def doctor_page(page: str) -> str:
+    """The page about `octopus doctor` with its tables written anew, between the two marks."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    chapters = []
+    for name in [*(step.name for step in STEPS), ""]:
+        rows = [
+            f"| `{each.code}`{' (a warning)' if each.warning else ''} | {each.found} | {each.why} | {each.remedy} |"
+            for each in DIAGNOSES.values()
+            if each.step == name
+        ]
+        if rows:
+            head = ["| code | what is found | why, most likely | what to do |", "|---|---|---|---|"]
+            chapters.append(f"### {name or 'any step'}\n\n" + "\n".join([*head, *rows]))
+    text = "\n\n".join(chapters).replace("{twice:.0f}", "120").replace("<", "&lt;")
+    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
 
 
 def schema_file(event_type: str) -> Path:

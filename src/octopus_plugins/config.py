@@ -68,6 +68,12 @@ def _default_namespace() -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "-", user).strip("-_")[:32] or "user"
 
 
+def config_file() -> Path:
+    """The file of settings that is read where none is named: ``$OCTOPUS_CONFIG``, else the user's own."""
+    named = os.environ.get("OCTOPUS_CONFIG")
+    return Path(named) if named else config_home() / "config.toml"
+
+
 class OctopusConfig(BaseModel):
     """How to reach the topics, and what delivery may cost.
 
@@ -355,7 +361,7 @@ def _is_loopback(host: str) -> bool:
 
 def _read_file(path: str | os.PathLike[str] | None) -> tuple[Path, dict[str, Any]]:
     named = path or os.environ.get("OCTOPUS_CONFIG")
-    file = Path(named) if named else config_home() / "config.toml"
+    file = Path(path) if path else config_file()
     try:
         with file.open("rb") as stream:
             tables = tomllib.load(stream)

@@ -23,6 +23,7 @@ _BUILT_IN = {
     "broker": "broker",
     "decide": "decide",
     "decisions": "questions",
+    "doctor": "doctor",
     "explain": "explain",
     "failures": "questions",
     "login": "login",

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from octopus_plugins.fabric.consumer import Reader
     from octopus_plugins.fabric.counts import Counts, TopicCounts
     from octopus_plugins.fabric.credentials import kafka_options
+    from octopus_plugins.fabric.doctor import Finding, diagnose
     from octopus_plugins.fabric.emitter import Emitter
     from octopus_plugins.fabric.producer import Producer
     from octopus_plugins.fabric.spool import Orphan, ReplayReport, orphans, replay
@@ -18,6 +19,8 @@ _HOMES = {
     "Counts": "counts",
     "TopicCounts": "counts",
     "kafka_options": "credentials",
+    "Finding": "doctor",
+    "diagnose": "doctor",
     "Emitter": "emitter",
     "Producer": "producer",
     "Orphan": "spool",
@@ -32,11 +35,13 @@ _HOMES = {
 __all__ = [
     "Counts",
     "Emitter",
+    "Finding",
     "Orphan",
     "Producer",
     "Reader",
     "ReplayReport",
     "TopicCounts",
+    "diagnose",
     "ensure_topics",
     "existing_topics",
     "kafka_options",

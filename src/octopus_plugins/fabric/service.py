@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from octopus_plugins.config import OctopusConfig
@@ -22,6 +24,62 @@ _PAUSE_SECONDS = (0.2, 0.5, 1.0, 2.0)
 _INACTIVE = "Token is inactive"
 _PASSING = (429, 502, 503, 504)  # and 500, which the service gives for whatever it did not foresee
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{1,30})[A-Za-z0-9]")
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """What the web service answers to whoever shows nothing.
+
+    Attributes:
+        url: Where it is.
+        status: The HTTP status.
+        seconds: How long that took.
+        skew: Seconds by which this machine's clock is ahead of the service's; None where it does not tell the time.
+    """
+
+    url: str
+    status: int
+    seconds: float
+    skew: float | None
+
+
+def greet(config: OctopusConfig) -> Greeting:
+    """Reach the web service without a login, within ``config.service_timeout``.
+
+    Raises:
+        ServiceError: It cannot be reached; says why.
+        MissingDependencyError: ``diaspora-event-sdk`` is not installed.
+    """
+    with octopus_extra():
+        import requests
+        from diaspora_event_sdk.sdk._environments import get_web_service_url
+
+    url = (config.service_url or get_web_service_url()).rstrip("/")
+    began, sent = time.monotonic(), time.time()
+    try:
+        reply = requests.get(
+            f"{url}/api/v3/namespace", timeout=config.service_timeout, allow_redirects=False, stream=True
+        )
+    except requests.exceptions.SSLError as error:
+        raise ServiceError(f"the certificate of {url} is not trusted; check service_url and the proxy") from error
+    except requests.exceptions.Timeout as error:
+        raise ServiceError(f"{url} gives no answer within {config.service_timeout:g} s; try again later") from error
+    except requests.exceptions.RequestException as error:
+        unknown = "NameResolutionError" in str(error) or "getaddrinfo" in str(error)
+        what = "has an unknown host" if unknown else f"takes no connection ({type(error).__name__})"
+        raise ServiceError(f"{url} {what}; check service_url and the network") from error
+    with reply:
+        seconds = time.monotonic() - began
+        return Greeting(url, reply.status_code, seconds, _skew(reply.headers.get("Date"), sent + seconds / 2))
+
+
+def _skew(date: str | None, now: float) -> float | None:
+    """How far a time is ahead of a Date header, which has whole seconds."""
+    try:
+        told = parsedate_to_datetime(date or "").timestamp()
+    except ValueError:
+        return None
+    return now - told - 0.5
 
 
 class Service:
