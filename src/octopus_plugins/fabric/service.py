@@ -21,6 +21,7 @@ from octopus_plugins.errors import ConfigError, ServiceError
 from octopus_plugins.fabric.auth import GlobusLogin, Identity, octopus_extra
 
 _PAUSE_SECONDS = (0.2, 0.5, 1.0, 2.0)
+_GREETING_BYTES = 64 * 1024
 _INACTIVE = "Token is inactive"
 _PASSING = (429, 502, 503, 504)  # and 500, which the service gives for whatever it did not foresee
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{1,30})[A-Za-z0-9]")
@@ -55,11 +56,13 @@ def greet(config: OctopusConfig) -> Greeting:
         from diaspora_event_sdk.sdk._environments import get_web_service_url
 
     url = (config.service_url or get_web_service_url()).rstrip("/")
-    began, sent = time.monotonic(), time.time()
+    sent = time.time()
     try:
-        reply = requests.get(
+        with requests.get(
             f"{url}/api/v3/namespace", timeout=config.service_timeout, allow_redirects=False, stream=True
-        )
+        ) as reply:
+            seconds = reply.elapsed.total_seconds()
+            next(reply.iter_content(_GREETING_BYTES), b"")  # or the service hears of a connection that was cut
     except requests.exceptions.SSLError as error:
         raise ServiceError(f"the certificate of {url} is not trusted; check service_url and the proxy") from error
     except requests.exceptions.Timeout as error:
@@ -68,9 +71,7 @@ def greet(config: OctopusConfig) -> Greeting:
         unknown = "NameResolutionError" in str(error) or "getaddrinfo" in str(error)
         what = "has an unknown host" if unknown else f"takes no connection ({type(error).__name__})"
         raise ServiceError(f"{url} {what}; check service_url and the network") from error
-    with reply:
-        seconds = time.monotonic() - began
-        return Greeting(url, reply.status_code, seconds, _skew(reply.headers.get("Date"), sent + seconds / 2))
+    return Greeting(url, reply.status_code, seconds, _skew(reply.headers.get("Date"), sent + seconds / 2))
 
 
 def _skew(date: str | None, now: float) -> float | None:

@@ -37,6 +37,10 @@ class StandinService:
         self.url = self._wire.url
         self.requests, self.faults = self._wire.requests, self._wire.faults
 
+    def set_clock(self, ahead: float) -> None:
+        """Have the service's clock go that many seconds ahead."""
+        self._wire.ahead = ahead
+
     def __enter__(self) -> StandinService:
         self._wire.start()
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -64,6 +65,7 @@ class WireServer:
     def __init__(self, answer: Callable[[Request], Reply], port: int = 0) -> None:
         self.requests: list[Request] = []
         self.faults: list[Fault] = []
+        self.ahead = 0.0  # seconds by which the clock of the Date header is wrong
         self._answer = answer
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -130,6 +132,9 @@ class WireServer:
                     self.close_connection = True
 
             do_GET = do_POST = do_PUT = do_DELETE = _serve
+
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                return super().date_time_string((timestamp or time.time()) + server.ahead)
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass

@@ -68,7 +68,7 @@ def key(case: Case) -> Finding:
         found = own_key(config)
     except CredentialsError as error:
         code = code_of(str(error), _KEY, "key.damaged")
-        return trouble(code, said(error), command=_mend(str(error)))
+        return trouble(code, said(error), {"command": _mend(str(error))})
     if case.identity is not None and case.identity.subject != found.subject:
         return trouble("key.other_user", f"the login is of {case.identity.username}, the key of {found.username}")
     if found.expires is not None and found.expires <= time.time():
@@ -102,7 +102,7 @@ def service(case: Case) -> Finding:
         return trouble("login.package", said(error), step="service")
     except ServiceError as error:
         code = code_of(str(error), _GREETING, "service.away")
-        return trouble(code, said(error), twice=8 * case.seconds)
+        return trouble(code, said(error), case.texts())
     case.skew = greeting.skew
     details: dict[str, Any] = {"url": greeting.url, "milliseconds": round(1000 * greeting.seconds, 1)}
     reached = f"{greeting.url} answers in {1000 * greeting.seconds:.0f} ms"

@@ -19,7 +19,7 @@ from octopus_plugins.fabric.topics import QuietLogger, ask_admin, namespace, top
 _REFUSALS = {
     "refuse the key": "auth.key",
     "no user": "auth.no_user",
-    "mechanism": "auth.mechanism",
+    "supported mechanisms": "auth.mechanism",
     "refused the credentials": "auth.password",
     "client's certificate": "tls.client_certificate",
 }
@@ -28,7 +28,6 @@ _REFUSALS = {
 def auth(case: Case) -> Finding:
     """Log in to the brokers, and let them tell what they are and have."""
     config = case.config
-    values = {"profile": config.profile, "start": case.start}
     try:
         protocol = kafka_options(config)["security.protocol"]
     except CredentialsError as error:
@@ -40,7 +39,7 @@ def auth(case: Case) -> Finding:
         silent = "auth.no_user" if protocol == "PLAINTEXT" and "isconnected" in text else "auth.silent"
         default = "auth.token" if isinstance(error, CredentialsError) else silent
         code = code_of(text, _REFUSALS, default)
-        return trouble(code, text, step="auth", **values)
+        return trouble(code, text, case.texts(), step="auth")
     who = _who(config.with_local_user(), protocol)
     return ok("auth", f"the brokers let {who} in", protocol=protocol)
 
@@ -81,11 +80,10 @@ def topics(case: Case) -> Finding:
     missing = [topic for topic, each in found.items() if each is None or not each.partitions]
     if missing and config.embedded:
         return ok("topics", "not there yet, in part; this broker makes each with its first record")
-    values = {"profile": config.profile}
     if missing:
         forbidden = [names[topic] for topic in missing if _is_forbidden(case, names[topic])]
         if forbidden:
-            return trouble("topics.forbidden", f"{_list(forbidden)} may not be seen", **values)
+            return trouble("topics.forbidden", f"{_list(forbidden)} may not be seen", case.texts())
         return trouble("topics.missing", f"there is no {_list([names[topic] for topic in missing])}")
     partitions = {topic: list(each.partitions.values()) for topic, each in found.items()}
     headless = [names[topic] for topic, all_ in partitions.items() if any(each.leader < 0 for each in all_)]

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from octopus_plugins.config import OctopusConfig
+from octopus_plugins.errors import ConfigError
+from octopus_plugins.fabric.topics import namespace
 
 if TYPE_CHECKING:
     from octopus_plugins.fabric.auth import Identity
@@ -86,6 +88,19 @@ class Case:
         bounds = {"connect_timeout": 0.8 * self.seconds, "service_timeout": 0.25 * self.seconds}
         self._config = loaded.model_copy(update=bounds)
 
+    def texts(self, **more: str) -> dict[str, Any]:
+        """What the texts of diagnoses need: who, where, and what to do about a broker that is not there."""
+        return {
+            "twice": 8 * self.seconds,
+            "profile": self.config.profile,
+            "namespace": namespace(self.config),
+            "user": self.user,
+            "servers": ", ".join(map(str, self.servers)),
+            "start": self.start,
+            "restart": self.restart,
+            **more,
+        }
+
     @property
     def start(self) -> str:
         """What starts the brokers, for a remedy."""
@@ -94,6 +109,16 @@ class Case:
         return "if it is right, ask whoever runs the broker"
 
     @property
+    def restart(self) -> str:
+        """What may help brokers that hang, for a remedy."""
+        if self.config.profile == "local":
+            return "`octopus broker down`, then `octopus broker up`"
+        return "ask whoever runs the brokers"
+
+    @property
     def user(self) -> str:
         """Who the brokers take this for, for a remedy."""
-        return self.config.with_local_user().sasl_username or "your user"
+        try:
+            return self.config.with_local_user().sasl_username or "your user"
+        except ConfigError:
+            return "your user"

@@ -325,7 +325,7 @@ _NETWORK = (
         "tls.silent",
         "the broker takes the connection and never answers",
         "it hangs or is overloaded, or something between accepts connections in its place",
-        "ask whoever runs it; {start}",
+        "{restart}",
     ),
     Diagnosis(
         "tls.closed",
@@ -376,7 +376,7 @@ _KAFKA = (
         "auth.silent",
         "the brokers answer no question",
         "they take connections and are too busy, starting, or without a quorum",
-        "try again in a minute; {start}",
+        "try again in a minute; then {restart}",
     ),
     Diagnosis(
         "brokers.advertised",

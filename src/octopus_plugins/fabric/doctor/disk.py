@@ -73,7 +73,7 @@ def counts(case: Case) -> Finding:
     ]
     if lost:
         directory = str(case.config.spool_dir)
-        return trouble("counts.dropped", lines[0], notes=lines[1:], directory=directory, **details)
+        return trouble("counts.dropped", lines[0], {"directory": directory}, notes=lines[1:], **details)
     return ok("counts", lines[0], notes=lines[1:], **details)
 
 

@@ -122,7 +122,7 @@ def _take(step: Step, case: Case, seconds: float) -> Finding:
     if found:
         finding = found[0]
     else:
-        finding = trouble(step.slow, f"no answer within {seconds:.1f} s", step=step.name, **_values(case))
+        finding = trouble(step.slow, f"no answer within {seconds:.1f} s", _texts(case), step=step.name)
     return replace(finding, seconds=round(time.monotonic() - began, 3))
 
 
@@ -138,9 +138,6 @@ def _examine(step: Step, case: Case) -> Finding:
         return trouble("unforeseen", text, step=step.name)
 
 
-def _values(case: Case) -> dict[str, Any]:
+def _texts(case: Case) -> dict[str, Any]:
     """What the texts of diagnoses made here may need."""
-    values: dict[str, Any] = {"twice": 2 * _STEPS_THAT_HANG * case.seconds}
-    if case.loaded:
-        values |= {"profile": case.config.profile, "start": case.start, "servers": ", ".join(map(str, case.servers))}
-    return values
+    return case.texts() if case.loaded else {"twice": 2 * _STEPS_THAT_HANG * case.seconds}

@@ -56,15 +56,24 @@ def not_tried(step: str, because: str) -> Finding:
     return Finding(step, "not_tried", f"not tried, because {because} failed", details={"because": because})
 
 
-def trouble(code: str, seen: str, *, notes: Iterable[str] = (), step: str | None = None, **values: Any) -> Finding:
+def trouble(
+    code: str,
+    seen: str,
+    texts: Mapping[str, Any] | None = None,
+    *,
+    notes: Iterable[str] = (),
+    step: str | None = None,
+    **details: Any,
+) -> Finding:
     """Something is wrong.
 
     Args:
         code: Which diagnosis.
         seen: What was seen.
+        texts: What the texts of the diagnosis need.
         notes: Further lines for people.
         step: Where, for the diagnoses that every step can make.
-        **values: What the texts of the diagnosis need; told to machines too.
+        **details: For machines.
     """
     diagnosis = DIAGNOSES[code]
     return Finding(
@@ -72,10 +81,10 @@ def trouble(code: str, seen: str, *, notes: Iterable[str] = (), step: str | None
         "warning" if diagnosis.warning else "failed",
         seen if len(seen) <= _SEEN_CHARACTERS else seen[: _SEEN_CHARACTERS - 1] + "…",
         code,
-        diagnosis.why.format(**values),
-        diagnosis.remedy.format(**values),
+        diagnosis.why.format(**texts or {}),
+        diagnosis.remedy.format(**texts or {}),
         tuple(notes),
-        values,
+        details,
     )
 
 

@@ -20,7 +20,7 @@ def address(case: Case) -> Finding:
         named = parse_servers(config.servers)
     except ConfigError as error:
         code = "address.no_local_broker" if config.profile == "local" else "address.none"
-        return trouble(code, str(error).partition(":")[0].partition(";")[0], profile=config.profile)
+        return trouble(code, str(error).partition(":")[0].partition(";")[0], case.texts())
     known: dict[Server, str] = {}
     unknown: list[str] = []
     for server in named:
@@ -31,10 +31,10 @@ def address(case: Case) -> Finding:
             known[server] = found
     case.servers = list(known)
     if not known:
-        return trouble("address.unknown_host", f"DNS knows no {_any(unknown)}", profile=config.profile)
+        return trouble("address.unknown_host", f"DNS knows no {_any(unknown)}", case.texts())
     seen = ", ".join(str(each) if each.host == where else f"{each} is {where}" for each, where in known.items())
     if unknown:
-        return trouble("address.partly", f"{seen}; DNS knows no {_any(unknown)}", profile=config.profile)
+        return trouble("address.partly", f"{seen}; DNS knows no {_any(unknown)}", case.texts())
     return ok("address", seen, servers={str(each): where for each, where in known.items()})
 
 
@@ -48,7 +48,7 @@ def connect(case: Case) -> Finding:
     if not reached:
         first = next(iter(troubles.values()))
         code = {_REFUSED: "connect.refused", _SILENT: "connect.silent"}.get(str(first), "connect.unreachable")
-        return trouble(code, ", ".join(said), start=case.start, servers=names)
+        return trouble(code, ", ".join(said), case.texts())
     case.servers = reached
     if said:
         return trouble("connect.partly", ", ".join(said))
@@ -62,18 +62,14 @@ def tls(case: Case) -> Finding:
     options = _options(case)
     protocol = options["security.protocol"]
     encrypted = protocol.endswith("SSL")
-    values = {
-        "start": case.start,
-        "without": protocol.replace("SASL_SSL", "SASL_PLAINTEXT").replace("SSL", "PLAINTEXT")
-        if protocol == "SSL"
-        else "SASL_PLAINTEXT",
-        "with_tls": "SASL_SSL" if protocol.startswith("SASL") else "SSL or SASL_SSL",
-    }
+    without = {"SSL": "PLAINTEXT"}.get(protocol, "SASL_PLAINTEXT")
+    with_tls = "SASL_SSL" if protocol.startswith("SASL") else "SSL or SASL_SSL"
+    texts = case.texts(without=without, with_tls=with_tls)
     try:
         handshake = Handshake(options, _share(case, len(case.servers)))
         seen = [handshake.greet(server) for server in case.servers]
     except Refused as refused:
-        return trouble(refused.code, str(refused), **values)
+        return trouble(refused.code, str(refused), texts)
     if not encrypted:
         return not_needed("tls", f"not needed: {protocol} is set, and the broker speaks it")
     return ok("tls", f"{seen[0]}, trusted by {_trusted_by(options)}", protocol=protocol)

@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
@@ -31,9 +32,35 @@ PROBE_TYPE = "octopus.probe/v1"
 """The CloudEvents type of the record."""
 
 _FORBIDDEN = {KafkaError.TOPIC_AUTHORIZATION_FAILED}
-_NOT_IDEMPOTENT = {KafkaError.CLUSTER_AUTHORIZATION_FAILED}
+_NOT_IDEMPOTENT = ({KafkaError.CLUSTER_AUTHORIZATION_FAILED}, "luster authorization failed")
 _FEW_COPIES = {KafkaError.NOT_ENOUGH_REPLICAS, KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND}
 _TIMED_OUT = {KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT, KafkaError.REQUEST_TIMED_OUT}
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """What became of an attempt to write.
+
+    Attributes:
+        done: Whether there was an answer to it.
+        message: The record, where it was acknowledged.
+        errors: What was said against it, and by the way.
+        milliseconds: From the call until it was acknowledged.
+    """
+
+    done: bool = False
+    message: Any = None
+    errors: list[KafkaError] = field(default_factory=list)
+    milliseconds: float = 0.0
+
+    @property
+    def given_up(self) -> bool:
+        """Whether the client will never be of use again."""
+        return any(each.fatal() or each.code() == KafkaError._FATAL for each in self.errors)
+
+    def was_told(self, codes: set[int], words: str | None = None) -> bool:
+        """Whether one of these was said, as a code or, of a client that has given up, in words."""
+        return any(each.code() in codes or (words and words in each.str()) for each in self.errors)
 
 
 def produce(case: Case) -> Finding:
@@ -41,41 +68,58 @@ def produce(case: Case) -> Finding:
     config = case.config
     name = topic_name(config, Topic.heartbeats)
     identity = uuid.uuid4().hex
-    answers: list[tuple[Any, Any]] = []
-    heard: list[KafkaError] = []
+    attempt = _write(case, name, identity, idempotent=True)
+    if attempt.message is None and attempt.was_told(*_NOT_IDEMPOTENT):
+        # A user who may write nothing at all hears the same. Without idempotence, the brokers say what it is.
+        plain = _write(case, name, identity, idempotent=False)
+        attempt = attempt if plain.message is not None else plain
+    if attempt.message is None:
+        return _not_written(case, name, attempt)
+    message = attempt.message
+    case.probe = Probe(identity, name, message.partition(), message.offset(), attempt.milliseconds)
+    seen = f"a record to {name} was acknowledged in {_ms(attempt.milliseconds)}"
+    return ok("produce", seen, topic=name, milliseconds=round(attempt.milliseconds, 2))
+
+
+def _write(case: Case, name: str, identity: str, *, idempotent: bool) -> _Attempt:
+    attempt = _Attempt()
     ready = threading.Event()
 
     def look(statistics: str) -> None:
         if json.loads(statistics).get("eos", {}).get("idemp_state") == "Assigned":
             ready.set()
 
+    def answer(error: KafkaError | None, message: Any) -> None:
+        if error is None:
+            attempt.message = message
+        else:
+            attempt.errors.append(error)
+        attempt.done = True
+
     options = {
-        **kafka_options(config),
-        "enable.idempotence": True,
+        **kafka_options(case.config),
+        "enable.idempotence": idempotent,
         "statistics.interval.ms": 20,
         "stats_cb": look,
         "linger.ms": 0,
         "message.timeout.ms": int(400 * case.seconds),
-        "error_cb": heard.append,
+        "error_cb": attempt.errors.append,
         "log_level": 3,
     }
     producer = KafkaProducer(options, logger=QuietLogger())
-    if name in case.metadata.topics:
-        _connect(producer, name, 0.2 * case.seconds)
-        # It first has itself given a number, which is no part of the way of a record.
-        _wait(producer, ready.is_set, 0.2 * case.seconds)
-    began = time.perf_counter()
-    producer.produce(name, _record(config, identity), _key(), on_delivery=lambda *answer: answers.append(answer))
-    _wait(producer, lambda: answers or any(each.fatal() for each in heard), 0.5 * case.seconds)
-    milliseconds = 1000 * (time.perf_counter() - began)
-    if not answers or answers[0][0] is not None:
-        error = answers[0][0] if answers else next((each for each in heard if each.fatal()), None)
+    try:
+        if name in case.metadata.topics:
+            _connect(producer, name, 0.2 * case.seconds)
+            # It first has itself given a number, which is no part of the way of a record.
+            _wait(producer, lambda: not idempotent or ready.is_set() or attempt.given_up, 0.2 * case.seconds)
+        began = time.perf_counter()
+        producer.produce(name, _record(case.config, identity), _key(), on_delivery=answer)
+        _wait(producer, lambda: attempt.done or attempt.given_up, 0.5 * case.seconds)
+        attempt.milliseconds = 1000 * (time.perf_counter() - began)
         producer.purge()
-        return _not_written(case, name, error, heard)
-    message = answers[0][1]
-    case.probe = Probe(identity, name, message.partition(), message.offset(), milliseconds)
-    seen = f"a record to {name} was acknowledged in {_ms(milliseconds)}"
-    return ok("produce", seen, topic=name, milliseconds=round(milliseconds, 2))
+    except KafkaException as error:  # a client that has given up raises whatever it is asked for
+        attempt.errors.append(error.args[0])
+    return attempt
 
 
 def consume(case: Case) -> Finding:
@@ -93,9 +137,9 @@ def consume(case: Case) -> Finding:
         consumer.close()
     if error is not None and error.code() in _FORBIDDEN:
         text = f"{probe.topic}: {error.str()}"
-        return trouble("consume.forbidden", text, user=case.user, namespace=namespace(case.config))
+        return trouble("consume.forbidden", text, case.texts())
     if error is not None:
-        return trouble("consume.lost", f"{probe.topic}, offset {probe.offset}: {error.str()}", twice=8 * case.seconds)
+        return trouble("consume.lost", f"{probe.topic}, offset {probe.offset}: {error.str()}", case.texts())
     total = probe.milliseconds + reading
     seen = f"the same record came back; {_ms(total)} there and back"
     return ok("consume", seen, round_trip_ms=round(total, 2), read_ms=round(reading, 2), offset=probe.offset)
@@ -120,20 +164,19 @@ def _await(consumer: Any, probe: Probe, seconds: float) -> KafkaError | None:
     return heard
 
 
-def _not_written(case: Case, name: str, error: KafkaError | None, heard: list[KafkaError]) -> Finding:
-    values: dict[str, Any] = {"user": case.user, "namespace": namespace(case.config), "twice": 8 * case.seconds}
+def _not_written(case: Case, name: str, attempt: _Attempt) -> Finding:
+    said = attempt.errors[-1] if attempt.errors else KafkaError(KafkaError._MSG_TIMED_OUT)
+    text = f"{name}: {said.str()}"
     # What timed out was often held up by something that was told by the way.
-    codes = {each.code() for each in [*([error] if error is not None else []), *heard]}
-    text = f"{name}: {(error or KafkaError(KafkaError._MSG_TIMED_OUT)).str()}"
-    for known, code in (
-        (_FORBIDDEN, "produce.forbidden"),
-        (_NOT_IDEMPOTENT, "produce.not_idempotent"),
-        (_FEW_COPIES, "produce.few_copies"),
-        (_TIMED_OUT, "produce.silent"),
+    for codes, words, code in (
+        (_FORBIDDEN, None, "produce.forbidden"),
+        (*_NOT_IDEMPOTENT, "produce.not_idempotent"),
+        (_FEW_COPIES, None, "produce.few_copies"),
+        (_TIMED_OUT, None, "produce.silent"),
     ):
-        if codes & known:
-            return trouble(code, text, **values)
-    return trouble("produce.silent" if error is None else "produce.refused", text, **values)
+        if attempt.was_told(codes, words):
+            return trouble(code, text, case.texts())
+    return trouble("produce.refused" if attempt.errors else "produce.silent", text, case.texts())
 
 
 def _wait(producer: Any, condition: Callable[[], object], seconds: float) -> None:

@@ -28,7 +28,7 @@ def settings(case: Case) -> Finding:
             config = case.load()
     except ConfigError as error:
         code = code_of(str(error), _LOADING, "settings.wrong_value")
-        return trouble(code, said(error) if code == "settings.exposed" else str(error), file=file)
+        return trouble(code, said(error) if code == "settings.exposed" else str(error), {"file": file})
     case.config = config
     try:
         if config.profile != "octopus":
