@@ -55,6 +55,7 @@ KAFKA = {
     "the password is wrong": "auth.password",
     "the mechanism is not taken": "auth.mechanism",
     "no user is named": "auth.no_user",
+    "a user is named where there are none": "auth.no_sasl",
     "the namespace is somebody else's": "topics.forbidden",
     "the user may not write": "produce.forbidden",
     "the user may not read": "consume.forbidden",

@@ -231,8 +231,8 @@ class GlobusLogin:
             raise CredentialsError(f"Globus Auth refused ({reason}); {remedy}") from error
         except globus_sdk.NetworkError as error:
             raise ServiceError(
-                f"Globus Auth does not answer ({type(error.underlying_exception).__name__}); check the network, then"
-                " try again"
+                f"Globus Auth does not answer ({type(error.underlying_exception).__name__}); check the network"
+                " (`octopus doctor` looks at each step), then try again"
             ) from error
         except (KeyError, ValueError, globus_sdk.GlobusError) as error:
             raise CredentialsError(

@@ -106,7 +106,9 @@ class Refusals:
 def unreachable(config: OctopusConfig, reason: str) -> str:
     """One sentence that says that no broker answers, why, and what to do."""
     remedy = (
-        "`octopus broker up` starts one" if config.profile == "local" else "check bootstrap_servers and the network"
+        "`octopus broker up` starts one"
+        if config.profile == "local"
+        else "check bootstrap_servers and the network (`octopus doctor` finds where the way ends)"
     )
     return f"no Kafka broker answers at {config.address} ({reason}); {remedy}"
 

@@ -100,6 +100,13 @@ HOW: dict[str, Callable[[Scene], Settings]] = {
         **without(scene.user, "sasl_mechanism", "sasl_username", "sasl_password"),
         "security_protocol": "SSL",
     },
+    "a user is named where there are none": lambda scene: {
+        **scene.kafka.admin_settings(),
+        "security_protocol": "SASL_SSL",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_username": "alice",
+        "sasl_password": PASSWORD,
+    },
     "the namespace is somebody else's": lambda scene: {**scene.user, "namespace": "somebody-else"},
     "the user may not write": lambda scene: scene.allow("reader", AclOperation.READ),
     "the user may not read": lambda scene: scene.allow("writer", AclOperation.WRITE),

@@ -39,6 +39,8 @@ def auth(case: Case) -> Finding:
         silent = "auth.no_user" if protocol == "PLAINTEXT" and "isconnected" in text else "auth.silent"
         default = "auth.token" if isinstance(error, CredentialsError) else silent
         code = code_of(text, _REFUSALS, default)
+        if text.rstrip(" .").endswith("supported mechanisms:"):
+            code = "auth.no_sasl"
         return trouble(code, text, case.texts(), step="auth")
     who = _who(config.with_local_user(), protocol)
     return ok("auth", f"the brokers let {who} in", protocol=protocol)

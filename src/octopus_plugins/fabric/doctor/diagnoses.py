@@ -355,6 +355,12 @@ _KAFKA = (
         "set sasl_mechanism of profile '{profile}' to the operator's",
     ),
     Diagnosis(
+        "auth.no_sasl",
+        "the brokers know no users there",
+        "the listener lets anybody in, and a user is shown to it",
+        "unset sasl_mechanism and sasl_username of profile '{profile}', or name the port where users log in",
+    ),
+    Diagnosis(
         "auth.no_user",
         "the brokers want a user",
         "no user is set, and they close connections that show none",
@@ -413,7 +419,7 @@ _KAFKA = (
         "produce.forbidden",
         "nothing may be written to the topics",
         "the user may see them, and was not granted to write",
-        "ask the operator to grant {user} Write on topics that begin with {namespace}.",
+        "ask the operator to grant {user} Write on topics that begin with '{namespace}.'",
     ),
     Diagnosis(
         "produce.not_idempotent",
@@ -443,7 +449,7 @@ _KAFKA = (
         "consume.forbidden",
         "nothing may be read from the topics",
         "the user may write, and was not granted to read",
-        "ask the operator to grant {user} Read on topics that begin with {namespace}.",
+        "ask the operator to grant {user} Read on topics that begin with '{namespace}.'",
     ),
     Diagnosis(
         "consume.lost",
