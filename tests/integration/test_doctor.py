@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import socketserver
 import subprocess
@@ -135,6 +136,35 @@ def test_the_last_runs_are_shown_with_what_became_of_their_events(address: str, 
     assert report.status == 0
 
 
+def test_the_counts_of_a_killed_process_are_those_that_it_noted_last(address: str) -> None:
+    script = (
+        "import os, signal, time\n"
+        "from octopus_plugins import OctopusConfig, Run\n"
+        "from octopus_plugins.fabric import Emitter\n"
+        "emitter = Emitter(OctopusConfig.load())\n"
+        "emitter.emit(*(Run(run_id='killed', time=float(each), state='started') for each in range(7)))\n"
+        "assert emitter.flush(60)\n"
+        "deadline = time.monotonic() + 60\n"
+        "from octopus_plugins.fabric.counts_file import last_counts\n"
+        "while last_counts(OctopusConfig.load(), 'doctor')[0].counts.delivered < 7 and time.monotonic() < deadline:\n"
+        "    time.sleep(0.05)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    environment = {f"OCTOPUS_{name.upper()}": str(value) for name, value in kafka(address).items()}
+    done = subprocess.run([sys.executable, "-c", script], env=os.environ | environment, check=False)
+    assert done.returncode == -signal.SIGKILL
+    report = examine(**kafka(address))
+    assert report.steps["counts"]["seen"].startswith("run killed (killed, as of ")
+    assert report.steps["counts"]["seen"].endswith(": emitted 7, delivered 7, spooled 0, replayed 0, dropped 0")
+
+
+def test_a_missing_package_of_the_service_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "diaspora_event_sdk", None)
+    report = examine(profile="octopus")
+    assert_diagnosed(report, "login.package")
+    assert report.steps["login"]["remedy"] == "`pip install 'octopus-plugins[octopus]'`"
+
+
 def test_records_of_ended_processes_are_a_warning_with_the_command_that_delivers_them(
     address: str, tmp_path: Path
 ) -> None:
@@ -181,6 +211,13 @@ def test_one_bootstrap_server_of_two_is_enough_and_the_other_is_told(address: st
     assert f"{down} refused the connection" in report.steps["connect"]["seen"]
     report = examine(**kafka(f"no-such-host.invalid:9092,{address}", allow_plaintext=True))
     assert (report.status, report.warned) == (0, ["address.partly"])
+
+
+def test_one_broker_that_hangs_is_a_warning_while_another_one_answers(address: str, hanging: str) -> None:
+    report = examine(**kafka(f"{hanging},{address}"))
+    assert (report.status, report.warned) == (0, ["tls.partly"])
+    assert hanging in report.steps["tls"]["seen"]
+    assert report.steps["consume"]["state"] == "ok"
 
 
 def test_wrong_use_has_a_status_of_its_own() -> None:

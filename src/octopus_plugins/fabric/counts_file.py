@@ -1,8 +1,8 @@
 """The counts of the last processes that emitted events, on disk, so that `octopus doctor` can show them.
 
-One small file for each process in ``{state}/counts``: written when its producer begins, every ten seconds or so while
-it sends, and at its end. Of the files only the newest are kept. They are not in the spool's directory, which may be on
-a disk that ends with the job, and where an empty spool is to look empty.
+One small file for each process in ``{state}/counts``: written when its producer begins, soon after, every ten seconds
+while it sends, and at its end. Of the files only the newest are kept. They are not in the spool's directory, which may
+be on a disk that ends with the job, and where an empty spool is to look empty.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from octopus_plugins.fabric.counts import Counts
 KEPT = 50
 """How many files are kept."""
 
-_EVERY_SECONDS = 10.0
+_EVERY_SECONDS = (1.0, 10.0)  # soon at first, since many runs are short
 _NUMBERS = tuple(each.name for each in fields(Counts) if each.name != "topics")
 
 
@@ -79,6 +79,7 @@ class CountsFile:
         }
         self._name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}-{uuid.uuid4().hex[:8]}.json"
         self._next = 0.0
+        self._pause = _EVERY_SECONDS[0]
         self._pruned = False
 
     def write_now_and_then(self, counts: Counts) -> None:
@@ -93,7 +94,8 @@ class CountsFile:
             counts: The counts.
             ended: Whether they are the last ones.
         """
-        self._next = time.monotonic() + _EVERY_SECONDS
+        self._next = time.monotonic() + self._pause
+        self._pause = min(2 * self._pause, _EVERY_SECONDS[1])
         numbers = {name: getattr(counts, name) for name in _NUMBERS}
         text = json.dumps({**self._about, "told": time.time(), "ended": ended, "counts": numbers})
         with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: there is no home directory

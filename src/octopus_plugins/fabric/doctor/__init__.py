@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from octopus_plugins.fabric.doctor.diagnoses import DIAGNOSES, Diagnosis
-    from octopus_plugins.fabric.doctor.examination import STEPS, diagnose
+    from octopus_plugins.fabric.doctor.examination import STEPS, Step, diagnose
     from octopus_plugins.fabric.doctor.findings import Finding
 
 _HOMES = {
@@ -19,10 +19,11 @@ _HOMES = {
     "Diagnosis": "diagnoses",
     "Finding": "findings",
     "STEPS": "examination",
+    "Step": "examination",
     "diagnose": "examination",
 }
 
-__all__ = ["DIAGNOSES", "STEPS", "Diagnosis", "Finding", "diagnose"]
+__all__ = ["DIAGNOSES", "STEPS", "Diagnosis", "Finding", "Step", "diagnose"]
 
 
 def __getattr__(name: str) -> Any:

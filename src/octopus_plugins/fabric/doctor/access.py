@@ -40,6 +40,7 @@ def login(case: Case) -> Finding:
     try:
         case.identity = GlobusLogin(case.config).identity()
     except MissingDependencyError as error:
+        case.package_missing = True
         return trouble("login.package", said(error))
     except ServiceError as error:
         return trouble("login.globus_away", said(error))
@@ -60,7 +61,7 @@ def key(case: Case) -> Finding:
     if config.profile != "octopus":
         return not_needed("key", _NOT_OCTOPUS)
     path = key_path(config)
-    if not path.exists() and case.login_missing:
+    if case.package_missing or (case.login_missing and not path.exists()):
         return not_tried("key", "login")
     if not path.exists():
         return trouble("key.missing", f"there is no {path}")
@@ -96,10 +97,10 @@ def service(case: Case) -> Finding:
     config = case.config
     if config.profile != "octopus":
         return not_needed("service", _NOT_OCTOPUS)
+    if case.package_missing:
+        return not_tried("service", "login")
     try:
         greeting = greet(config)
-    except MissingDependencyError as error:
-        return trouble("login.package", said(error), step="service")
     except ServiceError as error:
         code = code_of(str(error), _GREETING, "service.away")
         return trouble(code, said(error), case.texts())
@@ -125,7 +126,7 @@ def clock(case: Case) -> Finding:
     if case.config.profile != "octopus":
         return not_needed("clock", "not needed: nothing is signed with the time for these brokers")
     if case.skew is None:
-        return not_tried("clock", "service")
+        return not_tried("clock", "login" if case.package_missing else "service")
     off = f"{abs(case.skew):.0f} s {'ahead of' if case.skew > 0 else 'behind'} the web service's"
     if abs(case.skew) > SKEW_SECONDS:
         return trouble("clock.skewed", f"it is {off}", skew_seconds=round(case.skew, 1))

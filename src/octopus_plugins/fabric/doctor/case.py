@@ -54,6 +54,7 @@ class Case:
         seconds: How long a step may take.
         identity: Who is logged in, once that is known.
         login_missing: Whether nobody ever logged in, so that there cannot be a key.
+        package_missing: Whether a package is missing without which nothing reaches the Octopus service.
         key: The key, once it is known to be usable.
         skew: Seconds by which this machine's clock is ahead of the web service's, once that has told the time.
         servers: The bootstrap servers that have an address, later those that take connections.
@@ -65,6 +66,7 @@ class Case:
     seconds: float
     identity: Identity | None = None
     login_missing: bool = False
+    package_missing: bool = False
     key: Key | None = None
     skew: float | None = None
     servers: list[Server] = field(default_factory=list)

@@ -328,6 +328,13 @@ _NETWORK = (
         "{restart}",
     ),
     Diagnosis(
+        "tls.partly",
+        "some bootstrap servers take the connection and say nothing",
+        "these brokers hang, start or stop; the others are enough to begin with",
+        "none is needed, if it passes within some minutes; else {restart}",
+        warning=True,
+    ),
+    Diagnosis(
         "tls.closed",
         "the broker closes the connection before it has said anything",
         "it is starting or stopping, or only lets certain addresses in",

@@ -86,8 +86,9 @@ def _try_to_write(case: Case) -> None:
 
 
 def _line(process: ProcessCounts) -> str:
-    state = "ended" if process.ended else "runs" if _lives(process.pid) else "was killed"
-    return f"run {process.run_id} ({state} {_when(process.told)}): {process.counts}"
+    state = "ended" if process.ended else "running, as of" if _lives(process.pid) else "killed, as of"
+    run = "all runs" if process.run_id == "*" else f"run {process.run_id}"
+    return f"{run} ({state} {_when(process.told)}): {process.counts}"
 
 
 def _lives(pid: int) -> bool:

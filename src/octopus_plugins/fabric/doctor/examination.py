@@ -20,6 +20,7 @@ log = logging.getLogger("octopus_plugins")
 SECONDS = 60.0
 """Default for how long it may take in all."""
 
+_LOCAL_SECONDS = 2.0  # for a step that asks nobody, also when the time is over
 _STEPS_THAT_HANG = 4  # at most, on one way through: whatever a step that hangs is needed for is not tried
 
 
@@ -102,7 +103,7 @@ def diagnose(
             spoilt[step.name] = step.name
             yield Finding(step.name, "not_tried", "not tried, because the time is over; give more by --timeout")
             continue
-        finding = _take(step, case, min(case.seconds, left) if not step.local else case.seconds)
+        finding = _take(step, case, min(case.seconds, max(left, _LOCAL_SECONDS) if step.local else left))
         if finding.state == "failed":
             broken.add(step.name)
         if finding.state in {"failed", "not_tried"}:

@@ -10,6 +10,7 @@ from octopus_plugins.fabric.doctor.case import Case, Server
 from octopus_plugins.fabric.doctor.findings import Finding, not_needed, ok, trouble
 from octopus_plugins.fabric.doctor.handshake import Handshake, Refused
 
+_SAY_NOTHING = {"tls.silent", "tls.closed"}
 _REFUSED, _SILENT, _UNREACHABLE = "refused the connection", "gave no answer", "cannot be reached"
 
 
@@ -65,11 +66,23 @@ def tls(case: Case) -> Finding:
     without = {"SSL": "PLAINTEXT"}.get(protocol, "SASL_PLAINTEXT")
     with_tls = "SASL_SSL" if protocol.startswith("SASL") else "SSL or SASL_SSL"
     texts = case.texts(without=without, with_tls=with_tls)
+    seen: list[str] = []
+    unheard: list[Refused] = []
     try:
         handshake = Handshake(options, _share(case, len(case.servers)))
-        seen = [handshake.greet(server) for server in case.servers]
+        for server in case.servers:
+            try:
+                seen.append(handshake.greet(server))
+            except Refused as refused:
+                if refused.code not in _SAY_NOTHING:
+                    raise
+                unheard.append(refused)
+        if not seen:
+            raise unheard[0]
     except Refused as refused:
         return trouble(refused.code, str(refused), texts)
+    if unheard:
+        return trouble("tls.partly", ", ".join(map(str, unheard)), texts)
     if not encrypted:
         return not_needed("tls", f"not needed: {protocol} is set, and the broker speaks it")
     return ok("tls", f"{seen[0]}, trusted by {_trusted_by(options)}", protocol=protocol)

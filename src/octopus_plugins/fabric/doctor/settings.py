@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import warnings
 
-from octopus_plugins.config import OctopusConfig, config_file
+from octopus_plugins.config import NOT_LOGGED_IN, OctopusConfig, config_file
 from octopus_plugins.errors import ConfigError, CredentialsError
 from octopus_plugins.fabric.credentials import kafka_options
 from octopus_plugins.fabric.doctor.case import Case
 from octopus_plugins.fabric.doctor.findings import Finding, code_of, ok, said, trouble
+from octopus_plugins.fabric.topics import namespace
 
 _LOADING = {
     "there is no configuration file": "settings.no_file",
@@ -42,11 +43,13 @@ def settings(case: Case) -> Finding:
         name for name in os.environ if name.removeprefix("OCTOPUS_").lower() in OctopusConfig.model_fields
     )
     variables = [name for name in variables if name.startswith("OCTOPUS_")]
-    seen = f"profile {config.profile}, namespace {config.namespace}, from {_source(variables)}"
+    known = namespace(config)
+    whose = f"namespace {known}" if known != NOT_LOGGED_IN else "no namespace before the login"
+    seen = f"profile {config.profile}, {whose}, from {_source(variables)}"
     notes = [str(each.message) for each in warned]
     if notes:
         return trouble("settings.variable", f"{seen}; {notes[0]}", notes=notes[1:])
-    return ok("settings", seen, profile=config.profile, namespace=config.namespace, file=file, variables=variables)
+    return ok("settings", seen, profile=config.profile, namespace=known, file=file, variables=variables)
 
 
 def _source(variables: list[str]) -> str:
