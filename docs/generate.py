@@ -11,6 +11,7 @@ import inspect
 import json
 import re
 import sys
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -125,10 +126,14 @@ def _attributes(docstring: str) -> dict[str, str]:
 
 
 def _type(annotation: Any) -> str:
+    if typing.get_origin(annotation) is typing.Annotated:
+        annotation = annotation.__origin__
     text = (
         annotation.__name__ if isinstance(annotation, type) and not hasattr(annotation, "__args__") else str(annotation)
     )
     text = re.sub(r"octopus_plugins\.events\.\w+\.", "", text)
+    text = re.sub(r"typing\.Annotated\[(\w+), msgspec\.Meta\([^)]*\)\]", r"\1", text)  # the bounds stand in the schemas
+    text = re.sub(r"typing\.Optional\[(\w+)\]", r"\1 | None", text)
     return f"`{re.sub(r'typing.Union|typing.Optional', '', text)}`"
 
 

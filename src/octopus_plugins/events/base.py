@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import msgspec
+
+MAX_NAME = 1_024
+"""Characters of a name: of a run, a task, an app, a node, an executor, a category, and so on."""
+
+LATEST_TIME = 253_370_764_800.0
+"""The beginning of the year 9999, Unix seconds: the last one that every calendar and table can hold."""
+
+# Bounds of what is read. They are checked when a record is decoded, and cost nothing where an event is made. Without
+# them one record could fill the history's memory, or hold a number that no table and no calendar can.
+Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
+Moment = Annotated[float, msgspec.Meta(ge=0.0, le=LATEST_TIME)]
+Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class Topic(str, Enum):
@@ -38,12 +50,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     RECORD: ClassVar[bool] = True
     """Records are delivered at least once; the others are samples, of which the newest win."""
 
-    run_id: str
-    time: float
-    framework: str = "parsl"
+    run_id: Name
+    time: Moment
+    framework: Name = "parsl"
     labels: dict[str, str] = {}
     truncated: bool = False
-    order: int = 0
+    order: Whole = 0
 
     @property
     def id(self) -> str:
@@ -76,15 +88,15 @@ class TryEvent(Event, frozen=True, kw_only=True, omit_defaults=True):
         pid: Process id of the worker.
     """
 
-    task_id: str
-    try_id: int = 0
-    app: str | None = None
-    executor: str | None = None
-    block: str | None = None
-    manager: str | None = None
-    host: str | None = None
-    worker_id: int | None = None
-    pid: int | None = None
+    task_id: Name
+    try_id: Whole = 0
+    app: Name | None = None
+    executor: Name | None = None
+    block: Name | None = None
+    manager: Name | None = None
+    host: Name | None = None
+    worker_id: Whole | None = None
+    pid: Whole | None = None
 
     @property
     def key(self) -> str:

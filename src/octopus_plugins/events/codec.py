@@ -27,6 +27,9 @@ MAX_EVENT_BYTES = 900_000
 MAX_INPUT_BYTES = 16 * 1024 * 1024
 """A record larger than this is refused unread."""
 
+MAX_DEPTH = 32
+"""Lists and objects within each other in a run's policy, the one place where an event is free in its form."""
+
 
 class _Outgoing(msgspec.Struct, frozen=True):
     specversion: str
@@ -143,7 +146,7 @@ def read_envelope(value: bytes) -> Envelope:
     except _UNREADABLE as error:
         raise SchemaError(f"not a CloudEvents JSON object: {error}") from error
     if envelope.specversion != "1.0":
-        raise SchemaError(f"CloudEvents specversion {envelope.specversion!r}; only '1.0' is read")
+        raise SchemaError(f"CloudEvents specversion {envelope.specversion!r:.40}; only '1.0' is read")
     return envelope
 
 
@@ -167,7 +170,16 @@ def decode(value: bytes) -> Event | None:
         event: Event = decoder.decode(envelope.data)
     except _UNREADABLE as error:
         raise SchemaError(f"{envelope.type} with unexpected data: {error}") from error
+    if type(event) is Run and _is_deeper(event.policy, MAX_DEPTH):
+        raise SchemaError(f"{envelope.type} with unexpected data: more than {MAX_DEPTH} levels - at `$.policy`")
     return event
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects are nested deeper than so many levels; needs no more stack than that."""
+    if isinstance(value, dict):
+        return not levels or any(_is_deeper(item, levels - 1) for item in value.values())
+    return isinstance(value, list) and (not levels or any(_is_deeper(item, levels - 1) for item in value))
 
 
 def json_schemas() -> dict[str, dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import msgspec
 
-from octopus_plugins.events.base import Topic, TryEvent
+from octopus_plugins.events.base import Moment, Name, Topic, TryEvent
 
 ANY = "*"
 """In the place of a task or run: all of them."""
@@ -22,10 +22,10 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         executor: The executor meant, for ``other_executor``.
     """
 
-    name: str
+    name: Name
     taken: bool = False
     reason: str = ""
-    executor: str | None = None
+    executor: Name | None = None
 
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -39,10 +39,10 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         first: Whether it goes to the front of the executor's queue.
     """
 
-    rung: str
-    executor: str | None = None
-    avoid_hosts: tuple[str, ...] = ()
-    prefer_hosts: tuple[str, ...] = ()
+    rung: Name
+    executor: Name | None = None
+    avoid_hosts: tuple[Name, ...] = ()
+    prefer_hosts: tuple[Name, ...] = ()
     first: bool = True
 
 
@@ -77,23 +77,23 @@ class Decision(TryEvent, frozen=True, kw_only=True, omit_defaults=True):
     TYPE: ClassVar[str] = "octopus.decision/v1"
     TOPIC: ClassVar[Topic] = Topic.decisions
 
-    action: str
-    layer: str = "unknown"
-    category: str = "unknown"
+    action: Name
+    layer: Name = "unknown"
+    category: Name = "unknown"
     reason: str = ""
-    rule: str = ""
+    rule: Name = ""
     placement: Placement | None = None
     delay: float = 0.0
     resources: dict[str, str | int | float | bool | None] = {}
     charge: float = 1.0
     considered: tuple[Rung, ...] = ()
-    deny_hosts: dict[str, float] = {}
+    deny_hosts: dict[Name, Moment] = {}
     halts_run: bool = False
-    mode: str = "active"
-    serial: str = ""
-    decider: str = "workflow"
-    policy: str = "default"
-    policy_digest: str = ""
+    mode: Name = "active"
+    serial: Name = ""
+    decider: Name = "workflow"
+    policy: Name = "default"
+    policy_digest: Name = ""
     imposed: bool = False
 
     @property

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import msgspec
 
-from octopus_plugins.events.base import Topic, TryEvent
+from octopus_plugins.events.base import Moment, Name, Topic, TryEvent, Whole
 from octopus_plugins.events.resource import Limits, NodeState, Usage
 
 MAX_MESSAGE = 4_096
@@ -47,12 +47,12 @@ class Categorization(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         evidence: The observed facts that it rests on, by name.
     """
 
-    layer: str
-    category: str
-    scope: str = "task"
-    resolvable: str = "unknown"
+    layer: Name
+    category: Name
+    scope: Name = "task"
+    resolvable: Name = "unknown"
     confidence: float = 0.0
-    rule: str = ""
+    rule: Name = ""
     reason: str = ""
     evidence: dict[str, str | int | float | bool | None] = {}
 
@@ -86,18 +86,18 @@ class Failure(TryEvent, frozen=True, kw_only=True, omit_defaults=True):
     exception: ExceptionInfo
     causes: tuple[ExceptionInfo, ...] = ()
     traceback: str | None = None
-    exit_code: int | None = None
-    signal: int | None = None
+    exit_code: Whole | None = None
+    signal: Whole | None = None
     stderr_tail: str | None = None
     usage: Usage | None = None
     limits: Limits | None = None
     node: NodeState | None = None
     resources: dict[str, str | int | float | bool | None] = {}
-    submitted: float | None = None
-    launched: float | None = None
-    started: float | None = None
-    ended: float | None = None
-    dependencies: tuple[str, ...] = ()
+    submitted: Moment | None = None
+    launched: Moment | None = None
+    started: Moment | None = None
+    ended: Moment | None = None
+    dependencies: tuple[Name, ...] = ()
     versions: dict[str, str] = {}
     categorization: Categorization | None = None
 

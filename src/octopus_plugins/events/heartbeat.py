@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import msgspec
 
-from octopus_plugins.events.base import Event, Topic
+from octopus_plugins.events.base import Event, Name, Topic, Whole
 from octopus_plugins.events.resource import NodeState
 
 
@@ -21,11 +21,11 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         signal: Signal that killed a dead worker, where it can be read.
     """
 
-    pid: int
+    pid: Whole
     alive: bool = True
-    rss: int | None = None
-    exit_code: int | None = None
-    signal: int | None = None
+    rss: Whole | None = None
+    exit_code: Whole | None = None
+    signal: Whole | None = None
 
 
 class Heartbeat(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -50,16 +50,16 @@ class Heartbeat(Event, frozen=True, kw_only=True, omit_defaults=True):
     TOPIC: ClassVar[Topic] = Topic.heartbeats
     RECORD: ClassVar[bool] = False
 
-    host: str
-    component: str = "node"
-    state: str = "up"
+    host: Name
+    component: Name = "node"
+    state: Name = "up"
     period: float | None = None
-    executor: str | None = None
-    block: str | None = None
-    manager: str | None = None
-    pid: int | None = None
+    executor: Name | None = None
+    block: Name | None = None
+    manager: Name | None = None
+    pid: Whole | None = None
     workers: tuple[WorkerState, ...] = ()
-    worker_count: int | None = None
+    worker_count: Whole | None = None
     node: NodeState | None = None
 
     @property

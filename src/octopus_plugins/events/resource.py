@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import msgspec
 
-from octopus_plugins.events.base import Topic, TryEvent
+from octopus_plugins.events.base import Moment, Topic, TryEvent, Whole
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -24,15 +24,15 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         children: Live child processes.
     """
 
-    time: float
-    rss: int | None = None
-    peak_rss: int | None = None
-    vms: int | None = None
+    time: Moment
+    rss: Whole | None = None
+    peak_rss: Whole | None = None
+    vms: Whole | None = None
     cpu_user: float | None = None
     cpu_system: float | None = None
-    open_files: int | None = None
-    threads: int | None = None
-    children: int | None = None
+    open_files: Whole | None = None
+    threads: Whole | None = None
+    children: Whole | None = None
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -48,12 +48,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         walltime: The try's own time limit, seconds.
     """
 
-    address_space: int | None = None
-    data: int | None = None
-    open_files: int | None = None
-    processes: int | None = None
-    file_size: int | None = None
-    cgroup_memory: int | None = None
+    address_space: Whole | None = None
+    data: Whole | None = None
+    open_files: Whole | None = None
+    processes: Whole | None = None
+    file_size: Whole | None = None
+    cgroup_memory: Whole | None = None
     walltime: float | None = None
 
 
@@ -72,15 +72,15 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         oom_kills: Kernel out-of-memory kills counted for the cgroup (or the node) since boot.
     """
 
-    time: float
-    cpus: int | None = None
+    time: Moment
+    cpus: Whole | None = None
     load: float | None = None
-    memory_total: int | None = None
-    memory_available: int | None = None
-    disk_total: int | None = None
-    disk_free: int | None = None
-    tmp_free: int | None = None
-    oom_kills: int | None = None
+    memory_total: Whole | None = None
+    memory_available: Whole | None = None
+    disk_total: Whole | None = None
+    disk_free: Whole | None = None
+    tmp_free: Whole | None = None
+    oom_kills: Whole | None = None
 
 
 class ResourceSample(TryEvent, frozen=True, kw_only=True, omit_defaults=True):
@@ -95,7 +95,7 @@ class ResourceSample(TryEvent, frozen=True, kw_only=True, omit_defaults=True):
     TOPIC: ClassVar[Topic] = Topic.task_metrics
     RECORD: ClassVar[bool] = False
 
-    sequence: int = 0
+    sequence: Whole = 0
     usage: Usage
 
     @property

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from octopus_plugins.events.base import Event, Topic, TryEvent
+from octopus_plugins.events.base import Event, Name, Topic, TryEvent, Whole
 from octopus_plugins.events.resource import Usage
 
 
@@ -30,10 +30,10 @@ class Task(TryEvent, frozen=True, kw_only=True, omit_defaults=True):
     TYPE: ClassVar[str] = "octopus.task/v1"
     TOPIC: ClassVar[Topic] = Topic.task_metrics
 
-    state: str
-    depends: tuple[str, ...] = ()
-    joins: tuple[str, ...] = ()
-    fail_count: int = 0
+    state: Name
+    depends: tuple[Name, ...] = ()
+    joins: tuple[Name, ...] = ()
+    fail_count: Whole = 0
     fail_cost: float = 0.0
     from_memo: bool = False
     stdout: str | None = None
@@ -59,14 +59,14 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         maximum_nodes: Nodes that the pool can grow to, where known.
     """
 
-    label: str
-    kind: str = ""
+    label: Name
+    kind: Name = ""
     observed: bool = False
     steerable: bool = False
-    workers_per_node: int | None = None
-    memory_per_worker: int | None = None
+    workers_per_node: Whole | None = None
+    memory_per_worker: Whole | None = None
     walltime: float | None = None
-    maximum_nodes: int | None = None
+    maximum_nodes: Whole | None = None
 
 
 class Run(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -90,18 +90,18 @@ class Run(Event, frozen=True, kw_only=True, omit_defaults=True):
     TYPE: ClassVar[str] = "octopus.run/v1"
     TOPIC: ClassVar[Topic] = Topic.task_metrics
 
-    state: str
+    state: Name
     name: str | None = None
     version: str | None = None
-    host: str | None = None
+    host: Name | None = None
     user: str | None = None
     run_dir: str | None = None
     versions: dict[str, str] = {}
-    retries: int | None = None
+    retries: Whole | None = None
     pools: tuple[Pool, ...] = ()
     policy: dict[str, Any] = {}
-    tasks_done: int | None = None
-    tasks_failed: int | None = None
+    tasks_done: Whole | None = None
+    tasks_failed: Whole | None = None
 
     @property
     def id(self) -> str:
@@ -127,10 +127,10 @@ class Block(Event, frozen=True, kw_only=True, omit_defaults=True):
     TYPE: ClassVar[str] = "octopus.block/v1"
     TOPIC: ClassVar[Topic] = Topic.task_metrics
 
-    executor: str
-    block: str
-    job_id: str | None = None
-    state: str
+    executor: Name
+    block: Name
+    job_id: Name | None = None
+    state: Name
 
     @property
     def id(self) -> str:

@@ -86,7 +86,7 @@ def columns(event_class: type[msgspec.Struct]) -> tuple[Column, ...]:
 
 def _columns(struct: type[msgspec.Struct], path: tuple[str, ...]) -> Iterator[Column]:
     for field in msgspec.structs.fields(struct):
-        inner = _without_none(field.type)
+        inner = _plain_type(field.type)
         here = (*path, field.name)
         if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
             yield from _columns(inner, here)
@@ -94,17 +94,20 @@ def _columns(struct: type[msgspec.Struct], path: tuple[str, ...]) -> Iterator[Co
             yield Column(here, _kind(field.name, inner))
 
 
-def _without_none(annotation: Any) -> Any:
+def _plain_type(annotation: Any) -> Any:
+    """A field's type without its bounds, and without None."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _plain_type(annotation.__origin__)
     if typing.get_origin(annotation) in {typing.Union, types.UnionType}:
         kinds = [kind for kind in typing.get_args(annotation) if kind is not type(None)]
-        return kinds[0] if len(kinds) == 1 else annotation
+        return _plain_type(kinds[0]) if len(kinds) == 1 else annotation
     return annotation
 
 
 def _kind(name: str, annotation: Any) -> Kind:
     if annotation is float:
         return Kind.time if name in _TIMES else Kind.number
-    if annotation == tuple[str, ...]:
+    if typing.get_origin(annotation) is tuple and _plain_type(typing.get_args(annotation)[0]) is str:
         return Kind.texts
     return {str: Kind.text, int: Kind.integer, bool: Kind.boolean}.get(annotation, Kind.nested)
 

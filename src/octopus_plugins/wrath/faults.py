@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from octopus_plugins.events import Categorization, Failure
+from octopus_plugins.events.base import MAX_NAME
 from octopus_plugins.wrath.run_times import RunTimes
 from octopus_plugins.wrath.taxonomy import Category
 
@@ -43,7 +44,7 @@ LASTING = INSTALLED | {Category.gpu_error, Category.permission_denied}
 
 def fault_of(failure: Failure, categorization: Categorization) -> tuple[str, str, str]:
     """App, category and subject: the module, library or program that a node lacks."""
-    return failure.app or "", categorization.category, str(categorization.evidence.get("subject", ""))
+    return failure.app or "", categorization.category, str(categorization.evidence.get("subject", ""))[:MAX_NAME]
 
 
 def cause_of(category: str, signature: str) -> tuple[str, str]:

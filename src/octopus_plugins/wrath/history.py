@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from octopus_plugins.events import ANY, Block, Categorization, Decision, Event, Failure, Heartbeat, Pool, Run, Task
 from octopus_plugins.events import WorkerState as Worker
+from octopus_plugins.events.failure import MAX_MESSAGE
 from octopus_plugins.wrath.denials import Denials
 from octopus_plugins.wrath.faults import NODE_FAULTS, at_fault, cause_of, fault_of, is_quick
 from octopus_plugins.wrath.health import Host, Tally
@@ -24,6 +25,9 @@ MAX_RUNS = 1_000
 MAX_HOSTS = 20_000
 MAX_APPS = 20_000
 MAX_TIMED_APPS = 5_000
+MAX_EXECUTORS = 1_000
+"""Executors of a run whose nodes are remembered."""
+
 MAX_NAMES = 50_000
 MAX_GOOD_HOSTS = 16
 """Nodes of an executor remembered for having just ended a task well."""
@@ -268,7 +272,7 @@ class History:
         confirmed = task.fail(category, shown, host or "")
         run = self._runs.ensure(event.run_id)
         run.failures += 1
-        if category == "executor_bad_state" and event.executor:
+        if category == "executor_bad_state" and event.executor and len(run.bad_pools) < MAX_EXECUTORS:
             run.bad_pools.add(event.executor)
         if event.app:
             _note_defect(run.defects.ensure((event.app, shown)), event, host, confirmed=confirmed)
@@ -338,7 +342,7 @@ class History:
     def _halt(self, event: Decision) -> None:
         runs = [self._runs.ensure(event.run_id)] if event.run_id != ANY else [run for _, run in self._runs.items()]
         for run in runs:
-            run.halted = run.halted or event.reason or "it was stopped"
+            run.halted = run.halted or event.reason[:MAX_MESSAGE] or "it was stopped"
 
     @staticmethod
     def _categorize(event: Failure) -> Categorization:
@@ -360,6 +364,8 @@ class History:
         run = self._runs.ensure(run_id)
         hosts = run.hosts.get(executor)
         if hosts is None:
+            if len(run.hosts) >= MAX_EXECUTORS:
+                return
             hosts = run.hosts[executor] = OrderedDict()
         seen = hosts.get(host)
         if seen is not None:

@@ -17,10 +17,11 @@ def signature(failure: Failure) -> str:
     """What makes two failures the same: exception type, location, and message with the accidental parts taken out.
 
     Accidental are what differs between two tries of one bug: the host's name, paths (work directories), addresses
-    and other hexadecimal numbers, and numbers (sizes, pids, ids). Only the first 200 characters of the message count.
+    and other hexadecimal numbers, and numbers (sizes, pids, ids). Only the first 200 characters of message and type
+    count, and the last 200 of the location.
     """
     info = failure.exception
-    return _signature(info.type, info.location or "", info.message[:_LENGTH], failure.host or "")
+    return _signature(info.type[:_LENGTH], (info.location or "")[-_LENGTH:], info.message[:_LENGTH], failure.host or "")
 
 
 @lru_cache(maxsize=1024)  # asked for by the decision and by the history; and many tasks fail alike

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import types
-import typing
+import random
+import time
+import tracemalloc
 from typing import Any
 
 import msgspec
@@ -28,54 +29,10 @@ from octopus_plugins.events import (
     encode,
     read_envelope,
 )
-from octopus_plugins.events.codec import MAX_INPUT_BYTES
+from octopus_plugins.events.base import LATEST_TIME, MAX_NAME
+from octopus_plugins.events.codec import MAX_DEPTH, MAX_INPUT_BYTES
 
-LATEST = 4_000_000_000.0  # Unix seconds, in 2096
-
-
-finite_json = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(-1e9, 1e9) | st.text("aé😀", max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("aé", max_size=5), inner, max_size=3),
-    max_leaves=5,
-)
-
-
-def values_of(annotation: Any) -> st.SearchStrategy[Any]:
-    """Values of a field's type."""
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin in {typing.Union, types.UnionType}:
-        return st.one_of(*[values_of(argument) for argument in arguments])
-    if origin is dict:
-        return st.dictionaries(values_of(arguments[0]), values_of(arguments[1]), max_size=3)
-    if origin is tuple:
-        return st.lists(values_of(arguments[0]), max_size=3).map(tuple)
-    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
-        return events_of(annotation)
-    plain: dict[Any, st.SearchStrategy[Any]] = {
-        str: st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
-        int: st.integers(-(2**63), 2**63 - 1),
-        float: st.floats(allow_nan=False, allow_infinity=False),
-        bool: st.booleans(),
-        type(None): st.none(),
-        Any: finite_json,
-    }
-    return plain[annotation]
-
-
-def events_of(struct: type[msgspec.Struct]) -> st.SearchStrategy[Any]:
-    """Instances of an event class, or of one that an event contains."""
-    fields = {field.name: values_of(field.type) for field in msgspec.structs.fields(struct)}
-    if issubclass(struct, Event):
-        fields["time"] = st.floats(0, LATEST)
-    return st.builds(struct, **fields)
-
-
-any_event = st.one_of(*[events_of(cls) for cls in EVENT_CLASSES])
-any_json = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=10,
-)
+from ....hostile import HUGE, any_event, any_json, decoded, events_of, fuzzed, mutated, mutations
 
 
 @pytest.mark.parametrize("cls", EVENT_CLASSES, ids=lambda cls: cls.__name__)
@@ -129,6 +86,36 @@ def test_a_damaged_record_gives_an_event_or_a_schema_error(event: Event, data: s
     _decode_or_schema_error(bytes(value[: data.draw(st.integers(0, len(value)))]))
 
 
+@fuzzed(2_000)
+@given(mutations)
+def test_a_hostile_record_gives_an_event_or_a_schema_error(value: bytes) -> None:
+    _decode_or_schema_error(value)
+
+
+@fuzzed(100)
+@given(any_event, st.integers(0, 2**32))
+def test_any_event_made_hostile_gives_an_event_or_a_schema_error(event: Event, seed: int) -> None:
+    _decode_or_schema_error(mutated(event, random.Random(seed)))
+
+
+@pytest.mark.parametrize("value", [HUGE, b"[" * 10_000_000, b'{"a":' * 2_000_000], ids=["text", "list", "object"])
+def test_ten_megabytes_in_any_place_take_neither_long_nor_much_memory(value: bytes) -> None:
+    record = msgspec.json.decode(encode(_task(app="f", labels={"note": "x"})))
+    for holder, key in ((record, "id"), (record, "data"), (record["data"], "app"), (record["data"]["labels"], "note")):
+        before, holder[key] = holder[key], msgspec.Raw(value)
+        encoded = msgspec.json.encode(record)
+        begin = time.process_time()
+        tracemalloc.start()
+        try:
+            _decode_or_schema_error(encoded)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 4 * len(encoded)
+        assert time.process_time() - begin < 5
+        holder[key] = before
+
+
 @settings(deadline=None)
 @given(st.sampled_from(EVENT_CLASSES), any_json)
 def test_any_data_in_a_right_envelope_gives_an_event_or_a_schema_error(cls: type[Event], data: Any) -> None:
@@ -153,6 +140,58 @@ def test_any_data_in_a_right_envelope_gives_an_event_or_a_schema_error(cls: type
 def test_what_is_no_event_is_a_schema_error(value: bytes) -> None:
     with pytest.raises(SchemaError):
         decode(value)
+
+
+@pytest.mark.parametrize(
+    ("field", "good", "bad"),
+    [
+        ("time", [0.0, LATEST_TIME], [-1.0, LATEST_TIME + 1, 1e300]),
+        ("app", ["x" * MAX_NAME], ["x" * (MAX_NAME + 1)]),
+        ("try_id", [-(2**63), 2**63 - 1], [2**63, -(2**63) - 1, 10**30]),
+    ],
+)
+def test_a_value_out_of_bounds_makes_a_record_no_event_and_the_error_names_the_field(
+    field: str, good: list[Any], bad: list[Any]
+) -> None:
+    record = msgspec.json.decode(encode(_task()))
+    for value in good:
+        record["data"][field] = value
+        assert getattr(decode(msgspec.json.encode(record)), field) == value
+    for value in bad:
+        record["data"][field] = value
+        with pytest.raises(SchemaError, match=rf"octopus\.task/v1 with unexpected data.*\$\.{field}"):
+            decode(msgspec.json.encode(record))
+
+
+def test_a_policy_may_be_nested_to_a_bound() -> None:
+    def nested(levels: int) -> dict[str, Any]:
+        policy: dict[str, Any] = {}
+        for level in range(levels - 1):
+            policy = {"a": [policy]} if level % 2 else {"a": policy, "b": 1}
+        return policy
+
+    def depth(value: Any) -> int:
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+        return 0 if inner is None else 1 + max(map(depth, inner), default=0)
+
+    for levels in range(1, 60):
+        run = Run(run_id="r", time=1.0, state="configured", policy=nested(levels))
+        if depth(run.policy) <= MAX_DEPTH:
+            assert decode(encode(run)) == run
+        else:
+            with pytest.raises(SchemaError, match=r"more than 32 levels - at `\$\.policy`"):
+                decode(encode(run))
+
+
+def test_what_is_said_of_a_bad_record_is_short_however_long_that_is() -> None:
+    for value in (
+        b'{"specversion":"' + b"\\u001b" * 100_000 + b'","id":"1","source":"/x","type":"octopus.task/v1"}',
+        b'{"specversion":"1.0","id":"1","source":"/x","type":"octopus.task/v1","data":{"' + b"x" * 100_000 + b'":1}}',
+    ):
+        with pytest.raises(SchemaError) as caught:
+            decode(value)
+        assert len(str(caught.value)) < 300
+        assert str(caught.value).isprintable()
 
 
 @settings(deadline=None)
@@ -213,8 +252,5 @@ def _task(**changes: Any) -> Task:
 
 
 def _decode_or_schema_error(value: bytes) -> None:
-    try:
-        event = decode(value)
-    except SchemaError:
-        return
+    event = decoded(value)
     assert event is None or isinstance(event, EVENT_CLASSES)
