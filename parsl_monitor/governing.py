@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.events import Decision
 from octopus_plugins.services.inbox import DecisionInbox
+from octopus_plugins.text import one_line
 from octopus_plugins.wrath import Policy, Standing
 from parsl_monitor.attempts import Attempt, Attempts
 from parsl_monitor.delays import Delays
@@ -198,7 +199,7 @@ class Governing:
             reason: Who stops it, and why, for people.
         """
         if self.halts.stop_run(reason):
-            logger.warning("Run %s is stopped: %s", self.story.run_id, reason)
+            logger.warning("Run %s is stopped: %s", self.story.run_id, one_line(reason))
             self._soon(self._end_outstanding)
 
     def apply(self, decision: Decision) -> None:

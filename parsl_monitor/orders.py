@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from octopus_plugins.events import ANY, Decision
+from octopus_plugins.text import one_line
 from parsl_monitor.remote import APPLIED, bounded_denials, is_applied
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Orders:
         if decision.task_id == ANY:
             self._hub.halt(reason)
         elif self._hub.halts.stop_task(decision.task_id, reason):
-            logger.warning("Task %s is stopped: %s", decision.task_id, reason)
+            logger.warning("Task %s is stopped: %s", one_line(decision.task_id), one_line(reason))
             self._hub.end_task(decision.task_id, reason)
 
     def _steer(self, decision: Decision) -> None:
@@ -63,7 +64,7 @@ class Orders:
         policy = self._hub.policy
         mode = policy.mode if policy is not None else "active"
         if mode == "passive":
-            logger.warning("Not applied, for the policy is passive: %s", decision.reason or decision.action)
+            logger.warning("Not applied, for the policy is passive: %s", one_line(decision.reason or decision.action))
         story = self._hub.story
         applied = msgspec.structs.replace(
             decision,

@@ -12,6 +12,7 @@ import click
 
 from octopus_plugins.cli import screen
 from octopus_plugins.cli.options import asked, json_option, with_config
+from octopus_plugins.text import printable
 
 if TYPE_CHECKING:
     from octopus_plugins.config import OctopusConfig
@@ -141,8 +142,8 @@ def _publish(config: OctopusConfig, as_json: bool, effect: str, **fields: Any) -
 
 
 def _say(config: OctopusConfig, decision: Decision, effect: str) -> None:
-    click.echo(screen.printable(f"Published to {config.namespace}.decisions: {decision.action}: {decision.reason}."))
-    click.echo(screen.printable(effect))
+    click.echo(printable(f"Published to {config.namespace}.decisions: {decision.action}: {decision.reason}."))
+    click.echo(printable(effect))
     click.echo("Runs that listen to decisions take it within a second, those with listen=False do not.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import click
 
 from octopus_plugins.cli import screen
 from octopus_plugins.cli.options import json_option, with_config
+from octopus_plugins.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,7 +43,6 @@ def explain(config: OctopusConfig, run: str, task: str, traceback: bool, as_json
 
     RUN is the run's id, or 'last' for the newest. TASK is the task's id.
     """
-    from octopus_plugins.cli.outcome import outcome
     from octopus_plugins.cli.task_story import read_story
 
     story = read_story(config, run, task)
@@ -51,13 +52,22 @@ def explain(config: OctopusConfig, run: str, task: str, traceback: bool, as_json
     if as_json:
         screen.print_json(story.events)
         return
+    tell(story, traceback)
+
+
+def tell(story: TaskStory, traceback: bool) -> None:
+    """Print the story of a task."""
+    from octopus_plugins.cli.outcome import outcome
+
     out = screen.console()
-    out.print(screen.printable(outcome(story)), style="bold")
+    out.print(printable(outcome(story)), style="bold")
     if story.root is not None:
-        out.print(f"Why task {story.root} failed: octopus explain {story.run_id} {story.root}", soft_wrap=True)
+        root = printable(story.root)
+        command = f"octopus explain {shlex.quote(printable(story.run_id))} {shlex.quote(root)}"
+        out.print(f"Why task {root} failed: {command}", soft_wrap=True)
     if story.dependents:
-        out.print(f"Failed for want of it: {_tasks(story.dependents)}.")
-    out.print(screen.printable(f"run {story.run_id}, submitted {screen.local_time(story.start)}"), style="dim")
+        out.print(printable(f"Failed for want of it: {_tasks(story.dependents)}."))
+    out.print(printable(f"run {story.run_id}, submitted {screen.local_time(story.start)}"), style="dim")
     for part in _Timeline(story, traceback).parts():
         out.print(part)
 
@@ -103,16 +113,16 @@ class _Timeline:
         own = (event for event in self._story.events if event.try_id == number and self._story.is_own(event))
         place = next((event for event in own if event.host), None)
         if place is not None:
-            heading.append(f" on {screen.printable(_whole_place(place))}", style="not bold")
+            heading.append(f" on {printable(_whole_place(place))}", style="not bold")
         return heading
 
     def _add(self, time: float, what: str, details: Iterator[tuple[str, str]] | None = None, kind: str = "") -> None:
         from rich.text import Text
 
         mark, colour = _MARKS[kind]
-        text = Text(screen.printable(what), style=colour)
+        text = Text(printable(what), style=colour)
         for detail, style in details or ():
-            text.append("\n" + screen.printable(detail), style=style or "default")
+            text.append("\n" + printable(detail), style=style or "default")
         self._rows.add_row(_since(time - self._story.start), Text(mark, style=colour), text)
 
     def _add_state(self, task: Task) -> None:
@@ -282,7 +292,7 @@ def _fact(name: str, value: Any) -> str:
     label = name.replace("_", " ")
     if isinstance(value, bool):
         return label if value else f"not {label}"
-    if name in _SIZES and isinstance(value, (int, float)) and value >= 1e6:
+    if name in _SIZES and isinstance(value, (int, float)) and 1e6 <= value < 1e24:
         return f"{label} {size(value)}"
     if name == "heartbeat" and isinstance(value, (int, float)):
         return f"last heartbeat {screen.local_time(value)}"

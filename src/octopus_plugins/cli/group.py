@@ -150,4 +150,6 @@ def _own_messages(debug: bool) -> Iterator[None]:
 class _StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         # Looked up at each line: sys.stderr may be replaced after the handler was made.
-        click.echo(f"octopus: {record.getMessage()}", err=True)
+        from octopus_plugins.text import one_line
+
+        click.echo(f"octopus: {one_line(record.getMessage())}", err=True)

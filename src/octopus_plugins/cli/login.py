@@ -8,6 +8,7 @@ import click
 
 from octopus_plugins.cli import screen
 from octopus_plugins.cli.options import load_config
+from octopus_plugins.text import printable
 
 ROTATING = """\
 This makes a new key and ends the old one at once, on every machine. Whatever still uses the old key loses its
@@ -33,7 +34,7 @@ def login(no_browser: bool, rotate: bool, yes: bool) -> None:
             click.confirm("Make a new key?", abort=True, err=True)
     config = load_config("octopus")
     key, changed = log_in(config, browser=not no_browser, rotate=rotate)
-    click.echo(screen.printable(f"Logged in as {key.username}, namespace {key.namespace}."))
+    click.echo(printable(f"Logged in as {key.username}, namespace {key.namespace}."))
     if rotate:
         click.echo(f"The new key is in {key_path(config)}; the old one has ended.")
     elif changed:
@@ -105,6 +106,6 @@ def whoami(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(told))
         return
-    click.echo(screen.printable(f"{told['username']} ({told['subject']})"))
+    click.echo(printable(f"{told['username']} ({told['subject']})"))
     for name in ("namespace", "environment", "bootstrap_servers", "key_created", "key_file"):
-        click.echo(screen.printable(f"{name.replace('_', ' ')}: {told[name] or 'not told by the service'}"))
+        click.echo(printable(f"{name.replace('_', ' ')}: {told[name] or 'not told by the service'}"))

@@ -9,6 +9,7 @@ import click
 
 from octopus_plugins.cli import screen
 from octopus_plugins.cli.options import asked, filters, given, json_option, limit_option, with_config
+from octopus_plugins.text import printable
 
 if TYPE_CHECKING:
     from octopus_plugins.config import OctopusConfig
@@ -92,7 +93,7 @@ def runs(config: OctopusConfig, as_json: bool, **options: Any) -> None:
             assert known is not None
             begin = screen.local_time(start.time) if start else "–"
             outcome = (screen.local_time(end.time), str(end.tasks_done), str(end.tasks_failed)) if end else ("–",) * 3
-            cells = map(screen.printable, (run_id, known.name or "–", known.host or "–"))
+            cells = map(printable, (run_id, known.name or "–", known.host or "–"))
             rows.add_row(begin, *cells, *outcome)
         screen.console().print(rows)
 
@@ -137,12 +138,12 @@ def _print_tries(found: Sequence[Any], **columns: Callable[[Any], str]) -> None:
         run = ["all" if one.run_id == ANY else one.run_id[:8]] if several else []
         about = (one.task_id, str(one.try_id)) if one.task_id != ANY else ("all", "–")
         cells = [*run, *about, *(text(one) for text in columns.values())]
-        rows.add_row(screen.local_time(one.time), *map(screen.printable, cells))
+        rows.add_row(screen.local_time(one.time), *map(printable, cells))
     out = screen.console()
     out.print(rows)
     if not several:
         (run_id,) = run_ids
-        out.print(screen.printable("\nall runs" if run_id == ANY else f"\nrun {run_id}"), style="dim")
+        out.print(printable("\nall runs" if run_id == ANY else f"\nrun {run_id}"), style="dim")
 
 
 def _latest(changes: Iterable[Task]) -> list[Task]:

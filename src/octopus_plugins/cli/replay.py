@@ -11,6 +11,7 @@ import click
 from octopus_plugins.cli import screen
 from octopus_plugins.cli.options import json_option, load_config
 from octopus_plugins.errors import PolicyError
+from octopus_plugins.text import printable
 
 if TYPE_CHECKING:
     from octopus_plugins.events import Decision, Event
@@ -176,10 +177,10 @@ def _print_table(shown: Sequence[Replayed], policy: Policy, what_if: bool) -> No
         cells = [one.failure.task_id, str(one.failure.try_id), one.failure.host or "–", category]
         now = _cell(one.decision) if marked or one.recorded is None else Text("the same", style="dim")
         if marked and one.recorded is not None and screen.action(one.recorded) == screen.action(one.decision):
-            now.append(f"\n{screen.printable(_changed(one))}", style="yellow")
+            now.append(f"\n{printable(_changed(one))}", style="yellow")
         before = _cell(one.recorded) if one.recorded is not None else Text("not decided", style="dim")
         mark = Text("≠", style="bold yellow") if marked else Text("=" if one.recorded is not None else "·", style="dim")
-        rows.add_row(mark, *map(screen.printable, cells), before, now)
+        rows.add_row(mark, *map(printable, cells), before, now)
     screen.console().print(rows)
 
 
@@ -194,19 +195,19 @@ def _changed(one: Replayed) -> str:
 
 
 def _heading(policy: Policy, what_if: bool) -> str:
-    return screen.printable(f"By {policy.name}") if what_if else "Replayed"
+    return printable(f"By {policy.name}") if what_if else "Replayed"
 
 
 def _cell(decision: Decision) -> Any:
     from rich.text import Text
 
     style = {"retry": "green", "terminate": "red"}.get(decision.action, "")
-    cell = Text(screen.printable(screen.action(decision)), style=style)
+    cell = Text(printable(screen.action(decision)), style=style)
     for host in decision.deny_hosts:
-        cell.append(f"\ndenies {screen.printable(host)}", style="yellow")
+        cell.append(f"\ndenies {printable(host)}", style="yellow")
     if decision.halts_run:
         cell.append("\nhalts the run", style="bold red")
-    return cell.append(f"\n{screen.printable(decision.reason)}", style="dim")
+    return cell.append(f"\n{printable(decision.reason)}", style="dim")
 
 
 def _print_summary(summary: ReplaySummary, what_if: bool) -> None:

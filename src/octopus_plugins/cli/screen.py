@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from octopus_plugins.text import escaped_json, one_line
+
 if TYPE_CHECKING:
     from octopus_plugins.config import OctopusConfig
     from octopus_plugins.events import Event
@@ -21,14 +23,7 @@ WIDTH = 100
 MAX_WIDTH = 140
 """Lines longer than this are hard to read."""
 
-
-# Escape sequences in what a task said would steer the terminal of whoever reads it.
-_CONTROLS = {code: "�" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
-
-
-def printable(text: str) -> str:
-    """Text from a topic with its control characters made harmless."""
-    return text.translate(_CONTROLS)
+_ENDLESS = 1e9  # seconds: of more, nobody wants to know how many
 
 
 class _Console(Console):
@@ -51,7 +46,10 @@ def say(message: str) -> None:
 def local_time(seconds: float, *, now: datetime | None = None) -> str:
     """A time as people here would write it; without the day where that is today's."""
     now = now or datetime.now()
-    moment = datetime.fromtimestamp(seconds)
+    try:
+        moment = datetime.fromtimestamp(seconds)
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds:g} s"  # evidence, which may be any number
     if moment.date() == now.date():
         return moment.strftime("%H:%M:%S")
     return moment.strftime("%m-%d %H:%M:%S" if moment.year == now.year else "%Y-%m-%d %H:%M:%S")
@@ -63,6 +61,8 @@ def span(seconds: float) -> str:
         return f"{seconds:.1f} s"
     if seconds < 59.5:
         return f"{seconds:.0f} s"
+    if not seconds < _ENDLESS:
+        return "ages"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest} s"
@@ -76,7 +76,7 @@ def json_line(event: Event) -> str:
 
     from octopus_plugins.streams.tables import plain
 
-    return msgspec.json.encode({"type": event.TYPE, "id": event.id, **plain(event)}).decode()
+    return escaped_json(msgspec.json.encode({"type": event.TYPE, "id": event.id, **plain(event)}).decode())
 
 
 def print_json(events: Iterable[Event]) -> int:
@@ -162,7 +162,7 @@ def line(event: Any) -> Text:
     kind, rest, style = _line_parts(event)
     text = Text(f"{local_time(event.time)}  ")
     text.append(f"{kind:<9}", style=style)
-    return text.append(f" {printable(rest)}")
+    return text.append(f" {one_line(rest)}")
 
 
 def _line_parts(event: Any) -> tuple[str, str, str]:

@@ -11,6 +11,7 @@ import click
 
 from octopus_plugins.cli import screen
 from octopus_plugins.cli.options import asked, json_option, with_config
+from octopus_plugins.text import one_line
 
 if TYPE_CHECKING:
     from octopus_plugins.config import OctopusConfig
@@ -78,7 +79,7 @@ def serve(config: OctopusConfig, policy: Path | None, group: str | None, since: 
 def _line(failure: Failure, decision: Decision) -> str:
     again = f" try {failure.try_id}" if failure.try_id else ""
     app = f" {failure.app}" if failure.app else ""
-    return screen.printable(
+    return one_line(
         f"{screen.local_time(failure.time)}  run {failure.run_id[:8]} task {failure.task_id}{again}{app}"
         f" {screen.place(failure)}  {screen.action(decision)}: {decision.reason}"
     )

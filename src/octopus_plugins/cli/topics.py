@@ -10,6 +10,7 @@ import click
 
 from octopus_plugins.cli import screen
 from octopus_plugins.cli.options import asked, with_config
+from octopus_plugins.text import printable
 
 if TYPE_CHECKING:
     from octopus_plugins.config import OctopusConfig
@@ -44,7 +45,7 @@ def list_(config: OctopusConfig, as_json: bool) -> None:
     else:
         rows = screen.table("Topic", "Kafka name", "State")
         for name, exists in listed.items():
-            shown = (screen.printable(each) for each in (name, topic_name(config, name)))
+            shown = (printable(each) for each in (name, topic_name(config, name)))
             rows.add_row(*shown, "exists" if exists else "missing")
         screen.console().print(rows)
     if not all(listed.values()):
@@ -97,7 +98,7 @@ def delete(config: OctopusConfig, name: str, yes: bool) -> None:
     from octopus_plugins.fabric.topics import topic_name
 
     own = _own_name(config, name)
-    full = screen.printable(topic_name(config, own))
+    full = printable(topic_name(config, own))
     if not yes:
         click.confirm(f"Delete {full} and all that is in it?", abort=True, err=True)
     delete_topic(config, own)

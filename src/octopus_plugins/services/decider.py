@@ -22,6 +22,7 @@ from octopus_plugins.fabric.membership import Membership
 from octopus_plugins.plugins import Plugins, load_plugins
 from octopus_plugins.services.lifesigns import COMPONENT, PERIOD
 from octopus_plugins.services.undecided import Undecided
+from octopus_plugins.text import one_line
 from octopus_plugins.wrath import DEFAULT_RULES, History, Policy, categorize, decide
 from octopus_plugins.wrath.policy_data import policy_digest, policy_from_data
 
@@ -318,4 +319,4 @@ class Decider:
         """Say something once of each kind."""
         if kind not in self._complaints and len(self._complaints) < _MAX_RUNS:
             self._complaints.add(kind)
-            log.warning("%s", message)
+            log.warning("%s", one_line(message))  # it names what came from a topic

@@ -26,7 +26,10 @@ def larger_resources(case: Case) -> dict[str, str | int | float | bool | None]:
         value = case.failure.resources.get(key)
         if factor == 1 or isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
             continue
-        larger = value * factor
+        try:
+            larger = value * factor
+        except OverflowError:
+            continue  # a whole number with more digits than any resource
         if math.isfinite(larger):
             changed[key] = math.ceil(larger) if isinstance(value, int) else larger
     return changed

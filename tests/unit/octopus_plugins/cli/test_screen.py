@@ -38,6 +38,12 @@ def test_a_time_is_local_and_as_short_as_can_be(moment: datetime, expected: str)
     assert screen.local_time(moment.timestamp(), now=NOW) == expected
 
 
+@pytest.mark.parametrize("seconds", [1e300, -1e300, float("inf"), float("nan")])
+def test_what_is_no_time_is_shown_all_the_same(seconds: float) -> None:
+    assert screen.local_time(seconds) == f"{seconds:g} s"
+    assert screen.span(abs(seconds)) == "ages"
+
+
 @pytest.mark.parametrize(
     ("seconds", "expected"),
     [(0.44, "0.4 s"), (9.96, "10 s"), (12.4, "12 s"), (59.7, "1 min 0 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")],
