@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from confluent_kafka import Producer
 
 from octopus_plugins import OctopusConfig
 from octopus_plugins.cli import cli
-from octopus_plugins.fabric import Emitter
+from octopus_plugins.events import Decision, Task, encode
+from octopus_plugins.fabric import Emitter, topic_name
 
 from .story import LONG, RUN, failure, new_run, old_run
 
@@ -165,6 +167,20 @@ def test_explain_tells_the_story_of_a_task_in_order() -> None:
     assert -1 not in places, in_order[places.index(-1)]
     assert places == sorted(places)
     assert max(len(line) for line in result.stdout.splitlines()) <= 100
+
+
+def test_explain_tells_nothing_of_another_task_that_came_under_this_one_s_key(
+    told: dict[str, str], config: OctopusConfig
+) -> None:
+    before = octopus("explain", RUN, "1").stdout
+    producer = Producer({"bootstrap.servers": config.servers})
+    other: dict[str, Any] = {"run_id": "other", "task_id": "1", "time": time.time(), "try_id": 7}
+    key = f"{RUN}/1".encode()
+    foreign = (Task(**other, state="failed"), Decision(**other, action="terminate", reason="not of this task"))
+    for event in (*foreign, Task(**{**other, "run_id": RUN, "task_id": "2"}, state="failed")):
+        producer.produce(topic_name(config, event.TOPIC), encode(event), key)
+    assert producer.flush(10) == 0
+    assert octopus("explain", RUN, "1").stdout == before
 
 
 @pytest.mark.usefixtures("told")

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
 from octopus_plugins import OctopusConfig
-from octopus_plugins.events import ANY, Decision, Heartbeat, Topic
-from octopus_plugins.fabric import Emitter
+from octopus_plugins.events import ANY, Decision, Heartbeat, Topic, encode
+from octopus_plugins.fabric import Emitter, topic_name
 from octopus_plugins.services import DecisionInbox
 
 from .proxy import ProxiedBroker
@@ -86,6 +87,20 @@ def test_it_hears_each_decision_on_its_run_or_on_all_once(
     )
     wait_for(lambda: "last" in listener.serials)
     assert listener.serials == ["before", "one", "denied here", "denied everywhere", "last"]
+
+
+def test_a_decision_on_another_run_under_a_key_of_this_one_is_not_heard(
+    config: OctopusConfig, listen: Callable[..., Listener], emitter: Emitter, wait_for: Wait
+) -> None:
+    listener = listen()
+    producer = Producer({"bootstrap.servers": config.servers})
+    foreign = decision("another run's", run_id="other", task_id=ANY, action="terminate", decider="person")
+    for key in (b"r/1", b"r/*", b"*/*"):
+        producer.produce(topic_name(config, Topic.decisions), encode(foreign), key)
+    assert producer.flush(10) == 0
+    emitter.emit(decision("last"))
+    wait_for(lambda: "last" in listener.serials)
+    assert listener.serials == ["last"]
 
 
 def test_denials_that_people_made_before_and_did_not_lift_still_hold(

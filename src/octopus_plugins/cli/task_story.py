@@ -105,9 +105,18 @@ def read_story(config: OctopusConfig, run_id: str, task_id: str) -> TaskStory | 
             return None
         run_id = newest.run_id
     own, run_key = f"{run_id}/{task_id}".encode(), f"{run_id}/run".encode()
-    told = list(_read(config, Topic.task_metrics, {own, run_key}.__contains__, (Task, Run)))
+    # Keys are hints, made by whoever produced: the event itself says what it is of.
+    told = [
+        event
+        for event in _read(config, Topic.task_metrics, {own, run_key}.__contains__, (Task, Run))
+        if event.run_id == run_id and (isinstance(event, Run) or event.task_id == task_id)
+    ]
     keys = {own, f"{run_id}/{ANY}".encode(), f"{ANY}/{ANY}".encode()}
-    decided = list(_read(config, Topic.decisions, keys.__contains__, (Decision,)))
+    decided = [
+        event
+        for event in _read(config, Topic.decisions, keys.__contains__, (Decision,))
+        if event.run_id in (run_id, ANY)
+    ]
     failed = _failures(config, run_id)
     events: list[Event] = [event for event in told if isinstance(event, Task)]
     events += [event for event in failed if event.task_id == task_id]
@@ -152,7 +161,8 @@ def _relatives(
     keys = {f"{run_id}/{task_id}".encode() for task_id in task_ids}
     states: dict[str, str] = {}
     for event in _read(config, Topic.task_metrics, keys.__contains__, (Task,)):
-        states[event.task_id] = event.state
+        if event.run_id == run_id:
+            states[event.task_id] = event.state
     return {task_id: Relative(states.get(task_id), failed.get(task_id)) for task_id in task_ids}
 
 

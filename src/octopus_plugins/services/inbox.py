@@ -128,7 +128,7 @@ class DecisionInbox:
             # What lay in the topic before we came says nothing about now.
             if event.component == COMPONENT and arrival.live:
                 self._life.hear(event, time.monotonic())
-        elif isinstance(event, Decision) and event.decider in _DECIDERS:
+        elif isinstance(event, Decision) and event.decider in _DECIDERS and event.run_id in (self._run_id, ANY):
             if event.action == "allow":
                 self._allowed |= event.deny_hosts.keys()
             self._hand_over(event)
