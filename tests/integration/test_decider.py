@@ -26,6 +26,7 @@ from octopus_plugins.events import ANY, Decision, ExceptionInfo, Failure, Pool, 
 from octopus_plugins.fabric import Emitter, topic_name
 from octopus_plugins.plugins import Plugins, hookimpl
 from octopus_plugins.services import Decider, DecisionInbox
+from octopus_plugins.services import decider as decider_module
 from octopus_plugins.wrath import policy_from
 from octopus_plugins.wrath.policy_data import policy_digest
 
@@ -253,7 +254,7 @@ def test_bad_records_hurt_it_no_more_than_once(
 ) -> None:
     empty = b'{"specversion":"1.0","id":"1","source":"s","type":"octopus.failure/v1"}'
     hostile = (b"", b"\xff\x00", b"{}", empty)
-    with running(Decider(config)):
+    with running(Decider(config)) as decider:
         producer = Producer({"bootstrap.servers": config.servers})
         for topic in (Topic.failures, Topic.task_metrics, Topic.decisions, Topic.heartbeats):
             for value in hostile:
@@ -261,7 +262,9 @@ def test_bad_records_hurt_it_no_more_than_once(
         assert producer.flush(10) == 0
         emitter.emit(configured(), failure(1, host="\x1b[2J"))
         wait_for(lambda: len(decided(config)) == 1)
+        assert decider.skipped == 16
     assert caplog.text.count("is no event") == 1
+    assert caplog.text.count("16 records were skipped in all") == 1
 
 
 def test_it_decides_by_each_runs_own_policy_unless_it_was_given_one(
@@ -313,6 +316,16 @@ def test_a_failure_that_is_read_before_its_run_s_configuration_waits_for_it(
         wait_for(lambda: decided(config))
     assert decided(config)[0].policy == "climber"
     assert decider.passed_over == 0
+
+
+def test_a_failure_that_is_yet_to_happen_waits_no_longer_than_others(
+    config: OctopusConfig, emitter: Emitter, wait_for: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decider_module, "LEARNING_SECONDS", 0.5)
+    with running(Decider(config)) as decider:
+        emitter.emit(failure(1, run_id="never heard of", ago=-1e6))
+        wait_for(lambda: decider.passed_over == 1)
+        assert decider._undecided.waiting() == []
 
 
 def test_runs_that_decide_by_themselves_and_runs_that_ended_are_left_alone(

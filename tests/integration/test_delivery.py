@@ -125,6 +125,27 @@ def test_what_is_no_event_is_skipped_and_reported_with_its_place(
     assert "partition 0, offset 1" in warning
 
 
+def test_a_reader_that_follows_says_the_first_of_many_bad_records_at_once_and_their_number_at_the_end(
+    config: OctopusConfig, wait_for: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    reader = Reader(config, Topic.task_metrics, follow=True)
+    thread = threading.Thread(target=lambda: list(reader))
+    thread.start()
+    try:
+        raw = KafkaProducer({"bootstrap.servers": config.servers})
+        for _ in range(1_200):
+            raw.produce(topic_name(config, Topic.task_metrics), b"no JSON", b"run/9")
+        assert raw.flush(20) == 0
+        wait_for(lambda: reader.skipped == 1_200)
+        assert caplog.text.count("is no event and is skipped") == 1
+    finally:
+        reader.close()
+        thread.join(5)
+    messages = [each.getMessage() for each in caplog.records if "skipped" in each.getMessage()]
+    assert len(messages) == 2
+    assert messages[1] == "1,200 records were skipped in all, which are no events"
+
+
 def test_a_missing_topic_is_an_empty_result_on_the_embedded_broker(config: OctopusConfig) -> None:
     assert list(Reader(config, Topic.failures)) == []
 

@@ -73,7 +73,8 @@ def serve(config: OctopusConfig, policy: Path | None, group: str | None, since: 
     left = (
         f", {decider.passed_over:,} of runs that told no configuration were left to them" if decider.passed_over else ""
     )
-    screen.say(f"{decider.decided:,} failures were decided{left}.")
+    bad = f"; {decider.skipped:,} records were no events" if decider.skipped else ""
+    screen.say(f"{decider.decided:,} failures were decided{left}{bad}.")
 
 
 def _line(failure: Failure, decision: Decision) -> str:

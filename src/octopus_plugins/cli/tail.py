@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from octopus_plugins.config import OctopusConfig
     from octopus_plugins.events import Event
     from octopus_plugins.fabric.consumer import Reader
+
+_CLOSE_SECONDS = 2.0
 
 TOPICS = ("task-metrics", "heartbeats", "failures", "decisions")
 
@@ -105,6 +108,12 @@ class _Merged:
     def __exit__(self, *_: object) -> None:
         for reader in self._readers:
             reader.close()
+        deadline = time.monotonic() + _CLOSE_SECONDS
+        for thread in self._threads:  # which say at their end how many records they skipped
+            while thread.is_alive() and time.monotonic() < deadline:
+                with contextlib.suppress(queue.Empty):
+                    self._arrived.get_nowait()  # one that waits to hand over more could not end
+                thread.join(0.05)
 
     def __iter__(self) -> _Merged:
         self._waiting: list[Event] = []

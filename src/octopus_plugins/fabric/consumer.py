@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -18,9 +18,13 @@ from octopus_plugins.errors import CredentialsError, FabricError, SchemaError, T
 from octopus_plugins.events import Event, Topic, decode
 from octopus_plugins.fabric.credentials import kafka_options
 from octopus_plugins.fabric.refusals import Refusals, forbidden
+from octopus_plugins.fabric.skips import Skips
 from octopus_plugins.fabric.topics import QuietLogger, ensure_topics, topic_name
 
 log = logging.getLogger("octopus_plugins")
+
+LOOK_SECONDS = 30.0
+"""Seconds after which a topic that is followed is looked at again for partitions that it has got since."""
 
 CLOCK_SLACK = 300.0
 """Seconds that the clocks of producers may be wrong by."""
@@ -42,8 +46,9 @@ class Reader:
     refuse the credentials meanwhile it says so once, and goes on when they have been replaced. Each iteration reads
     anew.
 
-    Attributes:
-        skipped: Records that were no events, in the last iteration.
+    With ``follow``, a topic that does not exist yet is waited for, which is said once, and partitions that it gets
+    later are found within `LOOK_SECONDS` and read from their beginning. Records that are no events are counted and
+    skipped; the log says so once, however many there are.
     """
 
     def __init__(
@@ -66,7 +71,6 @@ class Reader:
             follow: Go on at the end and wait for more.
             keep: Called with a record's key; False passes over the record before it is decoded.
         """
-        self.skipped = 0
         self._config = config
         self._topic = topic
         self._name = topic_name(config, topic)
@@ -75,11 +79,17 @@ class Reader:
         self._follow = follow
         self._keep = keep
         self._closed = threading.Event()
-        self._first_skipped: str | None = None
+        self._skips = Skips(lasting=follow)
         self._seen = Seen(bounded=follow)
         self._refusals = Refusals(config)
         self._told_refusal = False
+        self._look_at = 0.0
         self._places: list[Any] | None = None  # where a consumer was when its credentials were refused
+
+    @property
+    def skipped(self) -> int:
+        """Records that were no events, in the last iteration."""
+        return self._skips.count
 
     def __iter__(self) -> Iterator[Event]:
         for batch in self.read_batches():
@@ -94,12 +104,11 @@ class Reader:
 
         Raises:
             BrokerUnreachableError: No broker answered within ``config.connect_timeout``.
-            TopicMissingError: The topic does not exist.
+            TopicMissingError: The topic does not exist; not with ``follow``.
             CredentialsError: The brokers refused us, or cannot be spoken to with this configuration.
             ConfigError: No address is known.
         """
-        self.skipped = 0
-        self._first_skipped = None
+        self._skips = Skips(lasting=self._follow)
         self._seen = Seen(bounded=self._follow)
         self._places = None
         deadline = time.monotonic() + self._config.connect_timeout
@@ -117,7 +126,7 @@ class Reader:
                     else:
                         raise
         finally:
-            self._report_skipped()
+            self._skips.report()
 
     def _attempt(self) -> Iterator[list[Event]]:
         """Read with one consumer until the end, until closed, or until the brokers refuse the credentials."""
@@ -125,6 +134,7 @@ class Reader:
         consumer = Consumer(self._options(), logger=QuietLogger())
         try:
             ends = self._assign(consumer) if self._places is None else self._resume(consumer, self._places)
+            self._look_at = time.monotonic() + LOOK_SECONDS
             while not self._closed.is_set() and (self._follow or ends):
                 messages = consumer.consume(_BATCH, _POLL_SECONDS)
                 events = self._events(messages, ends)
@@ -134,11 +144,21 @@ class Reader:
                 elif self._refusals.refused:
                     self._places = consumer.position(consumer.assignment())
                     raise self._refusals.error("the credentials are refused")
+                if self._follow and time.monotonic() >= self._look_at:
+                    self._look_for_partitions(consumer)
         except FabricError:
             if not self._closed.is_set():
                 raise
         finally:
             consumer.close()
+
+    def _look_for_partitions(self, consumer: Any) -> None:
+        self._look_at = time.monotonic() + LOOK_SECONDS
+        try:
+            found = consumer.list_topics(self._name, timeout=_ASK_SECONDS).topics[self._name]
+            read_also(consumer, self._name, found.partitions)
+        except KafkaException as error:  # reading finds out whether it lasts
+            log.debug("looking for partitions of %s: %s", self._name, error)
 
     def _resume(self, consumer: Any, places: list[Any]) -> dict[int, int]:
         """Go on where an earlier consumer was; what it had not begun to read, it reads from its beginning."""
@@ -162,7 +182,8 @@ class Reader:
 
     def _assign(self, consumer: Any) -> dict[int, int]:
         """Begin on all partitions; return where each of those with anything to read ends."""
-        partitions = [TopicPartition(self._name, number, OFFSET_BEGINNING) for number in self._partitions(consumer)]
+        numbers = self._await_topic(consumer) if self._follow else self._partitions(consumer)
+        partitions = [TopicPartition(self._name, number, OFFSET_BEGINNING) for number in numbers]
         if self._config.embedded:
             # The embedded broker forgets all but the first record of the last batch when asked for the end, and
             # answers 0 to every search by time. What it says when a fetch reaches the end is right.
@@ -187,6 +208,19 @@ class Reader:
         (found,) = self._ask(consumer, partial(consumer.offsets_for_times, [wanted]))
         offset: int = found.offset
         return offset if offset >= 0 else end  # none: nothing that new is there
+
+    def _await_topic(self, consumer: Any) -> list[int]:
+        """The topic's partitions, when there is such a topic."""
+        told = False
+        while not self._closed.is_set():
+            try:
+                return self._partitions(consumer)
+            except TopicMissingError as error:
+                if not told:
+                    told = True
+                    log.warning("%s; it is waited for", error)
+                self._closed.wait(_ASK_SECONDS)
+        return []
 
     def _partitions(self, consumer: Any) -> list[int]:
         metadata = self._ask(consumer, partial(consumer.list_topics, self._name)).topics[self._name]
@@ -252,7 +286,7 @@ class Reader:
         try:
             event = decode(message.value() or b"")
         except SchemaError as error:
-            self._skip(message, error)
+            self._skips.add(message, error)
             return None
         if event is None:
             return None  # of a newer version
@@ -262,17 +296,18 @@ class Reader:
             return None
         return event if self._seen.add(event) else None
 
-    def _skip(self, message: Any, error: SchemaError) -> None:
-        self.skipped += 1
-        if self._first_skipped is None:
-            place = f"{message.topic()}, partition {message.partition()}, offset {message.offset()}"
-            self._first_skipped = f"{place}: {error}"
 
-    def _report_skipped(self) -> None:
-        if self.skipped:
-            log.warning(
-                "%d records were skipped, which are no events; the first is %s", self.skipped, self._first_skipped
-            )
+def read_also(consumer: Any, name: str, numbers: Iterable[int]) -> None:
+    """Read those of a topic's partitions too that are not read yet, from their beginning.
+
+    Raises:
+        KafkaException: The consumer does not take them.
+    """
+    known = {each.partition for each in consumer.assignment() if each.topic == name}
+    new = [TopicPartition(name, number, OFFSET_BEGINNING) for number in sorted(numbers) if number not in known]
+    if new:
+        consumer.incremental_assign(new)
+        log.info("%s has got %d more partitions, which are read too", name, len(new))
 
 
 def reading_options(config: OctopusConfig) -> dict[str, Any]:

@@ -14,15 +14,13 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import OctopusError, SchemaError
 from octopus_plugins.events import Event, Topic, decode
-from octopus_plugins.fabric.consumer import CLOCK_SLACK, Seen, reading_options
+from octopus_plugins.fabric.consumer import CLOCK_SLACK, LOOK_SECONDS, Seen, read_also, reading_options
 from octopus_plugins.fabric.merging import Merge
 from octopus_plugins.fabric.refusals import Refusals, forbidden, unreachable
+from octopus_plugins.fabric.skips import Skips
 from octopus_plugins.fabric.topics import QuietLogger, ensure_topics, topic_name
 
 log = logging.getLogger("octopus_plugins")
-
-LOOK_SECONDS = 30.0
-"""Seconds after which each topic is looked at again for partitions that it has got since."""
 
 _BATCH = 1000
 _ASK_SECONDS = 0.5
@@ -71,9 +69,6 @@ class Follower:
     exist yet too, and credentials that the brokers refuse until they are replaced. Each is said once, in one log line.
     What is no event is passed over and counted. Partitions that a topic gets later are found within `LOOK_SECONDS` and
     read from their beginning.
-
-    Attributes:
-        skipped: Records that were no events.
     """
 
     def __init__(
@@ -86,9 +81,9 @@ class Follower:
             *wanted: What to follow.
             period: Seconds after which an empty list is given where nothing comes, so that the caller can do
                 something else now and then.
-            level: Of the log lines that say that the broker is away, and back.
+            level: Of the log lines that say that the broker is away, and back; at DEBUG, of all.
         """
-        self.skipped = 0
+        self._skips = Skips(lasting=True, level=logging.WARNING if level > logging.DEBUG else level)
         self._config = config
         self._wanted = {topic_name(config, each.topic): each for each in wanted}
         self._period = period
@@ -108,6 +103,11 @@ class Follower:
         self._resume_at: float | None = None
 
     @property
+    def skipped(self) -> int:
+        """Records that were no events."""
+        return self._skips.count
+
+    @property
     def caught_up(self) -> bool:
         """Whether all that was there when it began has been given; stays so."""
         return self._caught_up
@@ -118,6 +118,12 @@ class Follower:
 
     def read_batches(self) -> Generator[list[Arrival], None, None]:
         """What arrives, in lists; an empty one where nothing came within the period. Ends by ``close`` only."""
+        try:
+            yield from self._read()
+        finally:
+            self._skips.report()
+
+    def _read(self) -> Generator[list[Arrival], None, None]:
         while not self._closed:
             self._refusals = Refusals(self._config)
             try:
@@ -197,11 +203,7 @@ class Follower:
         self._look_at = time.monotonic() + LOOK_SECONDS / len(self._wanted)
         name = next(self._next_look)
         try:
-            known = {each.partition for each in consumer.assignment() if each.topic == name}
-            new = [number for number in self._numbers(consumer, name) if number not in known]
-            if new:
-                consumer.incremental_assign([TopicPartition(name, number, OFFSET_BEGINNING) for number in new])
-                log.info("%s has got %d more partitions, which are read too", name, len(new))
+            read_also(consumer, name, self._numbers(consumer, name))
         except (OctopusError, KafkaException) as error:  # reading finds out whether it lasts
             log.debug("looking for partitions of %s: %s", name, error)
 
@@ -287,10 +289,7 @@ class Follower:
         try:
             event = decode(message.value() or b"")
         except SchemaError as problem:
-            self.skipped += 1
-            if self.skipped == 1:
-                place = f"{message.topic()}, partition {message.partition()}, offset {message.offset()}"
-                log.warning("a record is no event and is passed over (%s: %s); said once", place, problem)
+            self._skips.add(message, problem)
             return None
         if event is None or (wanted.since is not None and event.time < wanted.since):
             return None

@@ -63,6 +63,7 @@ class Decider:
         decided: Decisions published.
         passed_over: Failures left alone since their run has not told how it is configured.
         observed: Events taken in.
+        skipped: Records that were no events.
     """
 
     def __init__(
@@ -113,6 +114,10 @@ class Decider:
         self._complaints: set[str] = set()
         begin = time.time() - since
         self._follower = Follower(config, *(Wanted(topic, begin) for topic in _FOLLOWED))
+
+    @property
+    def skipped(self) -> int:
+        return self._follower.skipped
 
     def close(self) -> None:
         """Stop, within a second or so; may be called from a signal handler. Returns at once."""
@@ -185,7 +190,7 @@ class Decider:
         elif known and arrival.live and self._is_ours(arrival.partition):
             self._decide(failure)
         else:  # its decision may be among what is still to be read, as its run's configuration, or another member's
-            self._undecided.add(failure, arrival.partition)
+            self._undecided.add(failure, arrival.partition, time.time())
 
     def _take_decision(self, decision: Decision) -> None:
         if decision.task_id == ANY or decision.decider not in {"workflow", "service"}:
@@ -248,7 +253,7 @@ class Decider:
 
     def _wait_to_learn(self, failure: Failure) -> None:
         """Pass over a failure of a run of which nothing is known, once that is no matter of moments any more."""
-        if failure.time > time.time() - LEARNING_SECONDS:
+        if self._undecided.waits_since(failure) > time.time() - LEARNING_SECONDS:
             return
         self._undecided.settle(failure)
         self._history.observe(failure)

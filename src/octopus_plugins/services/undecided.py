@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import TypeAlias
@@ -20,12 +21,18 @@ class Undecided:
     """Failures that nobody has decided yet, oldest first, each with its partition. Bounded."""
 
     def __init__(self) -> None:
-        self._waiting: OrderedDict[Try, tuple[Failure, int]] = OrderedDict()
+        self._waiting: OrderedDict[Try, tuple[Failure, int, float]] = OrderedDict()
         self._decided: OrderedDict[Try, None] = OrderedDict()
 
-    def add(self, failure: Failure, partition: int) -> None:
-        """A failure has come that is not decided."""
-        self._waiting[try_of(failure)] = (failure, partition)
+    def add(self, failure: Failure, partition: int, now: float = math.inf) -> None:
+        """A failure has come that is not decided.
+
+        Args:
+            failure: The failure.
+            partition: Where it came.
+            now: Unix seconds: one that says that it is yet to happen waits no longer than others.
+        """
+        self._waiting[try_of(failure)] = (failure, partition, min(failure.time, now))
 
     def is_decided(self, event: Failure | Decision) -> bool:
         """Whether a decision on its try was seen or made, also if that came before the failure."""
@@ -46,12 +53,17 @@ class Undecided:
 
     def waiting(self) -> list[tuple[Failure, int]]:
         """The failures that wait, each with its partition."""
-        return list(self._waiting.values())
+        return [(failure, partition) for failure, partition, _ in self._waiting.values()]
+
+    def waits_since(self, failure: Failure) -> float:
+        """Since when a failure waits, Unix seconds: since it happened, as far as that is in the past."""
+        found = self._waiting.get(try_of(failure))
+        return found[2] if found is not None else failure.time
 
     def give_up(self, before: float) -> Iterator[Failure]:
         """Take out the failures that happened before this Unix time, and the oldest of too many."""
-        for key, (failure, _) in list(self._waiting.items()):
-            if failure.time < before or len(self._waiting) > MAX_WAITING:
+        for key, (failure, _, since) in list(self._waiting.items()):
+            if since < before or len(self._waiting) > MAX_WAITING:
                 del self._waiting[key]
                 yield failure
 

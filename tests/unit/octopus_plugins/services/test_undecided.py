@@ -49,3 +49,13 @@ def test_a_bounded_number_waits_and_is_remembered(monkeypatch: pytest.MonkeyPatc
     assert [one.task_id for one in waiting.give_up(before=0.0)] == ["0", "1", "2"]
     assert not waiting.is_decided(decision(102))
     assert waiting.is_decided(decision(103))
+
+
+def test_what_says_that_it_is_yet_to_happen_is_given_up_with_the_others() -> None:
+    waiting = Undecided()
+    waiting.add(failure(1, time=1e9), 0, now=50.0)
+    waiting.add(failure(2, time=40.0), 0, now=50.0)
+    assert waiting.waits_since(failure(1, time=1e9)) == 50.0
+    assert [one.task_id for one in waiting.give_up(before=45.0)] == ["2"]
+    assert [one.task_id for one in waiting.give_up(before=51.0)] == ["1"]
+    assert waiting.waiting() == []
