@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import OctopusError
 from octopus_plugins.events import Topic
-from octopus_plugins.fabric.consumer import reading_options
+from octopus_plugins.fabric.consumer import LOOK_SECONDS, reading_options
 from octopus_plugins.fabric.refusals import Refusals
 from octopus_plugins.fabric.topics import QuietLogger, namespace, topic_name
 
@@ -21,7 +21,8 @@ class Membership:
     """One member of a consumer group. It reads nothing and commits nothing: the group only shares out the work.
 
     Attributes:
-        share: The partitions that are this member's; None while the group has not admitted it.
+        share: The partitions that are this member's; None while the group has not admitted it. While the group shares
+            out anew it is the last one: nobody else has been given those yet.
     """
 
     def __init__(self, config: OctopusConfig, topic: Topic, group: str) -> None:
@@ -49,17 +50,18 @@ class Membership:
             "auto.offset.reset": "latest",
             "enable.partition.eof": False,
             "session.timeout.ms": 10_000,
-            "topic.metadata.refresh.interval.ms": 30_000,  # as long as the follower may take to find new partitions
+            "topic.metadata.refresh.interval.ms": int(LOOK_SECONDS * 1000),
             "heartbeat.interval.ms": 2_000,
             "error_cb": self._refusals,  # anything else passes by itself
         }
         self._consumer: Any = Consumer(options, logger=QuietLogger())
-        self._consumer.subscribe(
-            [topic_name(config, self._topic)], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
-        )
+        self._consumer.subscribe([topic_name(config, self._topic)], on_assign=self._assigned, on_revoke=self._revoked)
 
     def poll(self) -> None:
-        """Take in what the group says; to be called at least every few seconds. Returns at once, never raises."""
+        """Take in what the group says; to be called often: it shares out anew in several steps.
+
+        Returns at once, never raises.
+        """
         if self._refusals.refused:
             self._reopen()
             return
@@ -93,7 +95,8 @@ class Membership:
         if partitions:
             consumer.pause(partitions)
         self.share = frozenset(each.partition for each in partitions)
+        log.info("group %s gives this member partitions %s of %s", self._group, sorted(self.share), self._topic)
 
-    def _revoked(self, consumer: Any, partitions: list[Any]) -> None:
+    @staticmethod
+    def _revoked(consumer: Any, partitions: list[Any]) -> None:
         consumer.unassign()
-        self.share = None

@@ -142,7 +142,7 @@ class Decider:
                 self._take(arrivals)
                 if not self._follower.caught_up:
                     continue
-                if not ready or self._learnt:
+                if self._is_share_new() or not ready or self._learnt:
                     self._decide_waiting()
                 if not ready:
                     ready = True
@@ -152,7 +152,7 @@ class Decider:
                 if time.monotonic() >= next_beat:
                     next_beat = time.monotonic() + PERIOD
                     self._beat("up")
-                    self._share_out()
+                    self._complain_of_group()
                     self._decide_waiting()
         finally:
             if ready and not once:
@@ -295,10 +295,17 @@ class Decider:
         share = self._membership.share if self._membership is not None else None
         return share is None or partition in share
 
-    def _share_out(self) -> None:
+    def _is_share_new(self) -> bool:
+        """Hear the group; whether it has given this member another share."""
+        if self._membership is None:
+            return False
+        before = self._membership.share
+        self._membership.poll()
+        return self._membership.share != before
+
+    def _complain_of_group(self) -> None:
         if self._membership is None:
             return
-        self._membership.poll()
         if self._membership.share is None and time.monotonic() > self._began + _ADMISSION_SECONDS:
             self._complain(
                 "group",
