@@ -8,7 +8,7 @@ UV_VERSION := 0.13.9
 UV := $(BIN)/uv
 SOURCES := src parsl_monitor globus_compute_hooks tests examples benchmarks docs
 
-.PHONY: help setup demo quick check test bench resilience guarantees soak corpus docs lock clean
+.PHONY: help setup demo quick check test fuzz bench resilience guarantees soak corpus docs lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,10 @@ test: setup  ## check, then every test against the built wheel
 	$(UV) pip install --quiet --compile-bytecode --python $(WHEEL_VENV)/bin/python --require-hashes -r constraints.txt
 	$(UV) pip install --quiet --compile-bytecode --python $(WHEEL_VENV)/bin/python --no-deps build/dist/*.whl
 	cd tests && OCTOPUS_TEST_WHEEL=1 PATH="$(abspath $(WHEEL_VENV))/bin:$$PATH" $(abspath $(WHEEL_VENV))/bin/pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_OPTIONS) -c ../pyproject.toml --rootdir .. .
+
+fuzz: setup  ## hostile records, others each time, also on Apache Kafka (EXAMPLES=5000 of each property and in each topic)
+	OCTOPUS_FUZZ_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/pytest -q -n 0 --timeout 7200 tests/unit/test_hostile.py \
+	  tests/unit/octopus_plugins/events/test_codec.py tests/integration/kafka/test_hostile.py
 
 bench: setup  ## the figures of the README, as ratios within one run
 	$(BIN)/python benchmarks/run.py $(OPTIONS)

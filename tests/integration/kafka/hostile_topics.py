@@ -59,7 +59,7 @@ def good_events(run_id: str) -> dict[Topic, list[Event]]:
 def hostile_records(topic: Topic, number: int, seed: int, run_id: str) -> Iterator[tuple[bytes | None, bytes | None]]:
     """Keys and values of which no one is an event, though most look like one of this topic, and have its id and key."""
     rng = random.Random(seed)
-    real = [event for event in small_run(run_id, time.time()) if event.TOPIC is topic]
+    real = [event for event in small_run(run_id, 1_767_225_600.0) if event.TOPIC is topic]
     large = 10
     for _ in range(number):
         while True:
@@ -81,7 +81,19 @@ def write(
     config: OctopusConfig, good: dict[Topic, list[Event]], number: int = EACH, seed: int = 1, run_id: str = "r"
 ) -> Written:
     """Write so many hostile records to each topic, with good ones before, between and behind them."""
-    producer = Producer({"bootstrap.servers": config.servers, "linger.ms": 5})
+    refused: list[Any] = []
+
+    def delivered(error: Any, _: Any) -> None:
+        if error is not None:
+            refused.append(error)
+
+    options = {
+        "bootstrap.servers": config.servers,
+        "linger.ms": 5,
+        "enable.idempotence": True,
+    }  # in order after a retry
+    options = {"bootstrap.servers": config.servers, "linger.ms": 5, "enable.idempotence": True}
+    producer = Producer({**options, "on_delivery": delivered})
     written = Written()
     for topic in Topic:
         waiting, name = list(good.get(topic, ())), topic_name(config, topic)
@@ -96,6 +108,7 @@ def write(
         for event in waiting:
             _send(producer, name, event, written)
         assert producer.flush(120) == 0
+        assert not refused
     return written
 
 
