@@ -13,6 +13,7 @@ import click
 
 from octopus_plugins.cli import screen
 from octopus_plugins.cli.options import json_option, load_config
+from octopus_plugins.text import printable
 
 if TYPE_CHECKING:
     from octopus_plugins.fabric.doctor import Finding
@@ -86,7 +87,7 @@ def _wrapped(text: str, more: int = 0) -> str:
     indent = len(_INDENT) + more
     width = min(shutil.get_terminal_size((_WIDTH, 24)).columns, screen.WIDTH) if sys.stdout.isatty() else _WIDTH
     lines = textwrap.wrap(
-        screen.printable(" ".join(text.split())),
+        printable(" ".join(text.split())),
         max(width - indent, 20),
         break_long_words=False,
         break_on_hyphens=False,
