@@ -28,6 +28,7 @@ ATTEMPTS: dict[str, list[tuple[list[str], str]]] = {
     "decide allow": [(["--host", "small-0"], "create")],
     "decide deny": [(["--host", "small-0", "--for", "1h"], "create"), (["--host", "x", "--run", "last"], "read")],
     "decide terminate": [(["--run", RUN], "create"), (["--run", RUN, "--task", "1"], "create")],
+    "doctor": [],  # below: it says all on its standard output
     "decisions": [(["--json", "--action", "retry"], "read")],
     "explain": [([RUN, "1"], "read"), (["last", "1", "--json"], "read")],
     "failures": [(["--json"], "read"), (["--run", "last", "--since", "1h"], "read")],
@@ -97,6 +98,18 @@ def test_a_command_is_refused_with_the_reason_and_the_remedy(
         assert "Traceback" not in result.output
         assert leaks(result.output, *arguments) == [], arguments
         assert list(tmp_path.iterdir()) == []
+    assert untouched.records
+
+
+def test_the_doctor_neither_writes_nor_reads_a_probe(intruder: Intruder, untouched: Holdings) -> None:
+    result = intruder.user.octopus("doctor", "--json")
+    assert result.exit_code == 1, result.output
+    found = {step["step"]: step for step in map(json.loads, result.stdout.splitlines())}
+    assert [name for name, step in found.items() if step["state"] == "failed"] == [
+        "topics" if intruder.way == "password" else "key"
+    ]
+    assert {found[name]["state"] for name in ("produce", "consume")} == {"not_tried"}
+    assert leaks(result.output) == []
     assert untouched.records
 
 

@@ -81,6 +81,8 @@ BY_TESTS_BELOW = {
 }
 
 THROUGH_OTHERS = {
+    "octopus_plugins.fabric.doctor.case.Case": "`octopus doctor`",
+    "octopus_plugins.fabric.doctor.examination.diagnose": "`octopus doctor`",
     "octopus_plugins.fabric.producer.Producer": "Emitter",
     "octopus_plugins.fabric.sender.Sender": "Emitter, replay",
     "octopus_plugins.fabric.service.Service": "open_service",
@@ -98,6 +100,8 @@ REACHES_NO_TOPIC = {
     "octopus_plugins.fabric.auth.GlobusLogin": "the own login",
     "octopus_plugins.fabric.catalog.check_topic": "looks at a name",
     "octopus_plugins.fabric.consumer.reading_options": "kafka_options, and settings",
+    "octopus_plugins.fabric.counts_file.CountsFile": "the own spool directory",
+    "octopus_plugins.fabric.counts_file.last_counts": "the own spool directory",
     "octopus_plugins.fabric.keys.fetch_key": "the own key",
     "octopus_plugins.fabric.keys.key_path": "names a file",
     "octopus_plugins.fabric.keys.key_stamp": "looks at a file",
@@ -109,6 +113,7 @@ REACHES_NO_TOPIC = {
     "octopus_plugins.fabric.refusals.Refusals": "listens to a client",
     "octopus_plugins.fabric.refusals.forbidden": "words",
     "octopus_plugins.fabric.refusals.unreachable": "words",
+    "octopus_plugins.fabric.service.greet": "asks the web service whether it is there",
     "octopus_plugins.fabric.spool.begin_session": "the own spool directory",
     "octopus_plugins.fabric.spool.orphans": "the own spool directory",
     "octopus_plugins.fabric.topics.namespace": "a name",
