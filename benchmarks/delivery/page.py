@@ -32,5 +32,7 @@ def measured(command: str) -> str:
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False, cwd=PAGE.parent
     ).stdout.strip()
     machine = describe()
-    where = ", ".join(f"{value}" for value in machine.values())
+    where = ", ".join(
+        f"{name} {value}" if name not in ("cpu", "memory", "system") else value for name, value in machine.items()
+    )
     return f"Measured by `{command}` on {time.strftime('%Y-%m-%d')}, commit {commit or 'unknown'}: {where}."

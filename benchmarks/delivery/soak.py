@@ -43,13 +43,11 @@ class Memory:
         pid: The process.
         first: After it has warmed up, MiB.
         most: The most, MiB.
-        last: At the end, MiB.
     """
 
     pid: int
     first: float = 0.0
     most: float = 0.0
-    last: float = 0.0
     _over: threading.Event = field(default_factory=threading.Event)
 
     def watch(self) -> None:
@@ -61,7 +59,7 @@ class Memory:
                 now = process.memory_info().rss / MIB
             except psutil.Error:
                 return
-            self.last, self.most = now, max(self.most, now)
+            self.most = max(self.most, now)
             if not self.first and time.monotonic() - begin > WARM_SECONDS:
                 self.first = now
 
@@ -154,7 +152,7 @@ def report(options: Any, events: int, restarts: int, told: dict[str, Any], found
             f"- {events:,} events emitted, {told['delivered']:,} acknowledged; {found.records:,} records in the topic,"
             f" {ids:,} events by id, {copies:,} second copies.",
             f"- Memory of the process that emits: {memory.first:.0f} MiB after {WARM_SECONDS:g} s,"
-            f" {memory.most:.0f} MiB at most, {memory.last:.0f} MiB at the end.",
+            f" {memory.most:.0f} MiB at most.",
             f"- The longest call of `emit`: {told['slowest'] * 1000:.0f} ms.",
             "",
         ]
