@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
+
+from parsl.dataflow.dflow import DataFlowKernelLoader
+from parsl.errors import NoDataFlowKernelError
 
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.events import Decision
@@ -179,8 +183,17 @@ class Governing:
         if attempt is not None:
             self.fail(attempt, error)
         self.verdicts.release(task_id)
+        if self.dfk is None:
+            self._look_for_dfk()
         if self.dfk is not None:
             end_unlaunched(self.dfk, task_id, error)
+
+    def _look_for_dfk(self) -> None:
+        """Take the DataFlowKernel that is loaded, where no launch and no failure has told ours."""
+        with contextlib.suppress(NoDataFlowKernelError):
+            loaded = DataFlowKernelLoader.dfk()
+            if loaded.monitoring is self:
+                self.learn(loaded)
 
     def heed_stops(self, task_id: str, state: str) -> None:
         """A task that was stopped goes on to wait or to join; called in Parsl's threads. Returns at once."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 import workflow_apps as apps
 from parsl.config import Config
 from parsl.dataflow.errors import DependencyError
+from parsl.executors import ThreadPoolExecutor
 
 from octopus_plugins.events import ANY, Decision
 from octopus_plugins.fabric.direct import send_now
@@ -194,6 +196,28 @@ def test_a_task_that_no_executor_has_is_ended_within_a_second(waiting: Any, name
 def test_what_it_waited_for_goes_on_and_what_waits_for_it_fails(waiting: Any) -> None:
     assert (waiting.outcomes["first"], waiting.outcomes["inner"]) == (2, 4)
     assert isinstance(waiting.outcomes["after"], DependencyError)
+
+
+def test_a_waiting_task_is_ended_where_no_executor_is_observed_and_nothing_has_failed(
+    run: Make, settings: Make
+) -> None:
+    octopus = settings()
+    gate = threading.Event()
+
+    def workflow() -> dict[str, Any]:
+        first = parsl.python_app(gate.wait)()
+        dependent = apps.total(first)
+        order(octopus, "terminate", task_id=str(dependent.tid))
+        try:
+            dependent.exception(timeout=30)
+        finally:
+            gate.set()
+        return {"first": first, "dependent": dependent}
+
+    told = run(config(octopus, ThreadPoolExecutor(label="threads")), workflow, octopus=octopus)
+    assert isinstance(told.outcomes["dependent"], RunHaltedError)
+    assert told.outcomes["first"] is True
+    assert "launched" not in told.states("dependent")
 
 
 def test_the_breaker_stops_a_run_in_which_everything_fails(run: Make, executor: Make, settings: Make) -> None:
