@@ -34,6 +34,8 @@ HERE = {
 OCTOPUS = {
     "nobody is logged in": "login.missing",
     "the login was revoked": "login.ended",
+    "others can read the tokens of the login": "login.exposed",
+    "the tokens of the login are damaged": "login.damaged",
     "Globus Auth is away": "login.globus_away",
     "the key's file was removed": "key.missing",
     "others can read the key's file": "key.exposed",

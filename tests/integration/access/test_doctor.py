@@ -109,6 +109,15 @@ def globus_away(scene: Scene) -> None:
     scene.globus.faults.append(Fault("/userinfo", times=100, delay=60.0))
 
 
+def expose_tokens(scene: Scene) -> None:
+    scene.key.with_name("tokens.json").chmod(0o640)
+
+
+def damage_tokens(scene: Scene) -> None:
+    tokens = scene.key.with_name("tokens.json")
+    tokens.write_text(tokens.read_text()[:-40])
+
+
 def remove_key(scene: Scene) -> None:
     scene.key.unlink()
 
@@ -140,6 +149,8 @@ def service_broken(scene: Scene) -> None:
 HOW: dict[str, Callable[[Scene], None]] = {
     "nobody is logged in": forget_login,
     "the login was revoked": revoke_login,
+    "others can read the tokens of the login": expose_tokens,
+    "the tokens of the login are damaged": damage_tokens,
     "Globus Auth is away": globus_away,
     "the key's file was removed": remove_key,
     "others can read the key's file": expose_key,

@@ -19,6 +19,13 @@ SKEW_SECONDS = 300.0
 
 _DRIFT_SECONDS = 60.0
 
+_LOGIN = {
+    "DIASPORA_SDK_CLIENT_SECRET": "login.client_refused",
+    "can be read or changed by others": "login.exposed",
+    "belongs to another user": "login.exposed",
+    "is damaged": "login.damaged",
+}
+
 _KEY = {
     "can be read or changed by others": "key.exposed",
     "belongs to another user": "key.exposed",
@@ -46,8 +53,9 @@ def login(case: Case) -> Finding:
         return trouble("login.globus_away", said(error))
     except CredentialsError as error:
         if NOBODY not in str(error):
-            code = "login.client_refused" if "DIASPORA_SDK_CLIENT_SECRET" in str(error) else "login.ended"
-            return trouble(code, said(error))
+            code = code_of(str(error), _LOGIN, "login.ended")
+            file = str(key_path(case.config).with_name("tokens.json"))
+            return trouble(code, said(error), {"command": _mend(str(error)), "file": file})
         if key_path(case.config).exists():
             return trouble("login.only_key", "no login for the web service is kept here, but a key is")
         case.login_missing = True

@@ -111,6 +111,18 @@ _ACCESS = (
         "`octopus login`",
     ),
     Diagnosis(
+        "login.exposed",
+        "others can read or replace the tokens of the login",
+        "file or directory was copied, or its mode changed; they are not used like this",
+        "{command}",
+    ),
+    Diagnosis(
+        "login.damaged",
+        "the file of the tokens is damaged",
+        "somebody edited it, or copied a part of it",
+        "`rm {file}`, then `octopus login`",
+    ),
+    Diagnosis(
         "login.client_refused",
         "Globus Auth refuses the service account",
         "its id or its secret is wrong, or was replaced",
@@ -308,6 +320,12 @@ _NETWORK = (
         "the broker refuses the client's certificate",
         "it wants one and none is set, or is of an authority that it does not trust",
         "set ssl_certificate_location and ssl_key_location to those that the operator gave you",
+    ),
+    Diagnosis(
+        "tls.version",
+        "the broker speaks no version of TLS that is taken",
+        "it is an old one: TLS 1.2 is the least that is safe",
+        "have the operator allow TLS 1.2 or later",
     ),
     Diagnosis(
         "tls.clear_text_port",

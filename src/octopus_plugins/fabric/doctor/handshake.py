@@ -144,6 +144,8 @@ class Handshake:
             raise _Closed from None
         except ssl.SSLError as error:
             reason = error.reason or ""
+            if "PROTOCOL_VERSION" in reason or "UNSUPPORTED_PROTOCOL" in reason:
+                raise Refused("tls.version", f"{server} and this machine have no version of TLS in common") from None
             if "ALERT" in reason:
                 text = f"{server} says: {reason.rpartition('ALERT_')[2].replace('_', ' ').lower()}"
                 raise Refused("tls.client_certificate", text) from None

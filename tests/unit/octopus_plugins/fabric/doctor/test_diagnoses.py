@@ -49,6 +49,7 @@ def test_the_texts_need_nothing_that_a_case_does_not_know() -> None:
     case.config = OctopusConfig(profile="kafka", bootstrap_servers="127.0.0.1:1")
     known = set(case.texts(without="", with_tls=""))
     own = {"settings.not_toml": {"file"}, "settings.exposed": {"file"}}
+    own |= {"login.exposed": {"command"}, "login.damaged": {"file"}}
     own |= {"key.exposed": {"command"}, "counts.dropped": {"directory"}}
     for each in DIAGNOSES.values():
         assert fields(each.why + each.remedy) <= known | own.get(each.code, set()), each.code

@@ -122,6 +122,16 @@ def test_a_certificate_out_of_its_time_is_told(serve: Serve, tmp_path: Path, beg
     assert code(serve(tls(file)), "SASL_SSL", ssl_ca_location=str(file)) == "tls.dates"
 
 
+def test_a_version_of_tls_that_is_too_old_is_told(serve: Serve, tmp_path: Path) -> None:
+    def old(connection: socket.socket) -> None:
+        # The alert that a broker with TLS 1.1 answers to a client that wants 1.2: fatal, protocol_version.
+        connection.recv(10_000)
+        connection.sendall(bytes([0x15, 3, 1, 0, 2, 2, 70]))
+
+    file = certificate(tmp_path, -1, 1)
+    assert code(serve(old), "SSL", ssl_ca_location=str(file)) == "tls.version"
+
+
 def test_an_unknown_authority_is_told(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     other = certificate(tmp_path / "other", -1, 1)
