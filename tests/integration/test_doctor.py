@@ -331,6 +331,7 @@ HOW: dict[str, Stage] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", HOW)
 def test_what_is_wrong_is_told_from_all_else(what: str, address: str, tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack:

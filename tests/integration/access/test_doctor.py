@@ -21,6 +21,8 @@ from ..standin.login import log_in_by_link
 from ..standin.service import StandinService
 from ..standin.wire import Fault, Reply
 
+pytestmark = pytest.mark.slow
+
 TIMEOUT = 24.0
 
 
