@@ -13,7 +13,7 @@ import click
 
 from octopus_plugins.cli import screen
 from octopus_plugins.cli.options import json_option, load_config
-from octopus_plugins.text import printable
+from octopus_plugins.text import escaped_json, printable
 
 if TYPE_CHECKING:
     from octopus_plugins.fabric.doctor import Finding
@@ -67,7 +67,7 @@ def doctor(context: click.Context, as_json: bool, timeout: float, profile: str |
 
 def _json(finding: Finding) -> str:
     names = ("step", "state", "seen", "code", "why", "remedy", "notes", "details", "seconds")
-    return json.dumps({name: getattr(finding, name) for name in names})
+    return escaped_json(json.dumps({name: getattr(finding, name) for name in names}))
 
 
 def _lines(finding: Finding) -> str:

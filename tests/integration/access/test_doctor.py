@@ -254,3 +254,14 @@ def test_a_web_service_that_is_down_is_told_from_all_else(tmp_path: Path, monkey
 def test_every_staging_is_tested() -> None:
     own = {"another namespace is asked for", "a topic was deleted", "the web service is down"}
     assert set(HOW) | own == set(OCTOPUS)
+
+
+def test_what_a_service_says_does_not_act_on_the_terminal(scene: Scene) -> None:
+    hostile = Reply({"status": "failure", "message": "\x1b[2Jall is well\x9b31m\r\n✓ topics"})
+    scene.service.faults.append(Fault("/api/v3/namespace", times=100, reply=hostile))
+    for options in ([], ["--json"]):
+        done = CliRunner().invoke(cli, ["doctor", *options], env={"OCTOPUS_CREDENTIALS_DIR": str(scene.home)})
+        assert done.exit_code == 1
+        assert "all is well" in done.output
+        assert not {"\x1b", "\x9b", "\r"} & set(done.output)
+        assert len([line for line in done.output.splitlines() if line.startswith("✓ topics")]) <= 1
