@@ -17,7 +17,7 @@ from octopus_plugins.local import tansu
 
 
 class Proxy:
-    """Forwards connections from ``address`` to ``target``; ``cut`` and ``restore`` may be called at any time."""
+    """Forwards connections from ``address`` to ``target``; all its methods may be called at any time."""
 
     def __init__(self, target: str, host: str = "127.0.0.1") -> None:
         self._target = target
@@ -26,6 +26,8 @@ class Proxy:
         self._lock = threading.Lock()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._open = True
+        self._flowing = threading.Event()
+        self._flowing.set()
         self._threads: list[threading.Thread] = []
         self._closing = False
         self._spawn(self._accept)
@@ -39,10 +41,17 @@ class Proxy:
                     with contextlib.suppress(OSError):
                         each.shutdown(socket.SHUT_RDWR)
 
+        self._flowing.set()
+
+    def silence(self) -> None:
+        """Let nothing through any more, as where a cable is pulled: nobody is told, and connections stay open."""
+        self._flowing.clear()
+
     def restore(self) -> None:
-        """Accept connections again."""
+        """Accept connections again; what was held back in silence goes through, late."""
         with self._lock:
             self._open = True
+        self._flowing.set()
 
     def close(self) -> None:
         """Stop for good."""
@@ -65,6 +74,7 @@ class Proxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            self._flowing.wait()
             host, _, port = self._target.rpartition(":")
             with self._lock:
                 if not self._open:
@@ -85,6 +95,7 @@ class Proxy:
             while True:
                 for key, _ in selector.select():
                     data = key.fileobj.recv(65536)  # type: ignore[union-attr]
+                    self._flowing.wait()
                     if not data:
                         return
                     key.data.sendall(data)

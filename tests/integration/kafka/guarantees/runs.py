@@ -8,8 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -21,11 +21,21 @@ from octopus_plugins import OctopusConfig, tasks
 from octopus_plugins.events import Topic
 from octopus_plugins.fabric import kafka_options, topic_name
 
-from .stream import TASKS
+from .stream import event
 
 EVENTS = 100_000
 STREAM = Path(__file__).with_name("stream.py")
 PATIENCE = 240.0
+HELD_UP_SECONDS = 5.0
+"""No call of ``emit`` may take as long; one that waits for what is broken would. Generous: the machine may be busy."""
+
+ALL = {"emitted": EVENTS, "delivered": EVENTS, "spooled": 0, "dropped": 0, "rejected": 0}
+"""The counts of an emitter that lost nothing."""
+
+
+def counted(told: Mapping[str, int]) -> dict[str, int]:
+    """Those counts of what a run said."""
+    return {name: told[name] for name in ALL}
 
 
 def environment(settings: dict[str, Any]) -> dict[str, str]:
@@ -83,9 +93,14 @@ class Run:
         with self._changed:
             while not self._told or not condition(self._told[-1]):
                 left = deadline - time.monotonic()
-                assert left > 0 and self.process.poll() in (None, 0), (self._told[-1:], self.warnings)
+                assert left > 0 and not self.died, (self._told[-1:], self.warnings)
                 self._changed.wait(min(left, 0.5))
             return self._told[-1]
+
+    @property
+    def died(self) -> bool:
+        """Whether it ended otherwise than well."""
+        return self.process.poll() not in (None, 0)
 
     def reached(self, number: int) -> dict[str, Any]:
         """Wait until so many events were emitted."""
@@ -95,6 +110,7 @@ class Run:
         """Wait for its end; what it said last."""
         told = self.wait(lambda told: told["final"])
         assert self.process.wait(60) == 0, self.warnings
+        assert told["slowest"] < HELD_UP_SECONDS
         return told
 
     def kill(self) -> dict[str, Any]:
@@ -145,7 +161,7 @@ def look(config: OctopusConfig) -> Found:
             "enable.partition.eof": True,
         }
     )
-    found, last = Found(), dict.fromkeys(map(str, range(TASKS)), -1)
+    found, last = Found(), defaultdict[tuple[str, str], int](lambda: -1)
     try:
         partitions = consumer.list_topics(name, timeout=60).topics[name].partitions
         consumer.assign([TopicPartition(name, partition, 0) for partition in partitions])
@@ -157,11 +173,12 @@ def look(config: OctopusConfig) -> Found:
                     assert error.code() == KafkaError._PARTITION_EOF, error
                     ended.add(message.partition())
                     continue
-                event = json.loads(message.value())
+                said = json.loads(message.value())
                 found.records += 1
-                found.ids[event["id"]] += 1
-                if found.ids[event["id"]] == 1:
-                    task, number = event["data"]["task_id"], event["data"].get("try_id", 0)
+                found.ids[said["id"]] += 1
+                if found.ids[said["id"]] == 1:
+                    data = said["data"]
+                    task, number = (data["run_id"], data["task_id"]), data.get("try_id", 0)
                     found.out_of_order += number < last[task]
                     last[task] = number
     finally:
@@ -169,26 +186,47 @@ def look(config: OctopusConfig) -> Found:
     return found
 
 
-def assert_all_there(config: OctopusConfig, guarantee: str, emitted: int = EVENTS) -> Found:
-    """Every event is in the topic, those of each task in order; our own reader gives each exactly once, in order."""
+def ids(first: int = 0, last: int = EVENTS, run: str = "r") -> set[str]:
+    """The ids of a run's events."""
+    return {event(number, run).id for number in range(first, last)}
+
+
+def assert_all_there(
+    config: OctopusConfig, guarantee: str, told: Mapping[str, int], expected: Collection[str] | None = None
+) -> Found:
+    """Every event is in the topic, those of each task in order; our own reader gives each exactly once, in order.
+
+    Args:
+        config: Where to look.
+        guarantee: What happened meanwhile, for the documentation.
+        told: What the emitter counted, for the documentation.
+        expected: The ids of the events; default: those of a whole run.
+    """
     found = look(config)
-    assert len(found.ids) == emitted
+    assert set(found.ids) == set(ids() if expected is None else expected)
     assert found.out_of_order == 0
-    last = dict.fromkeys(map(str, range(TASKS)), -1)
-    read = 0
-    for event in tasks(config=config):
-        assert event.try_id == last[event.task_id] + 1
-        last[event.task_id] = event.try_id
-        read += 1
-    assert read == emitted
-    note(guarantee, found)
+    assert read_in_order(config) == len(found.ids)
+    note(guarantee, found, told)
     return found
 
 
-def note(guarantee: str, found: Found, **more: int) -> None:
-    """Write down what was found, for the documentation, where ``OCTOPUS_GUARANTEES`` names a file."""
+def read_in_order(config: OctopusConfig) -> int:
+    """Read the topic with our own reader: each event comes once, and after those before it of its task; how many."""
+    last = defaultdict[tuple[str, str], int](lambda: -1)
+    read = 0
+    for one in tasks(config=config):
+        assert one.try_id > last[one.run_id, one.task_id]
+        last[one.run_id, one.task_id] = one.try_id
+        read += 1
+    return read
+
+
+def note(guarantee: str, found: Found, told: Mapping[str, int]) -> None:
+    """Write down what was counted and found, for the documentation, where ``OCTOPUS_GUARANTEES`` names a file."""
     file = os.environ.get("OCTOPUS_GUARANTEES")
     if file:
-        line = {"guarantee": guarantee, "records": found.records, "events": len(found.ids), **more}
+        test = os.environ["PYTEST_CURRENT_TEST"].partition("::")[2].partition(" ")[0]
+        counts = {name: told.get(name, 0) for name in ("emitted", "delivered", "replayed", "dropped")}
+        line = {"guarantee": guarantee, "test": test, **counts, "records": found.records, "events": len(found.ids)}
         with Path(file).open("a") as out:
             out.write(json.dumps(line) + "\n")

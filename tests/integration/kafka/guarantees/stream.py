@@ -21,9 +21,9 @@ TASKS = 1000
 BATCH = 50
 
 
-def event(number: int) -> Task:
-    """The event of this number: of one of the tasks in turn, whose tries count up."""
-    return Task(run_id="r", task_id=str(number % TASKS), try_id=number // TASKS, time=1.0 + number, state="running")
+def event(number: int, run: str = "r") -> Task:
+    """The event of this number: of one of the run's tasks in turn, whose tries count up."""
+    return Task(run_id=run, task_id=str(number % TASKS), try_id=number // TASKS, time=1.0 + number, state="running")
 
 
 class Teller:
@@ -41,14 +41,25 @@ class Teller:
         print(json.dumps({**told, "slowest": round(self.slowest, 3)}), flush=True)
 
 
-def emit(emitter: Emitter, teller: Teller, first: int, last: int, rate: float) -> None:
+def emit(emitter: Emitter, teller: Teller, run: str, first: int, last: int, rate: float) -> None:
     begin = time.monotonic()
     for number in range(first, last, BATCH):
         time.sleep(max(begin + (number - first) / rate - time.monotonic(), 0.0))
+        events = [event(each, run) for each in range(number, min(number + BATCH, last))]
         before = time.monotonic()
-        emitter.emit(*map(event, range(number, min(number + BATCH, last))))
+        emitter.emit(*events)
         teller.slowest = max(teller.slowest, time.monotonic() - before)
         teller.say(min(number + BATCH, last))
+
+
+def arrived(emitter: Emitter, replayed: int) -> bool:
+    """Wait a moment; whether everything has arrived by then."""
+    if not emitter.flush(0.5):
+        return False
+    if emitter.counts.replayed < replayed:
+        time.sleep(0.1)
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -75,19 +86,21 @@ def short_tokens(seconds: int | None) -> Iterator[list[float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", default="r", help="name of the run")
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--last", type=int, required=True)
     parser.add_argument("--rate", type=float, required=True, help="events per second")
     parser.add_argument("--token-seconds", type=int)
     parser.add_argument("--patience", type=float, default=180.0, help="seconds to wait for the last to arrive")
+    parser.add_argument("--replayed", type=int, default=0, help="wait also until so many of dead processes arrived")
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     with short_tokens(options.token_seconds) as minted:
         emitter = Emitter(OctopusConfig.load())
         teller = Teller(emitter, minted)
-        emit(emitter, teller, options.first, options.last, options.rate)
+        emit(emitter, teller, options.run, options.first, options.last, options.rate)
         deadline = time.monotonic() + options.patience
-        while not emitter.flush(0.5) and time.monotonic() < deadline:
+        while not arrived(emitter, options.replayed) and time.monotonic() < deadline:
             teller.say(options.last)
         teller.say(options.last, final=True)
         emitter.close(5)

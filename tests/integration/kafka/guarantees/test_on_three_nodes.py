@@ -13,7 +13,7 @@ from octopus_plugins.events import Topic
 from octopus_plugins.fabric import topic_name
 from octopus_plugins.local import ApacheKafka
 
-from .runs import EVENTS, Run, assert_all_there
+from .runs import ALL, EVENTS, Run, assert_all_there, counted
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -39,12 +39,6 @@ def leader_of(cluster: ApacheKafka, settings: dict[str, Any]) -> int:
     return cluster.leader(topic_name(OctopusConfig(**settings), Topic.task_metrics))
 
 
-def assert_undisturbed(told: dict[str, Any]) -> None:
-    """All that was emitted has arrived, by the emitter's own count, and emitting never waited for the network."""
-    counted = {name: told[name] for name in ("emitted", "delivered", "spooled", "dropped", "rejected")}
-    assert counted == {"emitted": EVENTS, "delivered": EVENTS, "spooled": 0, "dropped": 0, "rejected": 0}
-
-
 def test_the_leader_is_killed(cluster: ApacheKafka, settings: dict[str, Any], tmp_path: Path) -> None:
     with Run(settings, tmp_path / "log", f"--last={EVENTS}", f"--rate={RATE}") as run:
         run.wait(lambda told: told["delivered"] > EVENTS // 4)
@@ -53,8 +47,8 @@ def test_the_leader_is_killed(cluster: ApacheKafka, settings: dict[str, Any], tm
         told = run.finish()
     assert leader_of(cluster, settings) != leader
     cluster.start(leader)
-    assert_undisturbed(told)
-    assert_all_there(OctopusConfig(**settings), "leader killed")
+    assert counted(told) == ALL
+    assert_all_there(OctopusConfig(**settings), "leader killed", told)
 
 
 def test_two_of_three_nodes_are_restarted_in_turn(
@@ -69,5 +63,5 @@ def test_two_of_three_nodes_are_restarted_in_turn(
             cluster.start(restarted[-1])
         told = run.finish()
     assert restarted[0] != restarted[1]
-    assert_undisturbed(told)
-    assert_all_there(OctopusConfig(**settings), "two of three nodes restarted in turn")
+    assert counted(told) == ALL
+    assert_all_there(OctopusConfig(**settings), "two of three nodes restarted in turn", told)
