@@ -28,7 +28,7 @@ from octopus_plugins.local import ApacheKafka
 from tests.integration.kafka.guarantees.runs import Found, Run, look
 
 MIB = 1024 * 1024
-WARM_SECONDS = 10.0
+WARM_SECONDS = 10
 BOUND_MIB = 64.0
 """How much the host process may grow, of itself as it is after ten seconds (DESIGN §10)."""
 
@@ -41,31 +41,40 @@ class Memory:
 
     Attributes:
         pid: The process.
-        first: After it has warmed up, MiB.
-        most: The most, MiB.
+        seen: What it was, MiB, each second.
     """
 
     pid: int
-    first: float = 0.0
-    most: float = 0.0
+    seen: list[float] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
 
     def watch(self) -> None:
         """Look until it is over."""
-        begin = time.monotonic()
         process = psutil.Process(self.pid)
-        while not self._over.wait(1.0):
+        over = False
+        while not over:
             try:
                 now = process.memory_info().rss / MIB
             except psutil.Error:
                 return
-            self.most = max(self.most, now)
-            if not self.first and time.monotonic() - begin > WARM_SECONDS:
-                self.first = now
+            if now:  # one that has ended has none, until somebody heeds its end
+                self.seen.append(now)
+            over = self._over.wait(1.0)
 
     def end(self) -> None:
         """Look no more."""
         self._over.set()
+
+    def after(self, seconds: int) -> float:
+        """What it was so long after the start, MiB."""
+        return self.seen[min(seconds, len(self.seen) - 1)]
+
+    def __str__(self) -> str:
+        most = ", ".join(f"{max(self.seen[first : first + 60]):.0f}" for first in range(0, len(self.seen), 60))
+        return (
+            f"{self.after(1):.0f} MiB a second after the start, {self.after(WARM_SECONDS):.0f} after {WARM_SECONDS} s,"
+            f" {max(self.seen):.0f} at most, {self.seen[-1]:.0f} at the end; the most of each minute: {most}"
+        )
 
 
 def soak(
@@ -80,7 +89,7 @@ def soak(
         watcher.start()
         try:
             due = time.monotonic() + 60
-            while run.reached(0)["number"] < events:
+            while not run.died and run.reached(0)["number"] < events:
                 if time.monotonic() >= due:
                     due += 60
                     leader = cluster.leader(name)
@@ -123,7 +132,7 @@ def main() -> int:
         told, memory, restarts = soak(cluster, settings, Path(home) / "log", events, options.rate)
         found = look(config)
         read, twice = read_by_us(config)
-    growth = memory.most - memory.first
+    growth = max(memory.seen) - memory.after(WARM_SECONDS)
     checks = {
         "nothing lost": len(found.ids) == read == events and told["delivered"] == events,
         "nothing twice by id": twice == 0,
@@ -151,8 +160,7 @@ def report(options: Any, events: int, restarts: int, told: dict[str, Any], found
             "",
             f"- {events:,} events emitted, {told['delivered']:,} acknowledged; {found.records:,} records in the topic,"
             f" {ids:,} events by id, {copies:,} second copies.",
-            f"- Memory of the process that emits: {memory.first:.0f} MiB after {WARM_SECONDS:g} s,"
-            f" {memory.most:.0f} MiB at most.",
+            f"- Memory of the process that emits: {memory}.",
             f"- The longest call of `emit`: {told['slowest'] * 1000:.0f} ms.",
             "",
         ]
