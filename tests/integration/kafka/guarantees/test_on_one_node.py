@@ -31,6 +31,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 CUT_SECONDS = 60.0
 TOKEN_SECONDS = 10
 DISK_KIB = 8192
+FILE_KIB = 3072  # less than a segment of the spool, or the next one would take what this one does not
 
 
 class ProxiedKafka:
@@ -153,12 +154,8 @@ class Disk:
             full: Whether somebody else has filled the disk already.
         """
         if not self._mounts:
-            return [
-                "sh",
-                "-c",
-                f'ulimit -f {64 if full else DISK_KIB * 2} && exec "$@"',
-                "sh",
-            ]  # in blocks of 512 bytes
+            kib = 32 if full else FILE_KIB
+            return ["sh", "-c", f'ulimit -f {2 * kib} && exec "$@"', "sh"]  # in blocks of 512 bytes
         script = f'mount -t tmpfs -o size={DISK_KIB}k tmpfs "{self._spool}" && '
         if full:
             script += f'{{ dd if=/dev/zero of="{self._spool}/filler" bs=64k 2>/dev/null; true; }} && '
