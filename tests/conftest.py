@@ -7,6 +7,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 if TYPE_CHECKING:
     Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
@@ -38,5 +39,28 @@ def pytest_make_collect_report(collector: Any) -> Generator[None, pytest.Collect
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes minutes begins first: with one file per worker it would otherwise run alone at the end."""
+    """What takes minutes begins first: it would otherwise run alone at the end."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+class Shared(LoadFileScheduling):  # type: ignore[misc]
+    """The tests of a file run in one worker, and share what its fixtures make; those with Kafka share its brokers.
+
+    With a worker each, they would have ten Java processes at a time.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        if "integration/kafka/" not in file:
+            return file
+        return "kafka clusters" if file.endswith(CLUSTERS) else "kafka nodes"
+
+
+CLUSTERS = ("test_three_nodes.py", "test_on_three_nodes.py", "test_local.py", "test_group_growth.py", "test_growth.py")
+"""Files that start brokers of their own; the others share two, one open and one secure."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: Any, log: Any) -> Shared:
+    """Share out the tests; pytest-xdist asks for this."""
+    return Shared(config, log)

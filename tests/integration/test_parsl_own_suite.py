@@ -75,7 +75,7 @@ def run_suite(directory: Path, config: OctopusConfig) -> subprocess.CompletedPro
     command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", str(SUITE)]
     command += ["-p", "parsl_suite_plugin", "-p", "no:cacheprovider", "--config", "local"]
     # A test of theirs that hangs says where, by the stacks of all threads.
-    command += ["--timeout", "150", "--timeout-method", "thread"]
+    command += ["--timeout", "300", "--timeout-method", "thread"]
     command += ["-m", " and ".join(f"not {mark}" for mark in MARKED_OUT)]
     command += [f"--ignore={SUITE / name}.py" for name in LEFT_OUT]
     command += ["--junit-xml", str(directory / "junit.xml"), str(SUITE)]

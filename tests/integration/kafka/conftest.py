@@ -20,11 +20,11 @@ HERE = Path(__file__).parent
 JARS = HERE.parents[2] / "build" / "kafka-jars"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """The first test of all waits for Maven, and the first of each file for a cluster: give them time."""
-    for item in items:
-        if HERE in item.path.parents and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(600))
+    item.add_marker(pytest.mark.long)
+    if item.get_closest_marker("timeout") is None:
+        item.add_marker(pytest.mark.timeout(600))
 
 
 @pytest.fixture(scope="session", autouse=True)
