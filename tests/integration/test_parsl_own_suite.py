@@ -33,7 +33,7 @@ MARKED_OUT = ("workqueue", "taskvine", "radical", "globus_compute")
 
 @pytest.mark.long
 @pytest.mark.slow
-@pytest.mark.timeout(1260)
+@pytest.mark.timeout(2600)
 def test_parsls_own_monitoring_tests_pass_with_our_hub(
     tmp_path: Path, broker: EmbeddedBroker, make_config: Callable[..., OctopusConfig]
 ) -> None:
@@ -86,6 +86,6 @@ def run_suite(directory: Path, config: OctopusConfig) -> subprocess.CompletedPro
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=1200,
+        timeout=2500,
         check=False,
     )
