@@ -6,13 +6,14 @@ meaning makes a new type (``…/v2``); readers skip unknown fields and unknown t
 
 from __future__ import annotations
 
+import functools
 from datetime import datetime, timezone
 from typing import Any
 
 import msgspec
 
 from octopus_plugins.errors import SchemaError
-from octopus_plugins.events.base import Event
+from octopus_plugins.events.base import MAX_NAME, Event
 from octopus_plugins.events.decision import Decision
 from octopus_plugins.events.failure import Failure
 from octopus_plugins.events.heartbeat import Heartbeat
@@ -85,9 +86,21 @@ def encode(event: Event, *, max_bytes: int = MAX_EVENT_BYTES) -> bytes:
         SchemaError: A value in the event cannot be written as JSON, or it cannot be cut to the bound.
     """
     encoded = _encode(event)
-    if len(encoded) > max_bytes:
+    # Whatever is too long for a reader makes the whole longer than itself.
+    if len(encoded) > max_bytes or (len(encoded) > MAX_NAME and not _is_readable(event, encoded)):
         encoded = _shrink(event, max_bytes)
     return encoded
+
+
+def _is_readable(event: Event, encoded: bytes) -> bool:
+    decoder = _data_decoders.get(event.TYPE)
+    if decoder is None:
+        return True
+    try:
+        decoder.decode(_envelope_decoder.decode(encoded).data)
+    except _UNREADABLE:
+        return False
+    return True
 
 
 def _encode(event: Event) -> bytes:
@@ -110,17 +123,35 @@ def _encode(event: Event) -> bytes:
 def _shrink(event: Event, max_bytes: int) -> bytes:
     plain = msgspec.to_builtins(event)
     plain["truncated"] = True
-    limit = max_bytes
+    for name in plain.keys() & _names(type(event)):
+        plain[name] = _cut(plain[name], MAX_NAME)
+    limit = 2 * max_bytes
+    reason = ""
     while limit >= 16:
         limit //= 2
         try:
             cut = msgspec.convert(_cut(plain, limit), type(event))
         except msgspec.ValidationError as error:
-            raise SchemaError(f"{type(event).__name__} cannot be cut to {max_bytes} bytes: {error}") from error
+            reason = f": {error}"
+            continue
         encoded = _encode(cut)
         if len(encoded) <= max_bytes:
             return encoded
-    raise SchemaError(f"{type(event).__name__} cannot be cut to {max_bytes} bytes")
+    raise SchemaError(f"{type(event).__name__} cannot be cut to {max_bytes} bytes{reason}")
+
+
+@functools.cache
+def _names(cls: type[Event]) -> frozenset[str]:
+    """The fields of an event that are names, which are bounded more narrowly than texts."""
+    import msgspec.inspect
+
+    found = []
+    for field in msgspec.structs.fields(cls):
+        kind = msgspec.inspect.type_info(field.type)
+        kinds = kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,)
+        if any(isinstance(each, msgspec.inspect.StrType) and each.max_length == MAX_NAME for each in kinds):
+            found.append(field.encode_name)
+    return frozenset(found)
 
 
 def _cut(value: Any, limit: int) -> Any:

@@ -74,6 +74,7 @@ def told(run: Make, executor: Make, settings: Make, module_of_one_node: Path, tm
         for future in more:
             future.exception(timeout=60)
         futures["memory"] = on_small(apps.allocate)(3 << 30)
+        futures["memory"].result(timeout=60)  # its retry is over on the node that the next ones need
         # On the last executor of the ladder, with its one node, there is no other place that could be tried at once.
         futures["delayed"] = on("large", apps.fail_until)(marker, 2)
         futures |= {f"beside-{number}": on("large", apps.double)(number) for number in range(4)}

@@ -254,3 +254,21 @@ def _task(**changes: Any) -> Task:
 def _decode_or_schema_error(value: bytes) -> None:
     event = decoded(value)
     assert event is None or isinstance(event, EVENT_CLASSES)
+
+
+def test_a_name_that_is_too_long_is_cut_and_the_texts_beside_it_are_not() -> None:
+    traceback = "t" * 20_000
+    info = ExceptionInfo(type="ValueError", message="m" * 3000)
+    failure = Failure(
+        run_id="run", task_id="1", time=1.0, app="n" * 2_000_000, host="h" * 1025, exception=info, traceback=traceback
+    )
+    found = decode(encode(failure))
+    assert isinstance(found, Failure) and found.app is not None and found.host is not None
+    assert (len(found.app), len(found.host)) == (1024, 1024)
+    assert found.truncated and found.id == failure.id
+    assert (found.traceback, found.exception) == (traceback, info)
+
+
+def test_a_short_event_with_a_long_name_is_read_by_every_reader() -> None:
+    found = decode(encode(Task(run_id="run", task_id="1", time=1.0, state="running", app="n" * 1025)))
+    assert isinstance(found, Task) and found.truncated
