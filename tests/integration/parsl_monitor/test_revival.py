@@ -63,7 +63,7 @@ def kill_blocks(run_dir: Path, count: int = 1) -> None:
 
 
 def started(path: Path) -> int:
-    return len(list(path.iterdir()))
+    return sum(each.is_file() for each in path.iterdir())
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 120.0) -> None:
