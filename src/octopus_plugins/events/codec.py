@@ -32,6 +32,9 @@ MAX_DEPTH = 32
 """Lists and objects within each other in a run's policy, the one place where an event is free in its form."""
 
 
+LARGEST_INTEGER = 2**63 - 1
+
+
 class _Outgoing(msgspec.Struct, frozen=True):
     specversion: str
     id: str
@@ -161,6 +164,8 @@ def _cut(value: Any, limit: int) -> Any:
         return {key: _cut(item, limit) for key, item in list(value.items())[: max(limit, 16)]}
     if isinstance(value, (list, tuple)):
         return [_cut(item, limit) for item in value[: max(limit // 64, 1)]]
+    if isinstance(value, int):
+        return min(max(value, -LARGEST_INTEGER), LARGEST_INTEGER)
     return value
 
 

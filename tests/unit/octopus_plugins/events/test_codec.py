@@ -272,3 +272,10 @@ def test_a_name_that_is_too_long_is_cut_and_the_texts_beside_it_are_not() -> Non
 def test_a_short_event_with_a_long_name_is_read_by_every_reader() -> None:
     found = decode(encode(Task(run_id="run", task_id="1", time=1.0, state="running", app="n" * 1025)))
     assert isinstance(found, Task) and found.truncated
+
+
+def test_a_number_beyond_64_bits_beside_a_long_text_is_bounded() -> None:
+    info = ExceptionInfo(type="ValueError", message="m" * 3000)
+    found = decode(encode(Failure(run_id="run", task_id="1", time=1.0, exit_code=2**70, exception=info)))
+    assert isinstance(found, Failure) and found.truncated
+    assert (found.exit_code, found.exception) == (2**63 - 1, info)
