@@ -97,6 +97,7 @@ class Deputy:
         self._producer: Any = None
         self._lock = threading.Lock()
         self._resting_until = 0.0
+        self._closed = False
         self._pid = os.getpid()
         self.delivered = 0
         self.returned = 0
@@ -142,7 +143,8 @@ class Deputy:
         return True
 
     def close(self, seconds: float) -> None:
-        """Deliver what was taken, for so long at most."""
+        """Deliver what was taken, for so long at most. Nothing is given back any more: nobody is there to take it."""
+        self._closed = True
         with self._lock:
             producer, self._producer, self._grant = self._producer, None, None
         if producer is not None:
@@ -183,7 +185,8 @@ class Deputy:
         self._hear(error)
         # A node without a route to the brokers would make each of its events late by the time-out.
         self._resting_until = time.monotonic() + _REST_SECONDS
-        self._back(form)
+        if not self._closed:
+            self._back(form)
 
     def _hear(self, error: KafkaError) -> None:
         if error.code() != KafkaError._ALL_BROKERS_DOWN or self.error is None:  # the one before says why

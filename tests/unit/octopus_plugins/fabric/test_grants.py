@@ -104,6 +104,17 @@ def test_what_no_broker_takes_is_given_back_and_the_next_is_not_taken(
     deputy.close(0)
 
 
+def test_nothing_is_given_back_after_the_close(closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A pool that ends reads its queue no more: what is put there would keep its process from ending.
+    monkeypatch.setattr("octopus_plugins.fabric.grants._TIMEOUT_SECONDS", 0.5)
+    back: list[bytes] = []
+    deputy = Deputy(back.append)
+    deputy.renew(granted(closed_port))
+    assert deputy.send(SAMPLE, b"the sample")
+    deputy.close(20)
+    assert (deputy.returned, back) == (1, [])
+
+
 def test_a_grant_can_be_pickled_as_it_travels() -> None:
     given = granted(9, token="t", expires=5.0)
     assert pickle.loads(pickle.dumps(given)) == given
