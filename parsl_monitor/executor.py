@@ -21,7 +21,7 @@ from parsl.jobs.error_handlers import simple_error_handler
 from parsl.monitoring.radios.multiprocessing import MultiprocessingQueueRadioSender
 from parsl.serialize import pack_apply_message
 
-from octopus_plugins.errors import CredentialsError
+from octopus_plugins.errors import ConfigError, CredentialsError
 from parsl_monitor import interchange as octopus_interchange
 from parsl_monitor.attempts import Attempt
 from parsl_monitor.delays import Delays
@@ -234,8 +234,13 @@ class ObservedExecutor:
             secret: Whether it holds a token.
 
         Raises:
+            ConfigError: The interchange is not ours: it would take a grant for a task, and hand it to a worker.
             CredentialsError: A token would travel unencrypted.
         """
+        if octopus_interchange.__file__ not in self.interchange_launch_cmd:
+            raise ConfigError(
+                f"executor {self.label!r} has an interchange_launch_cmd of its own, which takes no grants; leave it out"
+            )
         if secret and not self.encrypted:
             raise CredentialsError(
                 f"executor {self.label!r} is not encrypted, and tokens would travel in clear text; set encrypted=True"

@@ -16,6 +16,7 @@ from parsl.executors.high_throughput.executor import DEFAULT_LAUNCH_CMD
 from parsl.jobs.error_handlers import noop_error_handler, simple_error_handler, windowed_error_handler
 from parsl.providers import LocalProvider
 
+from octopus_plugins.errors import ConfigError
 from octopus_plugins.wrath import Policy
 from octopus_plugins.wrath.standing import Standing
 from parsl_monitor.attempts import Attempt
@@ -244,6 +245,14 @@ def test_an_interchange_command_of_the_user_s_stays(executor: Observed) -> None:
     executor.interchange_launch_cmd = ["my-interchange"]
     executor.start()
     assert executor.interchange_launch_cmd == ["my-interchange"]
+
+
+def test_an_interchange_of_the_user_s_is_given_no_grants(executor: Observed) -> None:
+    # It would hand one to a worker as a task, whose answer nobody waits for: Parsl's thread of results ends at that.
+    executor.interchange_launch_cmd = ["my-interchange"]
+    executor.start()
+    with pytest.raises(ConfigError, match="executor 'small' has an interchange_launch_cmd of its own"):
+        executor.hand_grant(b"grant", secret=False)
 
 
 @pytest.mark.parametrize(
