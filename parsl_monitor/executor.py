@@ -290,6 +290,8 @@ class ObservedExecutor:
                 packed = held.pop()
             except IndexError:
                 return  # the other one came first
+            if outer.done():
+                return  # it was stopped when Parsl named it
             with errors_to(outer):
                 self._send(attempt, context, packed, repack, outer)
 

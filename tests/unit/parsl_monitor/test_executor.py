@@ -23,7 +23,7 @@ from parsl_monitor.attempts import Attempt
 from parsl_monitor.errors import StragglerError
 from parsl_monitor.executor import STEERING, ObservedExecutor, Steering, _worker_lacks_us
 from parsl_monitor.interchange import AVOID, PREFER
-from parsl_monitor.outcome import copy, deliver
+from parsl_monitor.outcome import TryFuture, copy, deliver
 from parsl_monitor.revival import Revival
 from parsl_monitor.selector import OctopusManagerSelector
 
@@ -253,6 +253,16 @@ def test_an_interchange_of_the_user_s_is_given_no_grants(executor: Observed) -> 
     executor.start()
     with pytest.raises(ConfigError, match="executor 'small' has an interchange_launch_cmd of its own"):
         executor.hand_grant(b"grant", secret=False)
+
+
+def test_a_task_that_was_stopped_as_it_was_named_is_not_sent(executor: Observed) -> None:
+    attempt = Attempt("small")
+    outer = TryFuture(attempt)
+    executor._send_named(attempt, {}, b"task", lambda: b"task", outer)
+    outer.set_exception(RuntimeError("stopped"))
+    assert outer._when_known is not None
+    outer._when_known()
+    assert executor.sent == []
 
 
 @pytest.mark.parametrize(
