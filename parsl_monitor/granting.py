@@ -81,7 +81,7 @@ class Granting:
     @property
     def delivered(self) -> int:
         """Samples that the nodes have produced, as far as they have told."""
-        return sum(self._delivered.values())
+        return sum(tuple(self._delivered.values()))  # another thread may add to it
 
     def _run(self) -> None:
         known = 0

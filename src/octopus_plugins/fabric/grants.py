@@ -127,7 +127,13 @@ class Deputy:
             if os.getpid() != self._pid:
                 return False  # librdkafka's threads stayed behind
             if self._producer is None:
-                self._producer = self._made(self._grant)
+                try:
+                    self._producer = self._made(self._grant)
+                except KafkaException as error:
+                    # It may have taken its time: not again for the next one.
+                    self.error = error.args[0].str()
+                    self._resting_until = time.monotonic() + _REST_SECONDS
+                    return False
                 threading.Thread(target=self._poll, args=(self._producer,), name="octopus-deputy", daemon=True).start()
             producer, allowed = self._producer, self._grant
         try:

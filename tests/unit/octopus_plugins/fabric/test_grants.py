@@ -118,3 +118,13 @@ def test_nothing_is_given_back_after_the_close(closed_port: int, monkeypatch: py
 def test_a_grant_can_be_pickled_as_it_travels() -> None:
     given = granted(9, token="t", expires=5.0)
     assert pickle.loads(pickle.dumps(given)) == given
+
+
+def test_settings_that_no_client_takes_are_tried_once_in_a_while(closed_port: int) -> None:
+    deputy = Deputy(lambda form: None)
+    deputy.renew(granted(closed_port, options={"no.such.setting": "1"}))
+    assert not deputy.send(SAMPLE, b"1")
+    assert "no.such.setting" in str(deputy.error)
+    deputy.error = None
+    assert not deputy.send(SAMPLE, b"2")
+    assert deputy.error is None  # it was not even tried
