@@ -45,7 +45,7 @@ test: setup  ## check, then every test against the built wheel
 	$(UV) venv --quiet --python $(PYTHON) $(WHEEL_VENV)
 	$(UV) pip install --quiet --compile-bytecode --python $(WHEEL_VENV)/bin/python --require-hashes -r constraints.txt
 	$(UV) pip install --quiet --compile-bytecode --python $(WHEEL_VENV)/bin/python --no-deps build/dist/*.whl
-	cd tests && OCTOPUS_TEST_WHEEL=1 PATH="$(abspath $(WHEEL_VENV))/bin:$$PATH" $(abspath $(WHEEL_VENV))/bin/pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_OPTIONS) -c ../pyproject.toml --rootdir .. .
+	cd tests && OCTOPUS_TEST_WHEEL=1 PATH="$(abspath $(WHEEL_VENV))/bin:$$PATH" $(abspath $(WHEEL_VENV))/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_OPTIONS) -c ../pyproject.toml --rootdir .. .
 
 fuzz: setup  ## hostile records, others each time, also on Apache Kafka (EXAMPLES=5000 of each property and in each topic)
 	OCTOPUS_FUZZ_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/pytest -q -n 0 --timeout 7200 tests/unit/test_hostile.py \
