@@ -15,7 +15,7 @@ CORE = "octopus_plugins"
 
 # From the ground up. What stands in one row does not import its neighbours.
 LAYERS = (
-    {"errors", "text"},
+    {"errors", "lazy", "text"},
     {"config"},
     {"events"},
     {"hookspecs"},
