@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError
 
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import BrokerUnreachableError, ConfigError, FabricError, TopicMissingError
-from octopus_plugins.fabric.refusals import Refusals, unreachable
-from octopus_plugins.fabric.topics import kafka_topics, make_admin, topic_name
+from octopus_plugins.fabric.refusals import unreachable
+from octopus_plugins.fabric.topics import kafka_topics, request_admin, topic_name
 
 _KAFKA_NAME = re.compile(r"[A-Za-z0-9._-]{1,200}")
 
@@ -94,20 +94,19 @@ def delete_topic(config: OctopusConfig, name: str) -> None:
         service.delete_topic(name)
         return
     full = topic_name(config, name)
-    kafka_topics(config)  # whether there is a broker, and whether it lets us in, is told sooner so
-    admin = make_admin(config, Refusals(config))
-    (future,) = admin.delete_topics([full], request_timeout=config.connect_timeout).values()
-    try:
-        future.result(config.connect_timeout + 1)
-    except KafkaException as error:
-        reason: KafkaError = error.args[0]
-        if reason.code() in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_EXCEPTION}:
-            raise _no_such_topic(config, name) from error
-        if reason.retriable() or reason.code() in {KafkaError._TRANSPORT, KafkaError._TIMED_OUT}:
-            raise BrokerUnreachableError(unreachable(config, reason.str())) from error
-        raise FabricError(f"{config.address} did not delete {full}: {reason.str()}; ask whoever runs it") from error
-    except TimeoutError as error:
-        raise BrokerUnreachableError(unreachable(config, "it does not answer a request to delete")) from error
+    known = full in kafka_topics(config)  # also tells sooner whether there is a broker, and whether it lets us in
+    answers = request_admin(
+        config, f"topic {full}", lambda admin, seconds: admin.delete_topics([full], request_timeout=seconds)
+    )
+    error = answers[full]
+    missing = error is not None and error.code() in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_EXCEPTION}
+    if error is None or (missing and known):  # a request that came late had deleted it
+        return
+    if missing:
+        raise _no_such_topic(config, name)
+    if error.retriable() or error.code() == KafkaError._TRANSPORT:
+        raise BrokerUnreachableError(unreachable(config, error.str()))
+    raise FabricError(f"{config.address} did not delete {full}: {error.str()}; ask whoever runs it")
 
 
 def describe_topic(config: OctopusConfig, name: str) -> TopicDescription:
