@@ -21,11 +21,12 @@ from octopus_plugins.wrath import Policy
 from octopus_plugins.wrath.standing import Standing
 from parsl_monitor.attempts import Attempt
 from parsl_monitor.errors import StragglerError
-from parsl_monitor.executor import STEERING, ObservedExecutor, Steering, _worker_lacks_us
+from parsl_monitor.executor import ObservedExecutor, _worker_lacks_us
 from parsl_monitor.interchange import AVOID, PREFER
 from parsl_monitor.outcome import TryFuture, copy, deliver
 from parsl_monitor.revival import Revival
 from parsl_monitor.selector import OctopusManagerSelector
+from parsl_monitor.steering import STEERING, Steering
 
 
 class Plain:

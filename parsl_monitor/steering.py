@@ -1,0 +1,47 @@
+"""How a retry goes back to an executor: when, and to which nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from parsl_monitor import interchange as octopus_interchange
+
+STEERING = "octopus_steering"
+"""Key of a resource specification under which the retry handler tells the executor how to place a retry."""
+
+FRONT_OF_THE_QUEUE = 0
+
+AVOID_SECONDS = 60.0
+"""How long a retry is kept for another node. If none has room by then, the node that it avoids is better than none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steering:
+    """How a retry goes back to an executor.
+
+    Attributes:
+        delay: Seconds to wait first.
+        avoid_hosts: Nodes that must not get it while there is another one.
+        prefer_hosts: Nodes that should get it, best first; after a second or two any other may.
+        first: Whether it goes to the front of the executor's queue.
+    """
+
+    delay: float = 0.0
+    avoid_hosts: tuple[str, ...] = ()
+    prefer_hosts: tuple[str, ...] = ()
+    first: bool = True
+
+    def context(self, now: float) -> dict[str, Any]:
+        """What the interchange is told of the task, in its context.
+
+        Args:
+            now: Unix seconds.
+        """
+        told: dict[str, Any] = {}
+        if self.avoid_hosts:
+            told[octopus_interchange.AVOID] = self.avoid_hosts, now + self.delay + AVOID_SECONDS
+        if self.prefer_hosts:
+            until = now + self.delay + octopus_interchange.PREFER_SECONDS
+            told[octopus_interchange.PREFER] = self.prefer_hosts, until
+        return told
