@@ -14,7 +14,6 @@ import msgspec
 from parsl.monitoring.message_type import MessageType
 
 from octopus_plugins.events import Categorization, Decision, Event, Failure, Task
-from octopus_plugins.events.base import MAX_NAME
 from octopus_plugins.fabric import Emitter
 from octopus_plugins.plugins import Plugins
 from octopus_plugins.wrath import DEFAULT_RULES, History, Policy, Rule, categorize, decide
@@ -214,7 +213,7 @@ class Story:
             run_id=message["run_id"],
             task_id=str(message["task_id"]),
             try_id=message["try_id"],
-            app=message["task_func_name"][:MAX_NAME],
+            app=message["task_func_name"],
             executor=message["task_executor"],
             submitted=message["task_time_invoked"].timestamp(),
             launched=launched.timestamp() if launched is not None else None,

@@ -26,7 +26,6 @@ from octopus_plugins.events import (
     Usage,
     WorkerState,
 )
-from octopus_plugins.events.base import MAX_NAME
 from octopus_plugins.events.exceptions import failed_dependencies, failure_details
 from octopus_plugins.events.failure import MAX_CAUSES, MAX_STDERR
 from parsl_monitor.attempts import Attempt
@@ -78,7 +77,7 @@ def task_event(message: Mapping[str, Any], now: float, place: Mapping[str, Any])
         task_id=str(message["task_id"]),
         try_id=message["try_id"],
         state=message["task_status_name"],
-        app=message["task_func_name"][:MAX_NAME],
+        app=message["task_func_name"],
         executor=message["task_executor"],
         depends=_ids(message["task_depends"]),
         joins=_ids(message["task_joins"]),

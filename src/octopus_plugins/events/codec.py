@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from octopus_plugins.errors import SchemaError
-from octopus_plugins.events.base import MAX_NAME, Event
+from octopus_plugins.events.base import LARGEST, MAX_NAME, Event
 from octopus_plugins.events.decision import Decision
 from octopus_plugins.events.failure import Failure
 from octopus_plugins.events.heartbeat import Heartbeat
@@ -30,9 +30,6 @@ MAX_INPUT_BYTES = 16 * 1024 * 1024
 
 MAX_DEPTH = 32
 """Lists and objects within each other in a run's policy, the one place where an event is free in its form."""
-
-
-LARGEST_INTEGER = 2**63 - 1
 
 
 class _Outgoing(msgspec.Struct, frozen=True):
@@ -165,7 +162,7 @@ def _cut(value: Any, limit: int) -> Any:
     if isinstance(value, (list, tuple)):
         return [_cut(item, limit) for item in value[: max(limit // 64, 1)]]
     if isinstance(value, int):
-        return min(max(value, -LARGEST_INTEGER), LARGEST_INTEGER)
+        return min(max(value, -LARGEST), LARGEST)
     return value
 
 

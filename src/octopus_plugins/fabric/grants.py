@@ -5,7 +5,6 @@ The key stays here. A token of Amazon MSK ends after a quarter of an hour; whoev
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
@@ -22,8 +21,6 @@ from octopus_plugins.errors import CredentialsError, SchemaError
 from octopus_plugins.events import Event, encode
 from octopus_plugins.fabric.credentials import kafka_options
 from octopus_plugins.fabric.topics import QuietLogger, namespace
-
-log = logging.getLogger("octopus_plugins")
 
 _REST_SECONDS = 30.0
 _TIMEOUT_SECONDS = 10.0
