@@ -7,6 +7,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,6 +67,30 @@ def secure_kafka(token_classes: Path, keys: Keys) -> Iterator[ApacheKafka]:
     """One node with TLS, SCRAM, MSK tokens and access control."""
     with token_kafka(keys, token_classes) as kafka:
         yield kafka
+
+
+@pytest.fixture(scope="session")
+def three_nodes(kafka_tools: None) -> Iterator[ApacheKafka]:
+    """Three secure nodes: three copies of each record, of which two must be written."""
+    with ApacheKafka(nodes=3, secure=True) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(three_nodes: ApacheKafka) -> Iterator[ApacheKafka]:
+    """The three nodes, for whoever kills some: all are up again afterwards."""
+    yield three_nodes
+    for node in three_nodes.nodes:
+        if node not in three_nodes.pids:
+            three_nodes.start(node)
+
+
+@pytest.fixture
+def cluster_settings(cluster: ApacheKafka, namespace: str, tmp_path: Path) -> dict[str, Any]:
+    """The settings of a user of the cluster with topics of its own."""
+    settings = cluster.add_user(namespace)
+    cluster.create_topics(namespace)
+    return {**settings, "spool_dir": tmp_path / "spool"}
 
 
 @pytest.fixture

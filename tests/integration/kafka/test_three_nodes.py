@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -22,19 +22,10 @@ Wait = Callable[..., None]
 KEYS = 20
 
 
-@pytest.fixture(scope="module")
-def cluster(kafka_tools: None) -> Iterator[ApacheKafka]:
-    """Three secure nodes."""
-    with ApacheKafka(nodes=3, secure=True) as cluster:
-        yield cluster
-
-
 @pytest.fixture
-def config(cluster: ApacheKafka, namespace: str, tmp_path: Path) -> OctopusConfig:
+def config(cluster_settings: dict[str, Any]) -> OctopusConfig:
     """A user of the cluster with topics of its own."""
-    settings = cluster.add_user(namespace)
-    cluster.create_topics(namespace)
-    return OctopusConfig.load(**settings, spool_dir=tmp_path / "spool")
+    return OctopusConfig.load(**cluster_settings)
 
 
 class Stream:
