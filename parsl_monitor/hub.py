@@ -21,7 +21,7 @@ from parsl_monitor.governing import Governing
 from parsl_monitor.granting import Granting
 from parsl_monitor.messages import HubQueue, Message
 from parsl_monitor.story import Story
-from parsl_monitor.versions import check_parsl
+from parsl_monitor.versions import canonical, check_parsl
 
 logger = logging.getLogger("octopus_plugins")
 
@@ -211,7 +211,7 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
         if isinstance(content, dict) and "direct" in content:
             self.granting.hear(content["place"], content["direct"])
         if isinstance(content, dict) and isinstance(content.get("packages"), dict) and "executor_label" in content:
-            names = {name.lower().replace("_", "-") for name in content["packages"]}
+            names = set(map(canonical, content["packages"]))
             hosts = self._registered_hosts.setdefault(content["executor_label"], {})
             hosts[content["hostname"]] = "octopus-plugins" in names
 

@@ -34,6 +34,7 @@ from sortedcontainers import SortedKeyList
 from octopus_plugins import __version__
 from parsl_monitor.direct import GRANT, GrantMessage
 from parsl_monitor.selector import OctopusManagerSelector, may_serve
+from parsl_monitor.versions import canonical
 
 logger = logging.getLogger("parsl.executors.high_throughput.interchange")
 
@@ -147,7 +148,8 @@ class OctopusInterchange(Interchange):
         self._reported[manager["uid"]] = (standing, now + self.period)
         report = dict(manager)
         report["executor_label"] = self.label
-        report["packages"] = {name: v for name, v in manager.get("packages", {}).items() if name.lower() in _PACKAGES}
+        packages = manager.get("packages", {})
+        report["packages"] = {name: version for name, version in packages.items() if name.lower() in _PACKAGES}
         report["overdue"] = time.time() - manager["last_heartbeat"] > self.heartbeat_threshold
         super()._send_monitoring_info(monitoring_radio, report)
         if not manager["active"]:
@@ -229,7 +231,7 @@ class OctopusInterchange(Interchange):
             if manager_id in self._granted:
                 continue
             self._granted.add(manager_id)
-            versions = {name.lower().replace("_", "-"): v for name, v in manager.get("packages", {}).items()}
+            versions = {canonical(name): version for name, version in manager.get("packages", {}).items()}
             if versions.get("octopus-plugins") == __version__:  # another one may not know what this is, and end
                 self.manager_sock.send_multipart([manager_id, self._grant])
 

@@ -77,8 +77,7 @@ class ObservedManager(host.Manager):
             self._report,
         )
         scheduler: Any = self.task_scheduler  # type: ignore[has-type]
-        self._diversion = Diversion(scheduler, settings, self.pending_result_queue.put)
-        self.task_scheduler = self._diversion
+        self._diversion = self.task_scheduler = Diversion(scheduler, settings, self.pending_result_queue.put)
 
     def _report(self) -> dict[str, Any]:
         return {"direct": told} if (told := self._diversion.report()) else {}

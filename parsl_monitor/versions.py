@@ -8,6 +8,11 @@ from typing import Any
 from octopus_plugins.errors import UnsupportedHostError
 
 
+def canonical(name: str) -> str:
+    """The name of a distribution as it is compared: managers report it as its author wrote it."""
+    return name.lower().replace("_", "-")
+
+
 def check_parsl() -> None:
     """Check the seams, not the number: Parsl releases weekly.
 

@@ -47,7 +47,7 @@ def doctor(context: click.Context, as_json: bool, timeout: float, profile: str |
 
     From the settings over login, key, clock, names, connections, TLS and access to a record that is written and read
     back; then the spool on this machine, and what became of the events of the last runs. Nothing is changed, but for
-    that one record, which nothing else ever shows.
+    that one record, which nothing else ever shows, and the spool's directory, which is made where it is missing.
     """
     from octopus_plugins.fabric.doctor import diagnose
 

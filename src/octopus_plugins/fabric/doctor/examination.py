@@ -77,7 +77,7 @@ def diagnose(
     """Look at each step of the way between this machine and the topics.
 
     Never raises on account of what it finds. Changes nothing, but for one small record in the topic ``heartbeats`` that
-    every reader passes over.
+    every reader passes over, and a spool's directory that was missing.
 
     Args:
         load: The settings, or what gets them: that is the first step.
