@@ -128,6 +128,7 @@ def test_what_is_no_event_is_skipped_and_reported_with_its_place(
 def test_a_reader_that_follows_says_the_first_of_many_bad_records_at_once_and_their_number_at_the_end(
     config: OctopusConfig, wait_for: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
+    ensure_topics(config)  # the bare producer would have the broker make one with several partitions
     reader = Reader(config, Topic.task_metrics, follow=True)
     thread = threading.Thread(target=lambda: list(reader))
     thread.start()

@@ -13,14 +13,14 @@ MAX_NAME = 1_024
 LATEST_TIME = 253_370_764_800.0
 """The beginning of the year 9999, Unix seconds: the last one that every calendar and table can hold."""
 
-LARGEST = 2**63 - 1
-"""The largest whole number: what tables have room for."""
+LEAST, LARGEST = -(2**63), 2**63 - 1
+"""The least and the largest whole number: what tables have room for."""
 
 # Bounds of what is read. They are checked when a record is decoded, and cost nothing where an event is made. Without
 # them one record could fill the history's memory, or hold a number that no table and no calendar can.
 Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
 Moment = Annotated[float, msgspec.Meta(ge=0.0, le=LATEST_TIME)]
-Whole = Annotated[int, msgspec.Meta(ge=-LARGEST - 1, le=LARGEST)]
+Whole = Annotated[int, msgspec.Meta(ge=LEAST, le=LARGEST)]
 
 
 class Topic(str, Enum):

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from octopus_plugins.errors import SchemaError
-from octopus_plugins.events.base import LARGEST, MAX_NAME, Event
+from octopus_plugins.events.base import LARGEST, LEAST, MAX_NAME, Event
 from octopus_plugins.events.decision import Decision
 from octopus_plugins.events.failure import Failure
 from octopus_plugins.events.heartbeat import Heartbeat
@@ -162,7 +162,7 @@ def _cut(value: Any, limit: int) -> Any:
     if isinstance(value, (list, tuple)):
         return [_cut(item, limit) for item in value[: max(limit // 64, 1)]]
     if isinstance(value, int):
-        return min(max(value, -LARGEST), LARGEST)
+        return min(max(value, LEAST), LARGEST)
     return value
 
 

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar
 
-from octopus_plugins.events.base import LARGEST
+from octopus_plugins.events.base import LARGEST, LEAST
 from octopus_plugins.events.failure import MAX_CAUSES, MAX_MESSAGE, MAX_TRACEBACK, ExceptionInfo
 
 MAX_ATTRIBUTES = 32
@@ -138,7 +138,7 @@ def _plain(value: Any) -> tuple[bool, Scalar]:
         return True, _clean(value, MAX_ATTRIBUTE)
     if isinstance(value, int):
         number = int.__int__(value)
-        return -LARGEST <= number <= LARGEST, number
+        return LEAST <= number <= LARGEST, number
     if isinstance(value, float):
         return True, float.__float__(value)
     if isinstance(value, bytes) and len(value) <= MAX_ATTRIBUTE and value.isascii():  # Parsl's ``manager_id``

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from octopus_plugins.errors import SchemaError
@@ -196,6 +196,7 @@ def test_what_is_said_of_a_bad_record_is_short_however_long_that_is() -> None:
 
 @settings(deadline=None)
 @given(events_of(Failure), st.integers(10_000, 30_000), st.integers(0, 100_000))
+@example(Failure(run_id="", time=0.0, task_id="", try_id=-(2**63), exception=ExceptionInfo(type="")), 10_000, 50_000)
 def test_a_large_event_is_cut_to_the_bound_and_says_so(event: Failure, max_bytes: int, length: int) -> None:
     # Three bytes a character in UTF-8, and two of them escaped in JSON: the bound is one of bytes.
     large = msgspec.structs.replace(event, traceback="–" * length, stderr_tail='"\n' * length)
