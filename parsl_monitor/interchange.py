@@ -148,8 +148,8 @@ class OctopusInterchange(Interchange):
         self._reported[manager["uid"]] = (standing, now + self.period)
         report = dict(manager)
         report["executor_label"] = self.label
-        packages = manager.get("packages", {})
-        report["packages"] = {name: version for name, version in packages.items() if name.lower() in _PACKAGES}
+        packages = {canonical(name): version for name, version in manager.get("packages", {}).items()}
+        report["packages"] = {name: version for name, version in packages.items() if name in _PACKAGES}
         report["overdue"] = time.time() - manager["last_heartbeat"] > self.heartbeat_threshold
         super()._send_monitoring_info(monitoring_radio, report)
         if not manager["active"]:

@@ -13,6 +13,7 @@ import pytest
 from octopus_plugins import OctopusConfig, tasks
 from octopus_plugins.events import Task, Topic
 from octopus_plugins.fabric import Emitter, kafka_options, topic_name
+from octopus_plugins.fabric.administration import leaders
 from octopus_plugins.local import ApacheKafka
 
 pytestmark = pytest.mark.slow
@@ -67,12 +68,8 @@ def event(number: int) -> Task:
 
 def leader_known_to(node: int, cluster: ApacheKafka, config: OctopusConfig, topic: str) -> int:
     """Who leads, as one node sees it."""
-    from confluent_kafka.admin import AdminClient
-
     address = cluster.address.split(",")[cluster.nodes.index(node)]
-    admin = AdminClient({**kafka_options(config), "bootstrap.servers": address})
-    leader: int = admin.list_topics(topic, timeout=30).topics[topic].partitions[0].leader
-    return leader
+    return leaders(config.model_copy(update={"bootstrap_servers": address}), topic)[0]
 
 
 def assert_all_arrived(config: OctopusConfig, number: int) -> None:

@@ -216,6 +216,15 @@ def test_a_change_is_reported_at_once(interchange: OctopusInterchange, manager: 
     assert len(radio.reports) == 2
 
 
+def test_a_report_names_our_package_however_its_distribution_is_spelled(
+    interchange: OctopusInterchange, manager: Any
+) -> None:
+    radio = Radio()
+    record = interchange._ready_managers[manager("a", packages={"Octopus_Plugins": "3", "numpy": "2"})]
+    interchange._send_monitoring_info(radio, record)
+    assert radio.reports[0]["packages"] == {"octopus-plugins": "3"}
+
+
 def test_a_report_names_the_executor_and_leaves_out_foreign_packages(
     interchange: OctopusInterchange, manager: Any
 ) -> None:
