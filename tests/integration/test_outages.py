@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -67,6 +68,23 @@ def test_a_broker_that_is_away_at_the_start_gets_everything_when_it_comes(
     assert str(config.spool_dir) in away
     assert "delivered again" in back
     assert "emitted 100, delivered 100, spooled 0, replayed 0, dropped 0" in report
+
+
+def test_a_broker_that_is_back_but_slow_to_answer_is_waited_for_at_the_end(
+    proxied_broker: ProxiedBroker, make_config: MakeConfig, wait_for: WaitFor, caplog: pytest.LogCaptureFixture
+) -> None:
+    proxied_broker.proxy.cut()
+    config = make_config(proxied_broker.address)
+    emitter = Emitter(config)
+    emitter.emit(*(task(number) for number in range(100)))
+    wait_for(lambda: warnings(caplog))
+    proxied_broker.proxy.silence()
+    answering = threading.Timer(1.0, proxied_broker.proxy.restore)
+    answering.start()
+    emitter.close()
+    answering.join()
+    assert numbers(config) == list(range(100))
+    assert orphans(config) == []
 
 
 @pytest.mark.slow

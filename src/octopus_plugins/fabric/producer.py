@@ -28,6 +28,7 @@ log = logging.getLogger("octopus_plugins")
 _IMPORTANT = {Topic.failures, Topic.decisions}
 _RETRY_JOURNAL_SECONDS = 10.0
 _AWAY_CLOSE_SECONDS = 0.5  # waited at the end for a broker that is known to be away
+_BACK_CLOSE_SECONDS = 3.0  # the same, while a try that began after the end did still waits for its answer
 
 _shared: dict[OctopusConfig, tuple[Producer, int]] = {}
 _shared_lock = threading.Lock()
@@ -146,7 +147,7 @@ class Producer:
         Returns:
             Whether it has.
         """
-        return self._flush(timeout, timeout)
+        return self._flush(timeout, timeout, timeout)
 
     def close(self, timeout: float | None = None) -> None:
         """Wait for deliveries, stop, and report; what has not arrived stays on disk for the next process.
@@ -162,7 +163,7 @@ class Producer:
         timeout = self._config.close_timeout if timeout is None else timeout
         deadline = time.monotonic() + timeout
         if started:
-            self._flush(timeout, min(timeout, _AWAY_CLOSE_SECONDS))
+            self._flush(timeout, min(timeout, _AWAY_CLOSE_SECONDS), min(timeout, _BACK_CLOSE_SECONDS))
             self._stop(deadline)
         with self._lock:
             self._ended = True
@@ -272,7 +273,8 @@ class Producer:
     def _journal_is_read(self) -> bool:
         return self._journal is None or not self._journal.unread
 
-    def _flush(self, timeout: float, away_timeout: float) -> bool:
+    def _flush(self, timeout: float, away_timeout: float, back_timeout: float) -> bool:
+        """Wait for deliveries: less long where the broker is away, and it may not have come back since the start."""
         start = time.monotonic()
         self.hurry()
         while self._waiting():
@@ -280,7 +282,8 @@ class Producer:
             if sender is None:
                 return False
             away = sender.trouble is not None and not sender.connected
-            left = start + (away_timeout if away else timeout) - time.monotonic()
+            given = timeout if not away else away_timeout if sender.failed_try >= start else back_timeout
+            left = start + given - time.monotonic()
             if left <= 0:
                 return False
             with sender.progress:

@@ -79,6 +79,8 @@ class Sender:
         self._client: Any = None
         self.connected = False
         """Whether a broker has answered since the connection was last begun."""
+        self.failed_try = 0.0
+        """When the last connection that came to trouble was begun, in seconds of ``time.monotonic``."""
         self._names: dict[str, str] = {}
         self._wake = threading.Event()
         self._hurry = threading.Event()
@@ -135,6 +137,7 @@ class Sender:
         """
         failures = 0
         while not self._stopped.is_set():
+            begun = time.monotonic()
             try:
                 self._connect()
                 self._pump(housekeeping)
@@ -145,6 +148,7 @@ class Sender:
                 log.debug("the sender failed", exc_info=True)
                 self._begin_trouble(f"sending failed: {type(error).__name__}: {error}")
             self._disconnect()
+            self.failed_try = begun
             if once:
                 return
             failures = 0 if self._progressed else failures + 1
