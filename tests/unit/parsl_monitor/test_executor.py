@@ -113,19 +113,19 @@ def test_one_task_s_steering_is_not_the_next_one_s(executor: Observed) -> None:
 
 def test_a_delayed_task_is_sent_after_its_delay(executor: Observed) -> None:
     begin = time.monotonic()
-    future = executor.submit(print, {STEERING: Steering(delay=0.2)})
+    future = executor.submit(print, {STEERING: Steering(delay=1.0)})
     assert executor.sent == []
-    assert executor.arrived.wait(5)
-    assert time.monotonic() - begin >= 0.2
+    assert executor.arrived.wait(30)
+    assert time.monotonic() - begin >= 1.0
     executor.sent[0][2].set_result("late")
-    assert future.result(timeout=5) == "late"
+    assert future.result(timeout=30) == "late"
 
 
 def test_after_shutdown_what_was_delayed_is_not_sent(executor: Observed) -> None:
-    executor.submit(print, {STEERING: Steering(delay=0.1)})
+    executor.submit(print, {STEERING: Steering(delay=2.0)})
     executor.shutdown()
     assert executor.stopped
-    assert not executor.arrived.wait(0.3)
+    assert not executor.arrived.wait(2.2)
 
 
 def test_a_delayed_task_that_cannot_be_sent_fails_with_the_reason(
@@ -138,7 +138,7 @@ def test_a_delayed_task_that_cannot_be_sent_fails_with_the_reason(
     monkeypatch.setattr(Plain, "submit", lambda self, *_: self.submit_payload({}, b""))
     future = executor.submit(print, {STEERING: Steering(delay=0.01)})
     with pytest.raises(ConnectionError, match="interchange is gone"):
-        future.result(timeout=5)
+        future.result(timeout=30)
 
 
 def test_the_standing_of_nodes_reaches_the_selector(executor: Observed) -> None:
@@ -164,10 +164,11 @@ def test_with_nothing_to_tell_no_file_is_written(executor: Observed, tmp_path: P
 
 
 def test_a_preference_travels_with_its_task(executor: Observed) -> None:
+    before = time.time()
     executor.submit(print, {STEERING: Steering(prefer_hosts=("node-b", "node-c"))})
     hosts, until = executor.sent[0][0][PREFER]
     assert hosts == ("node-b", "node-c")
-    assert time.time() < until < time.time() + 2.0
+    assert before < until < time.time() + 2.0
 
 
 def test_a_retry_that_need_not_be_first_joins_the_queue(executor: Observed) -> None:

@@ -350,9 +350,10 @@ def test_a_service_that_is_late_again_and_again_is_not_waited_for(make: Callable
     for number, attempt in enumerate(attempts):
         assert attempt.outer is not None
         attempt.outer.set_exception(OSError("x"))
-        assert attempt.outer.done() == (number >= 3)
+        if number >= 3:
+            assert attempt.outer.done()
         until(lambda: number in workflow.ended)  # noqa: B023
-    assert workflow.hub.verdicts.late == 3
+    assert workflow.hub.verdicts.late == 3, "the first three waited"
     assert len(workflow.collected.of(Failure)) == len(workflow.collected.of(Decision)) == 6
 
 

@@ -35,7 +35,7 @@ def calls() -> Iterator[Calls]:
     yield Calls()
     for thread in threading.enumerate():
         if thread.name == "octopus-walltime":
-            thread.join(timeout=5)
+            thread.join(timeout=30)
             assert not thread.is_alive()
 
 

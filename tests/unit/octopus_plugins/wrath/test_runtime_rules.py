@@ -34,7 +34,7 @@ from .causes import assert_categorized, bash, break_process_pool, busy, fill_dis
 CASES = [
     (timeout(busy, 0.05), "walltime_exceeded", "unknown"),
     (bash("kill -XCPU $$"), "walltime_exceeded", "unknown"),
-    (bash("timeout 0.05 sleep 1"), "walltime_exceeded", "unknown"),
+    (bash("timeout 0.05 sleep 60"), "walltime_exceeded", "unknown"),
     (lambda: bytearray(1 << 62), "memory_exhausted", "yes"),
     (lambda: np.ones((10**8, 10**7)), "memory_exhausted", "yes"),
     (lambda: mmap.mmap(-1, 1 << 60), "memory_exhausted", "yes"),
