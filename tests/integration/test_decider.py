@@ -93,7 +93,7 @@ class Service:
         self.process.send_signal(number)
 
     def wait(self) -> int:
-        return self.process.wait(20)
+        return self.process.wait(60)
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def test_a_failure_is_decided_and_the_workflow_hears_of_it(
         wait_for(lambda: "task 1 try 2 f n1 (small)  retry on other executor large" in service.text)
         service.signal(signal.SIGTERM)
         assert service.wait() == 0
-        wait_for(lambda: not inbox.service_alive(), 2)
+        wait_for(lambda: not inbox.service_alive())
         assert service.text.splitlines()[-1] == "1 failures were decided."
     finally:
         inbox.close()
@@ -171,9 +171,9 @@ def test_a_stopped_service_is_not_alive_and_an_awakened_one_is_again(
         service = serve()
         wait_for(inbox.service_alive)
         service.signal(signal.SIGSTOP)
-        wait_for(lambda: not inbox.service_alive(), 5)
+        wait_for(lambda: not inbox.service_alive())
         service.signal(signal.SIGCONT)
-        wait_for(inbox.service_alive, 5)
+        wait_for(inbox.service_alive)
     finally:
         inbox.close()
 
@@ -241,11 +241,11 @@ def running(decider: Decider) -> Iterator[Decider]:
     thread = threading.Thread(target=decider.run)
     thread.start()
     try:
-        assert ready.wait(20)
+        assert ready.wait(60)
         yield decider
     finally:
         decider.close()
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
 
 

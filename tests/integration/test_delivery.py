@@ -102,7 +102,7 @@ def test_a_following_reader_sees_what_comes_and_ends_when_closed(
         assert seen == ["run/1", "run/2"]
     finally:
         reader.close()
-        thread.join(5)
+        thread.join(60)
     assert not thread.is_alive()
 
 
@@ -141,7 +141,7 @@ def test_a_reader_that_follows_says_the_first_of_many_bad_records_at_once_and_th
         assert caplog.text.count("is no event and is skipped") == 1
     finally:
         reader.close()
-        thread.join(5)
+        thread.join(60)
     messages = [each.getMessage() for each in caplog.records if "skipped" in each.getMessage()]
     assert len(messages) == 2
     assert messages[1] == "1,200 records were skipped in all, which are no events"

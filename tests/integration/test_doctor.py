@@ -227,9 +227,9 @@ def test_wrong_use_has_a_status_of_its_own() -> None:
 
 def test_it_ends_in_time_also_where_nothing_answers(hanging: str) -> None:
     began = time.monotonic()
-    report = examine(4, **kafka(hanging))
+    report = examine(8, **kafka(hanging))
     assert report.failed == ["tls.silent"]
-    assert time.monotonic() - began < 15  # what is asked for, and what a busy machine adds
+    assert time.monotonic() - began < 30  # what is asked for, and what a busy machine adds
 
 
 @pytest.fixture
@@ -336,13 +336,13 @@ HOW: dict[str, Stage] = {
 def test_what_is_wrong_is_told_from_all_else(what: str, address: str, tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack:
         settings = HOW[what](address, tmp_path, stack)
-        report = examine(12, **settings)
+        report = examine(40, **settings)
     assert_diagnosed(report, HERE[what])
     assert CANARY not in report.output
 
 
 def test_a_broker_that_never_answers_is_told_from_all_else(hanging: str) -> None:
-    assert_diagnosed(examine(12, **kafka(hanging)), HERE["the broker takes connections and never answers"])
+    assert_diagnosed(examine(24, **kafka(hanging)), HERE["the broker takes connections and never answers"])
 
 
 def test_a_cluster_that_names_wrong_addresses_is_told_from_all_else(tmp_path: Path) -> None:
@@ -355,7 +355,7 @@ def test_a_cluster_that_names_wrong_addresses_is_told_from_all_else(tmp_path: Pa
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 break
-        report = examine(20, **kafka(f"127.0.0.1:{port}"))
+        report = examine(40, **kafka(f"127.0.0.1:{port}"))
     finally:
         tansu.stop(process, kill=True)
     assert "brokers.advertised" in report.failed

@@ -140,7 +140,7 @@ def test_following_shows_what_is_there_then_what_comes_until_closed(
         wait_for(lambda: len(seen) == 2)
         emitter.emit(failure(RUN, "9", time.time(), "disk_full", "runtime"))
         wait_for(lambda: len(seen) == 3)
-    reading.join(5)
+    reading.join(60)
     assert not reading.is_alive()
     assert [event.task_id for event in seen if isinstance(event, Failure)] == ["1", "2", "9"]
     assert list(stream) == []
@@ -152,7 +152,7 @@ def test_following_from_now_leaves_out_what_is_there(told: OctopusConfig, emitte
         reading = threading.Thread(target=lambda: found.extend(stream))
         reading.start()
         emitter.emit(failure(RUN, "9", time.time() + 1, "disk_full", "runtime"))
-        reading.join(10)
+        reading.join(60)
     assert [one.task_id for one in found] == ["9"]
 
 

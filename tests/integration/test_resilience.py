@@ -83,7 +83,10 @@ def test_tasks_with_a_bug_fail_sooner_and_with_fewer_tries_than_in_stock_parsl(o
     assert ours["well"] and stock["well"], (ours, stock)
     assert {task["failed_tries"] for task in doomed(stock)} == {4}
     assert outcome["goals"]["tries of doomed tasks"][1] is True, outcome["goals"]
-    assert max(task["seconds"] for task in doomed(ours)) < min(task["seconds"] for task in doomed(stock))
+    # As shares of their runs: a machine that stalls makes both longer.
+    latest = max(task["seconds"] for task in doomed(ours)) / ours["makespan"]
+    earliest = min(task["seconds"] for task in doomed(stock)) / stock["makespan"]
+    assert latest < earliest, (ours, stock)
 
 
 def test_the_events_of_our_runs_are_kept_as_they_were_sent(home: Path, outcome: Any) -> None:

@@ -23,7 +23,7 @@ from ..standin.wire import Fault, Reply
 
 pytestmark = pytest.mark.slow
 
-TIMEOUT = 24.0
+TIMEOUT = 48.0
 
 
 @dataclass

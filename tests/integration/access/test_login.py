@@ -260,7 +260,7 @@ def test_a_service_that_is_too_slow_is_given_up_in_time(
     began = time.monotonic()
     with pytest.raises(ServiceError, match="did not give the key within 1 s: no answer"):
         log_in(load())
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 @pytest.mark.usefixtures("robot", "globus")

