@@ -33,8 +33,12 @@ class Listener:
         return [decision.serial for decision in self.heard]
 
 
+def no_threads() -> bool:
+    return not any(thread.name.startswith("octopus-inbox") for thread in threading.enumerate())
+
+
 @pytest.fixture
-def listen(config: OctopusConfig) -> Iterator[Callable[..., Listener]]:
+def listen(config: OctopusConfig, wait_for: Wait) -> Iterator[Callable[..., Listener]]:
     started: list[Listener] = []
 
     def begin(settings: OctopusConfig = config) -> Listener:
@@ -46,7 +50,7 @@ def listen(config: OctopusConfig) -> Iterator[Callable[..., Listener]]:
     yield begin
     for listener in started:
         listener.inbox.close()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("octopus-inbox")]
+    wait_for(no_threads)
 
 
 def decision(serial: str, **changes: Any) -> Decision:
@@ -235,7 +239,7 @@ def test_an_inbox_without_a_broker_closes_and_its_threads_end(
     inbox.start()
     assert not inbox.service_alive()
     inbox.close()
-    wait_for(lambda: not any(thread.name.startswith("octopus-inbox") for thread in threading.enumerate()))
+    wait_for(no_threads)
 
 
 def test_closing_waits_a_second_at_most_for_what_does_not_end(
