@@ -21,7 +21,7 @@ def of_run(run_dir: Path) -> list[psutil.Process]:
     return [process for process in found.values() if process.is_running() and not _is_dead(process)]
 
 
-def wait_until_gone(run_dir: Path, seconds: float = 10.0) -> None:
+def wait_until_gone(run_dir: Path, seconds: float = 60.0) -> None:
     """Wait until the run has no process left; those that stay are killed, and reported."""
     deadline = time.monotonic() + seconds
     while left := of_run(run_dir):

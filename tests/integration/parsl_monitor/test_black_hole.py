@@ -44,10 +44,10 @@ def test_a_node_that_fails_fast_gets_a_handful_of_the_tasks_and_all_succeed(
     def workflow() -> dict[str, Any]:
         hosts: set[str] = set()
         while not {"pair-0", "pair-1"} <= hosts:
-            hosts |= {future.result(timeout=120) for future in [apps.host_name(0.05) for _ in range(4)]}
+            hosts |= {future.result(timeout=150) for future in [apps.host_name(0.05) for _ in range(4)]}
         return {f"task-{number}": apps.work_unless_on("pair-0", 0.2, fault) for number in range(TASKS)}
 
-    told = run(config, workflow, octopus=octopus, timeout=150)
+    told = run(config, workflow, octopus=octopus)
     assert {str(outcome) for outcome in told.outcomes.values()} == {"pair-1"}
     failed = told.failures()
     assert {failure.host for failure in failed} == {"pair-0"}

@@ -46,7 +46,7 @@ def test_replay_gives_the_decisions_of_a_real_run_byte_for_byte(
             "failing-join": apps.fan_out_and_fail(),
         }
 
-    told = run(config, workflow, octopus=octopus, timeout=120)
+    told = run(config, workflow, octopus=octopus)
     events = read_run(octopus, told.run_id)
     policy = policy_from_data(recorded_policy(events) or {})
     assert (policy.name, policy.ladder) == ("of-the-run", ("small", "large"))

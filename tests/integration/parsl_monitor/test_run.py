@@ -56,10 +56,10 @@ def told(
             "failing-join": apps.fan_out_and_fail(),
             "remembered": (first := apps.remembered(1)),
             "killed": apps.die(),
-            "memoised": (first.result(timeout=60), apps.remembered(1))[1],
+            "memoised": (first.result(timeout=150), apps.remembered(1))[1],
         }
 
-    return run(config, workflow, octopus=octopus, timeout=90)
+    return run(config, workflow, octopus=octopus)
 
 
 def test_the_workflow_gets_the_results_and_errors_of_plain_parsl(told: Any) -> None:
@@ -108,7 +108,7 @@ def test_worker_start_and_end_name_host_block_manager_worker_and_pid(told: Any) 
         assert task.worker_id in (0, 1)
         assert task.pid not in (None, os.getpid())
         assert (task.executor, task.app) == ("small", "burn") or task.state == "running"
-    assert 1.2 <= ended.time - running.time < 6
+    assert 1.2 <= ended.time - running.time < 30
     assert ended.usage.cpu_user > 0.1
     assert ended.usage.peak_rss > 64 << 20
 

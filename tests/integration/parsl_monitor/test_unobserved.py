@@ -93,8 +93,8 @@ def test_where_only_one_node_lacks_it_the_others_are_observed(
     def workflow() -> dict[str, Any]:
         hosts: set[str] = set()
         while not {"mixed-0", "mixed-1"} <= hosts:
-            hosts |= {future.result(timeout=60) for future in [apps.host_name(0.05) for _ in range(4)]}
-        return {f"where-{number}": apps.host_name(0.05) for number in range(12)}
+            hosts |= {future.result(timeout=150) for future in [apps.host_name(0.05) for _ in range(4)]}
+        return {f"where-{number}": apps.host_name(0.3) for number in range(12)}
 
     told = run(config, workflow, octopus=octopus)
     assert set(told.outcomes.values()) == {"mixed-0", "mixed-1"}

@@ -61,12 +61,12 @@ def told(run: Make, executor: Make, settings: Make, tmp_path_factory: pytest.Tem
             "locked_up": lock_up_in_c(walltime=1),
             "interpreter_held": hold_the_interpreter(60, walltime=1),
             "cleaned_up": clean_up_slowly(walltime=1),
-            "in_time": patient(0.3, walltime=1),
+            "in_time": patient(0.3, walltime=6),
             "bash": apps.complain(0),
         }
 
     config = configured(octopus, executor("small", workers=3, heartbeat_period=30, heartbeat_threshold=120))
-    return run(config, workflow, octopus=octopus, timeout=180)
+    return run(config, workflow, octopus=octopus)
 
 
 def failure(told: Any, name: str) -> Failure:
@@ -94,7 +94,7 @@ def test_it_is_categorised_as_over_its_walltime(told: Any, name: str) -> None:
 def test_a_blocking_call_is_interrupted_soon_after_the_walltime(told: Any, name: str) -> None:
     found = failure(told, name)
     assert found.started is not None and found.ended is not None
-    assert found.ended - found.started < 10
+    assert found.ended - found.started < 30
     assert found.signal is None
 
 
@@ -104,7 +104,7 @@ def test_what_never_returns_to_the_interpreter_is_ended_with_its_worker(told: An
     assert found.signal == 9
     assert found.usage is not None and found.usage.rss
     assert found.started is not None and found.ended is not None
-    assert found.ended - found.started < 20
+    assert found.ended - found.started < 40
 
 
 def test_a_try_may_take_its_time_to_clean_up(told: Any) -> None:
@@ -122,7 +122,7 @@ def test_in_parsl_s_own_pool_a_stuck_worker_ends_itself(run: Make, executor: Mak
     def workflow() -> dict[str, Any]:
         return {"locked_up": lock_up_in_c(walltime=1), "after": apps.double(2)}
 
-    told = run(configured(octopus, own), workflow, octopus=octopus, timeout=180)
+    told = run(configured(octopus, own), workflow, octopus=octopus)
     assert isinstance(told.outcomes["locked_up"], AppTimeout)
     assert told.outcomes["after"] == 4
     (found,) = told.failures("locked_up")

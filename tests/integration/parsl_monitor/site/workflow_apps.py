@@ -73,9 +73,17 @@ def fan_out(numbers: list[int]) -> list[Any]:
     return [double(number) for number in numbers]
 
 
+@python_app
+def double_once_there_is(file: str, number: int) -> int:
+    """Wait for a file first."""
+    while not Path(file).exists():
+        time.sleep(0.05)
+    return 2 * number
+
+
 @join_app
-def fan_out_slowly(number: int, seconds: float) -> Any:
-    return double(number, seconds=seconds)
+def fan_out_once_there_is(file: str, number: int) -> Any:
+    return double_once_there_is(file, number)
 
 
 @join_app
@@ -92,12 +100,13 @@ def host_name(seconds: float = 0.0) -> str:
 
 
 @python_app
-def fail_once_on(host: str) -> str:
-    """Fail on one node and end well on any other."""
+def fail_once_on(host: str, seconds: float = 0.0) -> str:
+    """Fail at once on one node, and end well on any other, after a while."""
     import platform
 
     if platform.node() == host:
         raise RuntimeError(f"something is odd about {host}")
+    time.sleep(seconds)
     return platform.node()
 
 
@@ -113,12 +122,13 @@ def fail_until(marker: str, tries: int) -> int:
 
 
 @python_app
-def use_module(name: str) -> str:
-    """Import a module that not every node has, and say where."""
+def use_module(name: str, seconds: float = 0.0) -> str:
+    """Import a module that not every node has, use it for a while, and say where."""
     import importlib
     import platform
 
     importlib.import_module(name)
+    time.sleep(seconds)
     return platform.node()
 
 
@@ -131,12 +141,17 @@ def mark(directory: str, number: int, seconds: float) -> int:
 
 
 @python_app
-def work_on(directory: str, seconds: float) -> str:
-    """Say with a file where the task has begun, and at its end where it ran. In steps, each of which can be stopped."""
+def work_on(directory: str, seconds: float, until: str = "") -> str:
+    """Say with a file where the task has begun, and at its end where it ran. In steps, each of which can be stopped.
+
+    Where a file is named, the work ends no sooner than that is there.
+    """
     import platform
 
     (Path(directory) / f"{platform.node()}@{time.time_ns()}").touch()
     for _ in range(int(seconds / 0.05)):
+        time.sleep(0.05)
+    while until and not Path(until).exists():
         time.sleep(0.05)
     return platform.node()
 
