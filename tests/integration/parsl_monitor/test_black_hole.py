@@ -17,7 +17,8 @@ Make = Callable[..., Any]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
-TASKS = 40
+TASKS = 60
+"""So many that those that fail before anything can be done about it, also by a machine that stalls, are the fewer."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -53,5 +54,5 @@ def test_a_node_that_fails_fast_gets_a_handful_of_the_tasks_and_all_succeed(
     assert {failure.host for failure in failed} == {"pair-0"}
     assert Counter(failure.task_id for failure in failed).most_common(1)[0][1] <= 3
     if fault == "file_descriptors":
-        # Parsl alone has it fail nearly all of the forty, most of them more than once.
+        # Parsl alone has it fail four in five of the sixty, most of them more than once.
         assert len(failed) <= TASKS // 2, Counter(failure.categorization.category for failure in failed)
