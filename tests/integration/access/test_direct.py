@@ -30,10 +30,10 @@ from parsl_monitor import OctopusHighThroughputExecutor, OctopusMonitoringHub
 from ..standin.globus import Person
 from ..standin.service import StandinService
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
-TOKEN_SECONDS = 12
-NAP_SECONDS = 2.5 * TOKEN_SECONDS
+TOKEN_SECONDS = 20  # renewed after half of that, and shown until five are left: a machine may stall in between
+NAP_SECONDS = 2.0 * TOKEN_SECONDS
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def nap(config: OctopusConfig, run_dir: Path, seconds: float, **options: Any) ->
             )
         ) as dfk,
     ):
-        environment = sleep(["sh", "-c", f"sleep {seconds}; env"]).result(timeout=120)
+        environment = sleep(["sh", "-c", f"sleep {seconds}; env"]).result(timeout=200)
         run_id = dfk.run_id
     (run_dir / "environment").write_bytes(environment)
     return sorted(resources(run_id=run_id, config=config), key=lambda sample: sample.sequence)
