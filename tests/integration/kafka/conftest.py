@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 from octopus_plugins import OctopusConfig
-from octopus_plugins.fabric import Emitter
+from octopus_plugins.fabric import Emitter, kafka_options
 from octopus_plugins.local import ApacheKafka
 
 from .tokens import Keys, compile_validator, token_kafka
@@ -72,7 +75,8 @@ def secure_kafka(token_classes: Path, keys: Keys) -> Iterator[ApacheKafka]:
 @pytest.fixture(scope="session")
 def three_nodes(kafka_tools: None) -> Iterator[ApacheKafka]:
     """Three secure nodes: three copies of each record, of which two must be written."""
-    with ApacheKafka(nodes=3, secure=True) as cluster:
+    # Nobody but the tests moves a leader: every five minutes Kafka would, back to where each was at first.
+    with ApacheKafka(nodes=3, secure=True, settings={"auto.leader.rebalance.enable": "false"}) as cluster:
         yield cluster
 
 
@@ -91,6 +95,34 @@ def cluster_settings(cluster: ApacheKafka, namespace: str, tmp_path: Path) -> di
     settings = cluster.add_user(namespace)
     cluster.create_topics(namespace)
     return {**settings, "spool_dir": tmp_path / "spool"}
+
+
+@pytest.fixture
+def wait_until_in_sync(cluster: ApacheKafka, wait_for: Callable[..., None]) -> Callable[[str], None]:
+    """Wait until each node has all of a topic. One that came to lead just now may show less of it for a moment."""
+    admin = AdminClient(kafka_options(OctopusConfig.load(**cluster.admin_settings())))
+
+    def in_sync(topic: str) -> bool:
+        try:
+            partitions = admin.list_topics(topic, timeout=10).topics[topic].partitions.values()
+        except KafkaException:
+            return False
+        return bool(partitions) and all(sorted(each.isrs) == list(cluster.nodes) for each in partitions)
+
+    return lambda topic: wait_for(lambda: in_sync(topic))
+
+
+@pytest.fixture
+def wait_for() -> Callable[..., None]:
+    """Wait until a condition holds, or fail. Longer than elsewhere: half a dozen Java processes share the machine."""
+
+    def wait(condition: Callable[[], object], seconds: float = 120.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"not within {seconds:g} s"
+            time.sleep(0.02)
+
+    return wait
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,22 @@ from .runs import ALL, EVENTS, Run, assert_all_there, counted
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
+InSync = Callable[[str], None]
+
 RATE = 4000
 
 
+def topic_of(settings: dict[str, Any]) -> str:
+    return topic_name(OctopusConfig(**settings), Topic.task_metrics)
+
+
 def leader_of(cluster: ApacheKafka, settings: dict[str, Any]) -> int:
-    return cluster.leader(topic_name(OctopusConfig(**settings), Topic.task_metrics))
+    return cluster.leader(topic_of(settings))
 
 
-def test_the_leader_is_killed(cluster: ApacheKafka, cluster_settings: dict[str, Any], tmp_path: Path) -> None:
+def test_the_leader_is_killed(
+    cluster: ApacheKafka, cluster_settings: dict[str, Any], tmp_path: Path, wait_until_in_sync: InSync
+) -> None:
     with Run(cluster_settings, tmp_path / "log", f"--last={EVENTS}", f"--rate={RATE}") as run:
         run.wait(lambda told: told["delivered"] > EVENTS // 4)
         leader = leader_of(cluster, cluster_settings)
@@ -32,11 +41,12 @@ def test_the_leader_is_killed(cluster: ApacheKafka, cluster_settings: dict[str, 
     assert leader_of(cluster, cluster_settings) != leader
     cluster.start(leader)
     assert counted(told) == ALL
+    wait_until_in_sync(topic_of(cluster_settings))
     assert_all_there(OctopusConfig(**cluster_settings), "leader killed", told)
 
 
 def test_two_of_three_nodes_are_restarted_in_turn(
-    cluster: ApacheKafka, cluster_settings: dict[str, Any], tmp_path: Path
+    cluster: ApacheKafka, cluster_settings: dict[str, Any], tmp_path: Path, wait_until_in_sync: InSync
 ) -> None:
     with Run(cluster_settings, tmp_path / "log", f"--last={EVENTS}", f"--rate={RATE}") as run:
         run.wait(lambda told: told["delivered"] > EVENTS // 10)
@@ -48,4 +58,5 @@ def test_two_of_three_nodes_are_restarted_in_turn(
         told = run.finish()
     assert restarted[0] != restarted[1]
     assert counted(told) == ALL
+    wait_until_in_sync(topic_of(cluster_settings))
     assert_all_there(OctopusConfig(**cluster_settings), "two of three nodes restarted in turn", told)
