@@ -12,6 +12,8 @@ import pytest
 from octopus_plugins import decisions, failures
 from octopus_plugins.config import OctopusConfig
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
@@ -26,13 +28,12 @@ def run_example(script: str, config: OctopusConfig, cwd: Path, *arguments: str) 
     }
     done = subprocess.run(
         [sys.executable, EXAMPLES / script, *arguments],
-        cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False,
+        cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-@pytest.mark.slow
 def test_01_one_line_streams_an_ordinary_workflow_and_ends_its_bug_early(config: OctopusConfig, tmp_path: Path) -> None:
     shown = run_example("01_enable/workflow.py", config, tmp_path)
     assert "halves: [1, 2, 3, 4]" in shown
@@ -43,7 +44,6 @@ def test_01_one_line_streams_an_ordinary_workflow_and_ends_its_bug_early(config:
     assert [f.categorization.category for f in failures(config=config, app="total")] == ["dependency_failed"]
 
 
-@pytest.mark.slow
 def test_02_a_policy_moves_a_task_that_needs_more_memory(config: OctopusConfig, tmp_path: Path) -> None:
     assert "filled 2000 MB" in run_example("02_policy/workflow.py", config, tmp_path)
     [decision] = decisions(config=config)
@@ -52,7 +52,6 @@ def test_02_a_policy_moves_a_task_that_needs_more_memory(config: OctopusConfig, 
     assert decision.placement.executor == "large"
 
 
-@pytest.mark.slow
 def test_02_passive_mode_records_the_same_decision_and_changes_nothing(config: OctopusConfig, tmp_path: Path) -> None:
     assert "failed: MemoryError" in run_example("02_policy/workflow.py", config, tmp_path, "passive")
     first, *_ = decisions(config=config)
