@@ -9,10 +9,13 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
+import time
+from collections.abc import Callable
 from typing import Any
 
 import parsl.monitoring
 import parsl.tests.conftest
+import pytest
 
 from parsl_monitor import OctopusMonitoringHub
 
@@ -23,6 +26,25 @@ LIMIT = 2400.0
 # It only leaves out directories that are not among those we run. The conftest is not imported a second time.
 if hasattr(parsl.tests.conftest, "pytest_ignore_collect"):
     del parsl.tests.conftest.pytest_ignore_collect
+
+PATIENCE = 120.0
+"""Seconds that a process of Parsl's may take to start, where its tests give it five."""
+
+
+@pytest.fixture
+def try_assert() -> Callable[..., None]:
+    """In the place of Parsl's fixture of this name: the same for a machine that others keep busy."""
+
+    def wait(condition: Callable[[], object], message: str = "", timeout_ms: float = 0.0) -> None:
+        deadline = time.monotonic() + max(timeout_ms / 1000, PATIENCE)
+        while not condition():
+            assert time.monotonic() < deadline, message
+            time.sleep(0.02)
+
+    return wait
+
+
+parsl.tests.conftest.try_assert = try_assert
 
 complaints = logging.FileHandler("octopus.log", encoding="utf-8")
 complaints.setLevel(logging.WARNING)
