@@ -24,9 +24,9 @@ from parsl.app.errors import RemoteExceptionWrapper
 from parsl.executors.high_throughput.errors import WorkerLost
 from parsl.serialize import serialize
 
-from parsl_monitor import process
+from octopus_plugins.nodes import process
+from octopus_plugins.nodes.node import limits, node_state
 from parsl_monitor.board import BUSY, OVERTIME, Board, Slot
-from parsl_monitor.node import limits, node_state
 from parsl_monitor.observation import EXECUTE, TAG, Settings, lost_task, overtime_error, versions
 from parsl_monitor.walltime import GRACE
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from parsl import curvezmq
+from parsl.addresses import tcp_url
 from parsl.executors import HighThroughputExecutor
 from parsl.executors.high_throughput.executor import DEFAULT_INTERCHANGE_LAUNCH_CMD, DEFAULT_LAUNCH_CMD
 from parsl.jobs.error_handlers import simple_error_handler
@@ -21,15 +22,15 @@ from parsl.monitoring.radios.multiprocessing import MultiprocessingQueueRadioSen
 from parsl.serialize import pack_apply_message
 
 from octopus_plugins.errors import ConfigError, CredentialsError
+from octopus_plugins.runs.delays import Delays
+from octopus_plugins.runs.receiver import Receiver
 from parsl_monitor import interchange as octopus_interchange
 from parsl_monitor.attempts import Attempt
-from parsl_monitor.delays import Delays
 from parsl_monitor.direct import GRANT
 from parsl_monitor.observation import Settings
 from parsl_monitor.outcome import TryFuture, copy, deliver, errors_to
 from parsl_monitor.pool import launch_command, passes_through
 from parsl_monitor.radio import OctopusRadio
-from parsl_monitor.receiver import Receiver
 from parsl_monitor.revival import Revival
 from parsl_monitor.selector import HostStanding, OctopusManagerSelector, publish
 from parsl_monitor.steering import FRONT_OF_THE_QUEUE, STEERING
@@ -136,7 +137,8 @@ class ObservedExecutor:
         """Start with our receiver of reports in the place of Parsl's router process."""
         if self.encrypted and self.cert_dir is None:
             self.cert_dir = curvezmq.create_certificates(self.logdir)
-        receiver = Receiver(self.loopback_address, self.interchange_port_range, self.cert_dir, hub.receive)
+        context, address = curvezmq.ServerContext(self.cert_dir), tcp_url(self.loopback_address)
+        receiver = Receiver(context, address, self.interchange_port_range, hub.receive)
         # Parsl starts its router where it finds a queue, and tells the interchange of a port where it finds one.
         messages, self.monitoring_messages = self.monitoring_messages, None
         self.hub_zmq_port = receiver.port

@@ -14,11 +14,11 @@ from parsl.errors import NoDataFlowKernelError
 
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.events import Decision
+from octopus_plugins.runs.delays import Delays
 from octopus_plugins.services.inbox import DecisionInbox
 from octopus_plugins.text import one_line
 from octopus_plugins.wrath import Policy, Standing
 from parsl_monitor.attempts import Attempt, Attempts
-from parsl_monitor.delays import Delays
 from parsl_monitor.errors import RunHaltedError
 from parsl_monitor.halting import Halts, end_unlaunched
 from parsl_monitor.orders import Orders

@@ -17,13 +17,14 @@ from octopus_plugins.errors import ConfigError
 from octopus_plugins.events import Decision, Event, Failure
 from octopus_plugins.wrath import History, Policy, categorize, decide, policy_from
 from octopus_plugins.wrath.policy_data import policy_digest
+from octopus_plugins.wrath.settlement import terminated, within_budget
 from parsl_monitor import translate
 from parsl_monitor.attempts import Attempt
 from parsl_monitor.configuration import run_configured, warn_of_unknown_rungs
 from parsl_monitor.executor import ObservedExecutor
 from parsl_monitor.hub import OctopusMonitoringHub
 from parsl_monitor.remote import adopted, refusal
-from parsl_monitor.settlement import terminated, with_own_cost, with_own_executor, within_budget
+from parsl_monitor.settlement import with_own_cost, with_own_executor
 from parsl_monitor.steering import STEERING, Steering
 from parsl_monitor.translate import Try
 from parsl_monitor.verdicts import Verdict

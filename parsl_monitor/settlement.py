@@ -1,4 +1,4 @@
-"""A decision as the run settles it: its budget of retries, what was stopped, and the workflow's own retry_handler."""
+"""A decision as the workflow's own retry_handler settles it."""
 
 from __future__ import annotations
 
@@ -6,32 +6,7 @@ import msgspec
 
 from octopus_plugins.events import Decision, Placement
 from octopus_plugins.wrath.category_policy import OTHER_EXECUTOR
-
-
-def terminated(decision: Decision, why: str, *, rule: str = "retries") -> Decision:
-    """The decision turned into termination.
-
-    Args:
-        decision: What was decided.
-        why: A clause for people, behind the decision's own reason.
-        rule: What turned it.
-    """
-    return msgspec.structs.replace(
-        decision, action="terminate", placement=None, delay=0.0, rule=rule, reason=f"{decision.reason}; {why}"
-    )
-
-
-def within_budget(decision: Decision, left: float, retries: int) -> Decision:
-    """The decision within the run's own retries; with none, nothing is retried however little it is charged.
-
-    Args:
-        decision: What was decided.
-        left: What the task may still be charged.
-        retries: The run's retries per task.
-    """
-    if decision.action == "retry" and (decision.charge > left or retries <= 0):
-        return terminated(decision, f"the run's {retries} retries are used up")
-    return decision
+from octopus_plugins.wrath.settlement import terminated
 
 
 def with_own_cost(decision: Decision, cost: float, left: float) -> Decision:

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import msgspec
 from parsl.monitoring.message_type import MessageType
 
-from octopus_plugins.events import Categorization, Decision, Event, Failure, Task
+from octopus_plugins.events import Decision, Failure, Task
 from octopus_plugins.fabric import Emitter
 from octopus_plugins.plugins import Plugins
-from octopus_plugins.wrath import DEFAULT_RULES, History, Policy, Rule, categorize, decide
+from octopus_plugins.runs import htex
+from octopus_plugins.runs.chronicle import Chronicle
+from octopus_plugins.wrath import decide
+from octopus_plugins.wrath.settlement import terminated
 from parsl_monitor import translate
 from parsl_monitor.attempts import Attempt, Attempts
 from parsl_monitor.observation import TAG
-from parsl_monitor.settlement import terminated
 from parsl_monitor.translate import Try
-
-logger = logging.getLogger("octopus_plugins")
 
 _FAILED = frozenset({"failed", "fail_retryable", "dep_fail"})
 _WORK_ENDED = _FAILED | {"exec_done", "memo_done", "joining"}
@@ -34,12 +30,10 @@ MAX_REMEMBERED_WORKERS = 200_000
 MAX_REMEMBERED_TASKS = 200_000
 
 
-class Story:
-    """Turns messages into events, keeps the history they make, and hands them to the emitter.
+class Story(Chronicle):
+    """Turns Parsl's messages into events.
 
-    Thread-safe: Parsl reports from several threads. One lock keeps what is said of a task in order. Whoever decides
-    by the history holds it until the decision is told: the order of the events is then the order in which the
-    history saw them, and a replay of the stream decides the same.
+    Thread-safe: Parsl reports from several threads.
 
     Args:
         emitter: Where the events go.
@@ -48,42 +42,14 @@ class Story:
     """
 
     def __init__(self, emitter: Emitter, plugins: Plugins, attempts: Attempts) -> None:
-        self.history = History()
-        self.lock = threading.RLock()
+        super().__init__(emitter, plugins)
         self.attempts = attempts
-        self.policy: Policy | None = None
-        """What decides about failures of which Parsl asks no handler; None decides nothing."""
-        self.run_id = ""
-        self._order = 0
-        self._emitter = emitter
-        self._plugins = plugins
-        self._rules: tuple[Rule, ...] | None = None
         self._reported: dict[str, int] = {}
         self._launched_on: dict[str, str] = {}
         # Parsl's own counts leave out memoised tasks and those whose dependencies failed.
         self._done = self._failed = 0
         self._failed_tasks: set[str] = set()
-        self._categories: Counter[str] = Counter()
         self._workers: dict[tuple[str, str, int], dict[str, Any]] = {}
-
-    def tell(self, *events: Event) -> None:
-        """Remember events and emit them, in this order."""
-        with self.lock:
-            for event in events:
-                self._order += 1
-                msgspec.structs.force_setattr(event, "order", self._order)
-                self.history.observe(event)
-                if isinstance(event, Failure) and event.categorization is not None:
-                    self._categories[event.categorization.category] += 1
-            self._emitter.emit(*events)
-
-    def tell_again(self, event: Event) -> None:
-        """Emit what was told before: the same id, and no place of its own in the order. For whoever came since."""
-        self._emitter.emit(event)
-
-    def hurry(self) -> None:
-        """Have what was told so far sent at once: somebody waits for an answer to it."""
-        self._emitter.hurry()
 
     def hear(self, message: tuple[Any, Any]) -> None:
         """Take in one of Parsl's monitoring messages, or one of our workers'."""
@@ -94,9 +60,9 @@ class Story:
         elif tag == TAG:
             self._hear_worker(content)
         elif tag is MessageType.NODE_INFO:
-            self.tell(translate.manager_heartbeat(content, now))
+            self.tell(htex.manager_heartbeat(content, now))
         elif tag is MessageType.BLOCK_INFO:
-            self.tell(*(translate.block_event(entry, now) for entry in content))
+            self.tell(*(htex.block_event(entry, now) for entry in content))
         elif tag is MessageType.WORKFLOW_INFO:
             self.run_id = content["run_id"]
             self.tell(translate.run_event(content, now, done=self._done, failed=self._failed))
@@ -118,27 +84,12 @@ class Story:
             subject = self._placed(subject, attempt, error)
             self._reported[subject.task_id] = subject.try_id
             self._settle(subject, attempt)
-            return self._categorized(self._with_death(translate.failure_event(subject, error, attempt, time.time())))
-
-    def summary(self) -> str:
-        """The failed tries by category, the most frequent first; empty where nothing failed."""
-        with self.lock:
-            return ", ".join(f"{category} {count:,}" for category, count in self._categories.most_common())
+            return self.categorized(self.with_death(translate.failure_event(subject, error, attempt, time.time())))
 
     def reporting_hosts(self, executor: str) -> set[str]:
         """The nodes of an executor of which a worker has reported."""
         with self.lock:
             return {host for label, host, _ in self._workers if label == executor}
-
-    def rules(self) -> tuple[Rule, ...]:
-        """Every rule that categorises: the plugins' before the built-in ones."""
-        if self._rules is None:
-            self._rules = (*self._plugins.rules(), *DEFAULT_RULES)
-        return self._rules
-
-    def _categorized(self, failure: Failure) -> Failure:
-        categorization: Categorization = categorize(failure, self.history, self.rules(), on_error=_report_rule)
-        return msgspec.structs.replace(failure, categorization=categorization)
 
     def _hear_of_task(self, message: Mapping[str, Any], now: float) -> None:
         task_id = str(message["task_id"])
@@ -193,7 +144,7 @@ class Story:
             report, awaited = message["task_fail_history"], translate.awaited_tasks(message)
             culprits = tuple(task_id for task_id in awaited if task_id in self._failed_tasks)
             failure = translate.reported_failure(subject, report, attempt, now, culprits)
-        return self._categorized(self._with_death(failure))
+        return self.categorized(self.with_death(failure))
 
     def _note_failed(self, task_id: str) -> None:
         self._failed += 1
@@ -231,7 +182,7 @@ class Story:
             elif kind == "sample":
                 self._hear_sample(message, place)
             elif kind == "heartbeat":
-                self.tell(translate.node_heartbeat(self.run_id, message))
+                self.tell(htex.node_heartbeat(self.run_id, message))
 
     def _hear_sample(self, message: Mapping[str, Any], place: dict[str, Any]) -> None:
         attempt = self.attempts.of_number(message["executor"], message["number"])
@@ -289,20 +240,3 @@ class Story:
             if attempt is not None:
                 attempt.place = place
         return replace(subject, place=place or subject.place)
-
-    def _with_death(self, failure: Failure) -> Failure:
-        """The failure with how its worker died, where a heartbeat has told."""
-        worker = self.history.dead_worker(failure.host, failure.pid)
-        if worker is None:
-            return failure
-        status = {"exit_code": worker.exit_code, "signal": worker.signal}
-        return msgspec.structs.replace(failure, **{key: value for key, value in status.items() if value is not None})
-
-
-def _report_rule(rule: Rule, error: Exception) -> None:
-    if rule.name not in _reported_rules:
-        _reported_rules.add(rule.name)
-        logger.warning("Rule %r raised %r and is skipped; mend it or unregister its plugin", rule.name, error)
-
-
-_reported_rules: set[str] = set()

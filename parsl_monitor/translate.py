@@ -7,30 +7,24 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from octopus_plugins.events import (
-    Block,
     ExceptionInfo,
     Failure,
-    Heartbeat,
     Limits,
     NodeState,
-    Pool,
     ResourceSample,
     Run,
     Task,
     Usage,
-    WorkerState,
 )
 from octopus_plugins.events.exceptions import failed_dependencies, failure_details
 from octopus_plugins.events.failure import MAX_CAUSES, MAX_STDERR
+from octopus_plugins.runs.htex import usage
 from parsl_monitor.attempts import Attempt
-
-_GIGABYTE = 1 << 30
 
 # Parsl reports some failures in words only; the classes behind those words.
 _REPORTED_TYPES = {
@@ -137,58 +131,6 @@ def run_event(message: Mapping[str, Any], now: float, *, done: int = 0, failed: 
         user=message.get("user"),
         run_dir=message.get("rundir"),
         versions={"python": message["python_version"], "parsl": message["parsl_version"]},
-    )
-
-
-def block_event(message: Mapping[str, Any], now: float) -> Block:
-    """A block's change of state, from one entry of BLOCK_INFO."""
-    job = message.get("job_id")
-    return Block(
-        run_id=message["run_id"],
-        time=now,
-        executor=message["executor_label"],
-        block=str(message["block_id"]),
-        job_id=None if job is None else str(job),
-        state=message["status"],
-    )
-
-
-def manager_heartbeat(message: Mapping[str, Any], now: float) -> Heartbeat:
-    """A manager as the interchange sees it, from NODE_INFO."""
-    state = "draining" if message.get("draining") else "up"
-    if not message["active"]:
-        state = "lost" if message.get("overdue") else "held"
-    beat = message["last_heartbeat"]
-    return Heartbeat(
-        run_id=message["run_id"],
-        time=now if state != "up" or not isinstance(beat, datetime) else beat.timestamp(),
-        host=message["hostname"],
-        component="manager",
-        state=state,
-        executor=message.get("executor_label"),
-        block=_text(message["block_id"]),
-        manager=message["uid"],
-        worker_count=message["worker_count"],
-        node=NodeState(time=now, cpus=message.get("cpu_count"), memory_total=message.get("total_memory")),
-    )
-
-
-def node_heartbeat(run_id: str, message: Mapping[str, Any]) -> Heartbeat:
-    """A node as one of its workers sees it."""
-    place = message["place"]
-    return Heartbeat(
-        run_id=run_id,
-        time=message["time"],
-        host=place["host"],
-        component="node",
-        period=message["period"],
-        executor=message["executor"],
-        block=place["block"],
-        manager=place["manager"],
-        pid=place["pid"],
-        workers=tuple(msgspec.convert(message["workers"], list[WorkerState])),
-        worker_count=len(message["workers"]),
-        node=msgspec.convert(message["node"], NodeState),
     )
 
 
@@ -300,25 +242,6 @@ def _failure(subject: Try, attempt: Attempt | None, now: float, details: dict[st
     )
 
 
-def pool_of(executor: Any, *, steerable: bool) -> Pool:
-    """An executor as the events describe it."""
-    memory = getattr(executor, "mem_per_worker", None)
-    workers = getattr(executor, "max_workers_per_node", None)
-    provider = getattr(executor, "provider", None)
-    blocks = getattr(provider, "max_blocks", None)
-    nodes = getattr(provider, "nodes_per_block", None)
-    return Pool(
-        label=executor.label,
-        kind=type(executor).__name__,
-        observed=steerable,
-        steerable=steerable,
-        workers_per_node=int(workers) if isinstance(workers, (int, float)) and workers < float("inf") else None,
-        memory_per_worker=int(memory * _GIGABYTE) if isinstance(memory, (int, float)) else None,
-        walltime=_walltime(getattr(provider, "walltime", None)),
-        maximum_nodes=blocks * nodes if isinstance(blocks, int) and isinstance(nodes, int) else None,
-    )
-
-
 def stderr_tail(target: Any) -> str | None:
     """The end of a task's standard error, where it goes to a file that can be read here."""
     if isinstance(target, tuple) and target:
@@ -340,19 +263,6 @@ def _open_without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def usage(measured: Mapping[str, Any] | None) -> Usage | None:
-    """A worker's measurements as the events have them."""
-    return msgspec.convert(measured, Usage) if measured else None
-
-
-def _walltime(text: Any) -> float | None:
-    try:
-        hours, minutes, seconds = (int(part) for part in str(text).split(":"))
-    except ValueError:
-        return None
-    return hours * 3600.0 + minutes * 60 + seconds
-
-
 def _ids(text: str | None) -> tuple[str, ...]:
     return tuple(text.split(",")) if text else ()
 
@@ -361,7 +271,3 @@ def _path(value: Any) -> str | None:
     if isinstance(value, tuple):
         value = value[0]
     return os.fspath(value) if isinstance(value, (str, os.PathLike)) and os.fspath(value) else None
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)

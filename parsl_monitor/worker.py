@@ -29,9 +29,9 @@ from parsl.app.errors import RemoteExceptionWrapper
 from parsl.executors.execute_task import execute_task
 from parsl.serialize import serialize
 
-from parsl_monitor import process
+from octopus_plugins.nodes import process
+from octopus_plugins.nodes.node import NodeWatch, limits, node_state
 from parsl_monitor.board import BUSY, IDLE, OVERTIME, Board, Slot
-from parsl_monitor.node import NodeWatch, limits, node_state
 from parsl_monitor.observation import BUFFER_THRESHOLD, TAG, Observation, Settings, lost_task, overtime_error, versions
 from parsl_monitor.walltime import Guard
 

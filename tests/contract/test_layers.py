@@ -15,13 +15,13 @@ CORE = "octopus_plugins"
 
 # From the ground up. What stands in one row does not import its neighbours.
 LAYERS = (
-    {"errors", "lazy", "text"},
+    {"errors", "lazy", "nodes", "text"},
     {"config"},
     {"events"},
     {"hookspecs"},
     {"plugins"},
     {"fabric", "wrath"},
-    {"streams"},
+    {"streams", "runs"},
     {"services", "local"},
     {"cli"},
 )

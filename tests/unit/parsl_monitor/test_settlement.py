@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 
 from octopus_plugins.events import Decision, Placement
-from parsl_monitor.settlement import terminated, with_own_cost, with_own_executor, within_budget
+from parsl_monitor.settlement import with_own_cost, with_own_executor
 
 
 def decision(action: str = "retry", charge: float = 1.0) -> Decision:
@@ -11,27 +11,6 @@ def decision(action: str = "retry", charge: float = 1.0) -> Decision:
     return Decision(
         run_id="run", time=1.0, task_id="7", action=action, reason="it broke", charge=charge, placement=placement
     )
-
-
-def test_a_retry_within_the_budget_stays() -> None:
-    retry = decision()
-    assert within_budget(retry, 1.0, 3) is retry
-
-
-def test_a_retry_beyond_the_budget_ends_and_says_so() -> None:
-    ended = within_budget(decision(), 0.5, 3)
-    assert (ended.action, ended.rule, ended.placement) == ("terminate", "retries", None)
-    assert ended.reason == "it broke; the run's 3 retries are used up"
-
-
-def test_without_retries_not_even_a_free_one_is_made() -> None:
-    assert within_budget(decision(charge=0.0), 0.0, 0).action == "terminate"
-
-
-def test_what_ends_anyway_stays_as_it_is() -> None:
-    end = decision("terminate")
-    assert within_budget(end, 0.0, 3) is end
-    assert with_own_cost(end, 5.0, 3.0) is end
 
 
 def test_the_own_handler_s_cost_is_what_is_charged() -> None:
@@ -49,10 +28,6 @@ def test_the_own_handler_retries_what_would_have_ended() -> None:
     assert (retried.action, retried.rule, retried.charge) == ("retry", "retry_handler", 1.0)
 
 
-def test_what_turned_a_decision_stands_in_it() -> None:
-    assert terminated(decision(), "stopped by ada", rule="halted").rule == "halted"
-
-
 def test_a_run_goes_on_where_the_own_handler_retries() -> None:
     stop = msgspec.structs.replace(decision("terminate"), halts_run=True)
     retried = with_own_cost(stop, 1.0, 3.0)
@@ -64,3 +39,8 @@ def test_where_the_own_handler_sends_a_task_there_it_goes() -> None:
     assert moved.placement is not None
     assert (moved.placement.rung, moved.placement.executor) == ("other_executor", "large")
     assert moved.reason == "it broke; on executor 'large', which the workflow's own retry_handler has set"
+
+
+def test_what_ends_anyway_the_own_handler_leaves() -> None:
+    end = decision("terminate")
+    assert with_own_cost(end, 5.0, 3.0) is end

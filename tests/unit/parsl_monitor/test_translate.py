@@ -10,8 +10,9 @@ from parsl.launchers import SimpleLauncher
 from parsl.providers import LocalProvider, SlurmProvider
 
 from octopus_plugins.events.failure import MAX_MESSAGE, MAX_STDERR
+from octopus_plugins.runs.htex import pool_of
 from parsl_monitor.attempts import Attempt
-from parsl_monitor.translate import Try, failure_event, pool_of, reported_failure, stderr_tail, worker_events
+from parsl_monitor.translate import Try, failure_event, reported_failure, stderr_tail, worker_events
 
 SUBJECT = Try("run", "7", 1, app="app", executor="small")
 

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from octopus_plugins.events import Limits, NodeState
-from parsl_monitor import node
+from octopus_plugins.nodes import node
 
 
 def test_limits_are_those_of_this_process() -> None:
@@ -21,7 +21,7 @@ def test_limits_are_those_of_this_process() -> None:
 
 def test_a_limit_that_was_set_is_seen_and_no_limit_is_left_out() -> None:
     script = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, -1));" \
-        "from parsl_monitor.node import limits; print(limits())"  # fmt: skip
+        "from octopus_plugins.nodes.node import limits; print(limits())"  # fmt: skip
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     found = eval(shown.stdout)
     assert found["file_size"] == 1 << 20

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from parsl_monitor import process
+from octopus_plugins.nodes import process
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's /proc")
 

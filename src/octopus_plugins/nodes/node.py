@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from parsl_monitor import process
+from octopus_plugins.nodes import process
 
 _CGROUP = Path("/sys/fs/cgroup")
 

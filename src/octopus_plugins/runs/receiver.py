@@ -8,8 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import zmq
-from parsl import curvezmq
-from parsl.addresses import tcp_url
 
 logger = logging.getLogger("octopus_plugins")
 
@@ -23,25 +21,25 @@ class Receiver:
     and which a script without an ``if __name__ == "__main__"`` cannot start.
 
     Args:
-        address: Loopback address to listen on.
+        context: Parsl's ZeroMQ context of a server, which encrypts by its certificates; is destroyed at the end.
+        address: URL without a port to listen on, of loopback: ``tcp://127.0.0.1``.
         port_range: Ports to choose from.
-        cert_dir: Parsl's CurveZMQ certificates; None is unencrypted.
         deliver: Called with each message, from the receiver's thread.
     """
 
     def __init__(
         self,
+        context: Any,
         address: str,
         port_range: tuple[int, int],
-        cert_dir: str | None,
         deliver: Callable[[tuple[Any, Any]], None],
     ) -> None:
         self._deliver = deliver
-        self._context = curvezmq.ServerContext(cert_dir)
+        self._context = context
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.set_hwm(0)
-        self.port: int = self._socket.bind_to_random_port(tcp_url(address), *port_range)
+        self.port: int = self._socket.bind_to_random_port(address, *port_range)
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="octopus-receiver", daemon=True)
         self._thread.start()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from parsl_monitor.delays import Delays
+from octopus_plugins.runs.delays import Delays
 
 
 @pytest.fixture

@@ -1,0 +1,107 @@
+"""What Parsl's HighThroughputExecutor reports of its nodes and blocks, as events; Globus Compute runs one too.
+
+Pure: the messages are plain values, and Parsl itself is not needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from octopus_plugins.events import Block, Heartbeat, NodeState, Pool, Usage, WorkerState
+
+_GIGABYTE = 1 << 30
+
+
+def block_event(message: Mapping[str, Any], now: float, framework: str = "parsl") -> Block:
+    """A block's change of state, from one entry of BLOCK_INFO."""
+    job = message.get("job_id")
+    return Block(
+        run_id=message["run_id"],
+        time=now,
+        framework=framework,
+        executor=message["executor_label"],
+        block=str(message["block_id"]),
+        job_id=None if job is None else str(job),
+        state=message["status"],
+    )
+
+
+def manager_heartbeat(message: Mapping[str, Any], now: float, framework: str = "parsl") -> Heartbeat:
+    """A manager as the interchange sees it, from NODE_INFO."""
+    state = "draining" if message.get("draining") else "up"
+    if not message["active"]:
+        state = "lost" if message.get("overdue") else "held"
+    beat = message["last_heartbeat"]
+    return Heartbeat(
+        run_id=message["run_id"],
+        time=now if state != "up" or not isinstance(beat, datetime) else beat.timestamp(),
+        framework=framework,
+        host=message["hostname"],
+        component="manager",
+        state=state,
+        executor=message.get("executor_label"),
+        block=_text(message["block_id"]),
+        manager=message["uid"],
+        worker_count=message["worker_count"],
+        node=NodeState(time=now, cpus=message.get("cpu_count"), memory_total=message.get("total_memory")),
+    )
+
+
+def node_heartbeat(run_id: str, message: Mapping[str, Any], framework: str = "parsl") -> Heartbeat:
+    """A node as one of its workers sees it."""
+    place = message["place"]
+    return Heartbeat(
+        run_id=run_id,
+        time=message["time"],
+        framework=framework,
+        host=place["host"],
+        component="node",
+        period=message["period"],
+        executor=message["executor"],
+        block=place["block"],
+        manager=place["manager"],
+        pid=place["pid"],
+        workers=tuple(msgspec.convert(message["workers"], list[WorkerState])),
+        worker_count=len(message["workers"]),
+        node=msgspec.convert(message["node"], NodeState),
+    )
+
+
+def pool_of(executor: Any, *, steerable: bool) -> Pool:
+    """An executor as the events describe it."""
+    memory = getattr(executor, "mem_per_worker", None)
+    workers = getattr(executor, "max_workers_per_node", None)
+    provider = getattr(executor, "provider", None)
+    blocks = getattr(provider, "max_blocks", None)
+    nodes = getattr(provider, "nodes_per_block", None)
+    return Pool(
+        label=executor.label,
+        kind=type(executor).__name__,
+        observed=steerable,
+        steerable=steerable,
+        workers_per_node=int(workers) if isinstance(workers, (int, float)) and workers < float("inf") else None,
+        memory_per_worker=int(memory * _GIGABYTE) if isinstance(memory, (int, float)) else None,
+        walltime=_walltime(getattr(provider, "walltime", None)),
+        maximum_nodes=blocks * nodes if isinstance(blocks, int) and isinstance(nodes, int) else None,
+    )
+
+
+def usage(measured: Mapping[str, Any] | None) -> Usage | None:
+    """A worker's measurements as the events have them."""
+    return msgspec.convert(measured, Usage) if measured else None
+
+
+def _walltime(text: Any) -> float | None:
+    try:
+        hours, minutes, seconds = (int(part) for part in str(text).split(":"))
+    except ValueError:
+        return None
+    return hours * 3600.0 + minutes * 60 + seconds
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
