@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from typing import Any
-
-from octopus_plugins.errors import UnsupportedHostError
+from octopus_plugins.runs.seams import Seam, check_seams
 
 
 def canonical(name: str) -> str:
@@ -27,7 +24,7 @@ def check_parsl() -> None:
     from parsl.monitoring import MonitoringHub
     from parsl.version import VERSION
 
-    seams: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
+    seams: tuple[Seam, ...] = (
         (MonitoringHub, "start", ("dfk_run_dir", "config_run_dir", "log_config")),
         (MonitoringHub, "close", ()),
         (DataFlowKernel, "_complete_task_exception", ("task_record", "new_state", "exception")),
@@ -44,13 +41,4 @@ def check_parsl() -> None:
         (Interchange, "process_tasks_to_send", ("interesting_managers", "monitoring_radio")),
         (Interchange, "get_tasks", ("count",)),
     )
-    for owner, name, expected in seams:
-        function = inspect.unwrap(getattr(owner, name, None) or (lambda: None))
-        first = 0 if inspect.ismodule(owner) else 1  # self
-        present = tuple(inspect.signature(function).parameters)[first:]
-        if present[: len(expected)] != expected:
-            raise UnsupportedHostError(
-                f"Parsl {VERSION} has another {owner.__name__}.{name} than octopus-plugins knows"
-                f" (expected arguments {expected}, found {present});"
-                " install the version in octopus-plugins' constraints.txt, or run without octopus-plugins"
-            )
+    check_seams(f"Parsl {VERSION}", seams)

@@ -23,7 +23,7 @@ PUBLIC = {
         OctopusHighThroughputExecutor OctopusManagerSelector OctopusMonitoringHub OctopusRadio WrathRetryHandler disable
         enable
         """,
-    "globus_compute_hooks": "",
+    "globus_compute_hooks": "OctopusEngine",
 }
 
 

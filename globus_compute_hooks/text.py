@@ -1,0 +1,71 @@
+"""What whoever submitted a task reads when it failed: what broke, where, what was decided and why, then the traceback.
+
+Globus Compute carries a failure to its user as text. The first line is for people, the last one for programs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from octopus_plugins.events import Decision, Failure
+
+MARK = "octopus-failure: "
+"""Begins the line for programs; JSON follows."""
+
+MAX_REASON = 1_000
+
+
+def first_line(failure: Failure, decision: Decision) -> str:
+    """Category, host, decision and reason, for people."""
+    where = f" on {failure.host}" if failure.host else ""
+    reason = " ".join(decision.reason.split())[:MAX_REASON]
+    return f"Octopus: {decision.category}{where}, {decision.action}: {reason}"
+
+
+def last_line(failure: Failure, decision: Decision) -> str:
+    """The same and more, for programs: one line, `MARK` and a JSON object."""
+    found = failure.categorization
+    told: dict[str, Any] = {
+        "run_id": failure.run_id,
+        "task_id": failure.task_id,
+        "try_id": failure.try_id,
+        "endpoint_id": failure.executor,
+        "app": failure.app,
+        "layer": decision.layer,
+        "category": decision.category,
+        "scope": found.scope if found else None,
+        "resolvable": found.resolvable if found else None,
+        "confidence": found.confidence if found else None,
+        "host": failure.host,
+        "block": failure.block,
+        "manager": failure.manager,
+        "pid": failure.pid,
+        "exit_code": failure.exit_code,
+        "signal": failure.signal,
+        "exception": failure.exception.type,
+        "action": decision.action,
+        "rule": decision.rule,
+        "reason": decision.reason[:MAX_REASON],
+    }
+    plain = {key: value for key, value in told.items() if value is not None}
+    return MARK + msgspec.json.encode(plain).decode()
+
+
+def told(text: str, failure: Failure, decision: Decision) -> str:
+    """The text of a failed result with both lines around it."""
+    return f"{first_line(failure, decision)}\n{text.rstrip()}\n{last_line(failure, decision)}"
+
+
+def read(text: str) -> dict[str, Any] | None:
+    """What the line for programs says; None where there is none. Never raises: the text comes from elsewhere."""
+    for line in reversed(text.splitlines()):
+        _, found, rest = line.partition(MARK)
+        if found:
+            try:
+                value = msgspec.json.decode(rest)
+            except msgspec.DecodeError:
+                return None
+            return value if isinstance(value, dict) else None
+    return None

@@ -1,0 +1,104 @@
+"""Real endpoints and the real SDK, a RabbitMQ of the tests' own, and a stand-in for the web service between them."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import globus_compute_sdk.sdk.client
+import pytest
+from globus_compute_sdk import Client, Executor
+from globus_compute_sdk.serialize import ComputeSerializer, DillCodeSource
+from globus_sdk import AccessTokenAuthorizer
+
+from octopus_plugins.config import OctopusConfig
+from octopus_plugins.local.embedded import EmbeddedBroker
+
+from . import rabbitmq, service
+from .endpoint import Endpoint
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test of all may wait for a package and for RabbitMQ, the first of each file for an endpoint."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.slow)
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(400))
+
+
+@pytest.fixture(scope="session")
+def amqp() -> Iterator[str]:
+    """Where RabbitMQ is."""
+    missing = rabbitmq.ensure_installed()
+    if missing is not None:
+        pytest.skip(missing)
+    with rabbitmq.RabbitMQ() as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def web(amqp: str) -> Iterator[service.ComputeService]:
+    """The stand-in for the web service, to which the SDK in this process talks."""
+    with service.ComputeService(amqp) as web, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(globus_compute_sdk.sdk.client, "get_web_service_url", lambda *_: web.url)
+        yield web
+
+
+@pytest.fixture(scope="module")
+def octopus(
+    request: pytest.FixtureRequest, broker: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory
+) -> OctopusConfig:
+    """Where the module's endpoints report."""
+    home = tmp_path_factory.mktemp("octopus")
+    namespace = f"{request.module.__name__.rpartition('.')[2]}-{home.name}".replace("_", "-")
+    return OctopusConfig.load(
+        profile="local", bootstrap_servers=broker.address, namespace=namespace, spool_dir=home / "spool"
+    )
+
+
+@pytest.fixture(scope="module")
+def start_endpoint(
+    web: service.ComputeService, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Endpoint]]:
+    """Start endpoints, which are stopped after the module's last test. Called with the engine's block, as YAML."""
+    started: list[Endpoint] = []
+
+    def start(engine: str, **options: Any) -> Endpoint:
+        endpoint = Endpoint(tmp_path_factory.mktemp("endpoint"), web, engine, **options)
+        endpoint.__enter__()
+        started.append(endpoint)
+        return endpoint
+
+    yield start
+    for endpoint in started:
+        endpoint.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="module")
+def sdk(web: service.ComputeService) -> Iterator[Callable[[Endpoint], Executor]]:
+    """Make the SDK's executors, one for each endpoint."""
+    made: dict[str, Executor] = {}
+
+    def make(endpoint: Endpoint) -> Executor:
+        if endpoint.id not in made:
+            client = Client(authorizer=AccessTokenAuthorizer(service.token(service.USER)), do_version_check=False)
+            executor = Executor(endpoint_id=endpoint.id, client=client, api_burst_limit=100)
+            # By their source: workers cannot import the tests.
+            executor.serializer = ComputeSerializer(strategy_code=DillCodeSource())
+            made[endpoint.id] = executor
+        return made[endpoint.id]
+
+    yield make
+    for executor in made.values():
+        executor.shutdown(cancel_futures=True)
+    made.clear()
+    with warnings.catch_warnings():
+        # The SDK leaves the sockets of its connections to the garbage collector.
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()

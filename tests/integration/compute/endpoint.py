@@ -1,0 +1,157 @@
+"""A real endpoint of Globus Compute in a directory of its own: the files it is configured by, and its processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+
+import globus_compute_hooks
+
+from . import service
+
+CONFIG = """
+import globus_compute_sdk.sdk.client as client
+from globus_compute_endpoint.endpoint.config import CoreEndpointConfig
+
+# The host knows a fixed list of addresses of the web service, by name.
+client.get_web_service_url = lambda *_: {url!r}
+config = CoreEndpointConfig(display_name={name!r}{email})
+"""
+
+TEMPLATE = """
+heartbeat_period: {heartbeat}
+idle_heartbeats_soft: 0
+engine:
+{engine}
+"""
+
+
+class Endpoint:
+    """An endpoint: started and stopped by its ``with`` block, gone with all its processes afterwards.
+
+    Args:
+        home: An empty directory, which becomes its home: GLOBUS_COMPUTE_USER_DIR, HOME and the working directory.
+        web: The web service.
+        engine: The ``engine:`` block of the user endpoint's template, as YAML.
+        environment: More variables for the user endpoints.
+        heartbeat: Seconds between heartbeats.
+        name: Of the endpoint.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        web: service.ComputeService,
+        engine: str,
+        *,
+        environment: Mapping[str, str] | None = None,
+        heartbeat: int = 2,
+        name: str = "site",
+    ) -> None:
+        self.home, self.name, self.id = home, name, ""
+        self.directory = home / ".globus_compute" / name
+        self.directory.mkdir(parents=True, mode=0o700)
+        email = ", email='tester@example.org'" if os.geteuid() == 0 else ""
+        (self.directory / "config.py").write_text(CONFIG.format(url=web.url, name=name, email=email))
+        indented = "".join(f"  {line}\n" for line in engine.strip("\n").splitlines())
+        template = TEMPLATE.format(heartbeat=heartbeat, engine=indented)
+        (self.directory / "user_config_template.yaml.j2").write_text(template)
+        # Run by root, the user endpoint inherits nothing: all it needs stands here.
+        told = {"PATH": _path(), "HOME": str(home), "GLOBUS_COMPUTE_USER_DIR": str(home / ".globus_compute")}
+        told |= {
+            "CWD": str(home),
+            "PYTHONPATH": str(Path(globus_compute_hooks.__file__).parent / "site"),
+            **(environment or {}),
+        }
+        told |= {"XDG_CONFIG_HOME": str(home / "config"), "XDG_STATE_HOME": str(home / "state"), **(environment or {})}
+        lines = "".join(f'{key}: "{value}"\n' for key, value in told.items())
+        (self.directory / "user_environment.yaml").write_text(lines)
+        self._environment = {
+            **os.environ,
+            **told,
+            "GLOBUS_COMPUTE_CLIENT_ID": service.USER,
+            "GLOBUS_COMPUTE_CLIENT_SECRET": "not-a-secret",
+            "GLOBUS_SDK_SERVICE_URL_AUTH": f"{web.url}/",
+        }
+
+    def __enter__(self) -> Endpoint:
+        self._log = (self.home / "core.log").open("wb")
+        self._process = subprocess.Popen(
+            [Path(sys.executable).parent / "globus-compute-endpoint", "start", self.name],
+            env=self._environment,
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,  # it ends its whole process group
+        )
+        try:
+            self._wait_until_registered()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Nothing that an endpoint starts leaves its session for one of another user's.
+        family = self.processes()
+        if self._process.poll() is None:
+            self._process.terminate()
+        _, left = psutil.wait_procs(family, timeout=15)
+        for process in {*left, *self.processes()}:
+            _kill(process)
+        self._process.wait(10)
+        self._log.close()
+
+    @property
+    def log(self) -> str:
+        """What the core endpoint and its user endpoints have written into their logs."""
+        files = [self.home / "core.log", *sorted((self.home / ".globus_compute").glob("*/endpoint.log"))]
+        return "\n".join(f"== {file}\n{file.read_text(errors='replace')}" for file in files if file.exists())
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process of this endpoint, wherever it hangs: some hide their environment behind a title."""
+        found: dict[int, psutil.Process] = {}
+        for process in psutil.process_iter():
+            try:
+                told = [*process.cmdline(), process.environ().get("HOME", "")]
+                if any(str(self.home) in word or (self.id and self.id in word) for word in told):
+                    found[process.pid] = process
+                    found.update({child.pid: child for child in process.children(recursive=True)})
+            except psutil.Error:
+                continue
+        if self._process.poll() is None:
+            found[self._process.pid] = psutil.Process(self._process.pid)
+        return list(found.values())
+
+    def _wait_until_registered(self, seconds: float = 60.0) -> None:
+        import json
+
+        deadline = time.monotonic() + seconds
+        record = self.directory / "endpoint.json"
+        while not record.exists() or "endpoint_id" not in record.read_text():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the endpoint did not start:\n{self.log[-8000:]}")
+            time.sleep(0.1)
+        self.id = json.loads(record.read_text())["endpoint_id"]
+
+
+def _path() -> str:
+    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+
+
+def _kill(process: psutil.Process) -> None:
+    try:
+        process.kill()
+        process.wait(10)
+    except psutil.NoSuchProcess:
+        pass
