@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -94,21 +95,34 @@ def _watched() -> Iterator[Seen]:
     seen = Seen()
     serializer, describe = helper.ComputeSerializer, helper.get_result_error_details
 
-    class Watched(serializer):  # type: ignore[misc, valid-type]
-        def unpack_and_deserialize(self, *arguments: Any, **options: Any) -> Any:
-            unpacked = super().unpack_and_deserialize(*arguments, **options)
-            seen.app = str(getattr(unpacked[0], "__name__", "")) or None
-            return unpacked
-
     def noted(*arguments: Any, **options: Any) -> Any:
         seen.error = sys.exc_info()[1]
         return describe(*arguments, **options)
 
-    helper.ComputeSerializer, helper.get_result_error_details = Watched, noted
+    _looking.append(seen)
+    helper.ComputeSerializer, helper.get_result_error_details = _watching(serializer), noted
     try:
         yield seen
     finally:
         helper.ComputeSerializer, helper.get_result_error_details = serializer, describe
+        _looking.pop()
+
+
+_looking: list[Seen] = []
+"""Where what is seen is put down: of the task that this process runs."""
+
+
+@cache
+def _watching(serializer: Any) -> Any:
+    """The host's serializer that notes the name of the function it unpacks. Made once: a class takes a while."""
+
+    class Watching(serializer):
+        def unpack_and_deserialize(self, *arguments: Any, **options: Any) -> Any:
+            unpacked = super().unpack_and_deserialize(*arguments, **options)
+            _looking[-1].app = str(getattr(unpacked[0], "__name__", "")) or None
+            return unpacked
+
+    return Watching
 
 
 class Running:

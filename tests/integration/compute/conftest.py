@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.slow)
             if item.get_closest_marker("timeout") is None:
-                item.add_marker(pytest.mark.timeout(400))
+                item.add_marker(pytest.mark.timeout(900))
 
 
 @pytest.fixture(scope="session")
@@ -81,18 +81,21 @@ def start_endpoint(
 
 
 @pytest.fixture(scope="module")
-def sdk(web: service.ComputeService) -> Iterator[Callable[[Endpoint], Executor]]:
-    """Make the SDK's executors, one for each endpoint."""
-    made: dict[str, Executor] = {}
+def sdk(web: service.ComputeService) -> Iterator[Callable[..., Executor]]:
+    """Make the SDK's executors, one for each endpoint and what its template is given."""
+    made: dict[tuple[str, str], Executor] = {}
 
-    def make(endpoint: Endpoint) -> Executor:
-        if endpoint.id not in made:
+    def make(endpoint: Endpoint, **given: Any) -> Executor:
+        key = endpoint.id, str(given)
+        if key not in made:
             client = Client(authorizer=AccessTokenAuthorizer(service.token(service.USER)), do_version_check=False)
-            executor = Executor(endpoint_id=endpoint.id, client=client, api_burst_limit=100)
+            executor = Executor(
+                endpoint_id=endpoint.id, client=client, api_burst_limit=100, user_endpoint_config=given or None
+            )
             # By their source: workers cannot import the tests.
             executor.serializer = ComputeSerializer(strategy_code=DillCodeSource())
-            made[endpoint.id] = executor
-        return made[endpoint.id]
+            made[key] = executor
+        return made[key]
 
     yield make
     for executor in made.values():

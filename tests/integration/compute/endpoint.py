@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -9,12 +10,17 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import psutil
 
 import globus_compute_hooks
+from octopus_plugins.config import OctopusConfig
 
 from . import service
+
+PATIENCE = 300.0
+"""Seconds to wait for what takes an instant where nothing else keeps the machine busy."""
 
 CONFIG = """
 import globus_compute_sdk.sdk.client as client
@@ -30,6 +36,37 @@ heartbeat_period: {heartbeat}
 idle_heartbeats_soft: 0
 engine:
 {engine}
+"""
+
+
+def engine(octopus: OctopusConfig, blocks: int = 1, workers: int = 2, block: str = "", **options: Any) -> str:
+    """An engine's block, as YAML.
+
+    Args:
+        octopus: Where it reports.
+        blocks: Blocks of one node each.
+        workers: Workers of each.
+        block: What else the ``octopus:`` block says, a line each.
+        **options: Of the host's engine.
+    """
+    more = "".join(f"{key}: {value}\n" for key, value in options.items())
+    ours = "".join(f"  {line}\n" for line in block.splitlines())
+    return f"""
+type: OctopusEngine
+address: 127.0.0.1
+max_workers_per_node: {workers}
+heartbeat_period: 1
+heartbeat_threshold: 15
+job_status_kwargs: {{strategy_period: 0.5}}
+{more}
+provider: {{type: LocalProvider, init_blocks: {blocks}, min_blocks: {blocks}, max_blocks: {blocks}}}
+octopus:
+  profile: local
+  bootstrap_servers: "{octopus.bootstrap_servers}"
+  namespace: {octopus.namespace}
+  heartbeat_period: 1
+  sample_period: 0.2
+{ours}
 """
 
 
@@ -102,13 +139,15 @@ class Endpoint:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Nothing that an endpoint starts leaves its session for one of another user's.
         family = self.processes()
         if self._process.poll() is None:
             self._process.terminate()
-        _, left = psutil.wait_procs(family, timeout=15)
-        for process in {*left, *self.processes()}:
-            _kill(process)
+        psutil.wait_procs(family, timeout=15)
+        while left := self.processes():  # whose parent was killed
+            for process in left:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(left, timeout=1)
         self._process.wait(10)
         self._log.close()
 
@@ -117,6 +156,10 @@ class Endpoint:
         """What the core endpoint and its user endpoints have written into their logs."""
         files = [self.home / "core.log", *sorted((self.home / ".globus_compute").glob("*/endpoint.log"))]
         return "\n".join(f"== {file}\n{file.read_text(errors='replace')}" for file in files if file.exists())
+
+    def user_endpoints(self) -> list[psutil.Process]:
+        """The processes of its user endpoints."""
+        return [process for process in psutil.Process(self._process.pid).children() if process.status() != "zombie"]
 
     def processes(self) -> list[psutil.Process]:
         """Every process of this endpoint, wherever it hangs: some hide their environment behind a title."""
@@ -131,9 +174,9 @@ class Endpoint:
                 continue
         if self._process.poll() is None:
             found[self._process.pid] = psutil.Process(self._process.pid)
-        return list(found.values())
+        return [process for process in found.values() if _is_alive(process)]
 
-    def _wait_until_registered(self, seconds: float = 60.0) -> None:
+    def _wait_until_registered(self, seconds: float = PATIENCE) -> None:
         import json
 
         deadline = time.monotonic() + seconds
@@ -149,9 +192,8 @@ def _path() -> str:
     return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 
-def _kill(process: psutil.Process) -> None:
+def _is_alive(process: psutil.Process) -> bool:
     try:
-        process.kill()
-        process.wait(10)
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
-        pass
+        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -11,11 +12,13 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+import psutil
+
 from octopus_plugins.local.processes import end_with_parent, free_ports, stop
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 PACKAGE = "rabbitmq-server"
-START_SECONDS = 90.0
+START_SECONDS = 180.0
 
 
 class RabbitMQ:
@@ -47,7 +50,7 @@ class RabbitMQ:
             try:
                 self._wait_until_ready()
             except BaseException:
-                stop(self._server, kill=True, seconds=0)
+                _kill_family(self._server)
                 raise
         except BaseException:
             stop(self._epmd, kill=True, seconds=0)
@@ -69,9 +72,8 @@ class RabbitMQ:
 
     def _prepare(self, distribution: int, epmd: int) -> dict[str, str]:
         home = self._home
-        (home / "rabbitmq.conf").write_text(
-            f"listeners.tcp.1 = 127.0.0.1:{self.port}\nlog.console = true\nlog.console.level = warning\n"
-        )
+        settings = f"listeners.tcp.1 = 127.0.0.1:{self.port}", "log.console = true", "log.console.level = warning"
+        (home / "rabbitmq.conf").write_text("\n".join((*settings, "log.file = false", "")))
         (home / "enabled_plugins").write_text("[].")
         kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
         return kept | {
@@ -104,6 +106,19 @@ class RabbitMQ:
                 return probe.recv(1) != b""
         except OSError:
             return False
+
+
+def _kill_family(server: subprocess.Popen[bytes]) -> None:
+    """The server is a shell's child."""
+    try:
+        family = psutil.Process(server.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        family = []
+    stop(server, kill=True, seconds=0)
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(family, timeout=10)
 
 
 def ensure_installed() -> str | None:

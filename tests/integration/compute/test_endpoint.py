@@ -15,29 +15,9 @@ from octopus_plugins import decisions, failures, heartbeats, resources, runs, ta
 from octopus_plugins.config import OctopusConfig
 
 from . import functions
+from .endpoint import PATIENCE, engine
 
 HOST = platform.node()
-
-
-def engine(octopus: OctopusConfig, **options: Any) -> str:
-    """An engine's block that reports to the module's broker."""
-    more = "".join(f"{key}: {value}\n" for key, value in options.items())
-    return f"""
-type: OctopusEngine
-address: 127.0.0.1
-max_workers_per_node: 2
-heartbeat_period: 2
-heartbeat_threshold: 20
-job_status_kwargs: {{strategy_period: 0.5}}
-{more}
-provider: {{type: LocalProvider, init_blocks: 1, min_blocks: 1, max_blocks: 1}}
-octopus:
-  profile: local
-  bootstrap_servers: "{octopus.bootstrap_servers}"
-  namespace: {octopus.namespace}
-  heartbeat_period: 1
-  sample_period: 0.2
-"""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +34,7 @@ def outcomes(endpoint: Any, sdk: Callable[..., Any]) -> dict[str, Any]:
     def run(**futures: Any) -> None:
         try:
             for future in futures.values():
-                future.exception(timeout=120)
+                future.exception(timeout=PATIENCE)
         except TimeoutError:
             pytest.fail(f"not all tasks ended:\n{endpoint.log[-12000:]}")
         done.update(futures)
