@@ -21,6 +21,8 @@ from parsl.monitoring.message_type import MessageType
 
 from globus_compute_hooks import worker
 from globus_compute_hooks.attempts import Attempt
+from globus_compute_hooks.ledger import Ledger
+from globus_compute_hooks.losses import answer_lost
 from globus_compute_hooks.observation import Settings
 from globus_compute_hooks.options import EngineOptions
 from globus_compute_hooks.session import Session
@@ -88,6 +90,7 @@ class OctopusEngine(GlobusComputeEngine):
                     session.end()
                     if failed := session.summary():
                         logger.info("session %s: failed tries by category: %s", session.run_id, failed)
+                    self._octopus_ledger.close()
                     self._octopus_emitter.close()
                 self._octopus_session = None
 
@@ -162,20 +165,37 @@ class OctopusEngine(GlobusComputeEngine):
     def _octopus_open(self, options: EngineOptions, endpoint: str, run_dir: str) -> None:
         check_endpoint()
         plugins = load_plugins()
-        executor = self.executor
+        emitter = Emitter(options.config, transform=plugins.transform if plugins.has_transforms else None)
+        try:
+            ledger = Ledger(run_dir)
+            retries = self.max_retries_on_system_failure
+            session = Session(emitter, plugins, options.policy, endpoint, retries, ledger=ledger)
+            self._octopus_settings = tuple(
+                Settings(session.run_id, endpoint, options.sample_period, options.heartbeat_period)
+            )
+            pool = replace(htex.pool_of(self.executor, steerable=False), label=endpoint, kind=type(self).__name__)
+            session.begin(replace(pool, observed=True), run_dir, worker.versions(), time.time())
+            answer_lost(ledger, session, run_dir)
+            # From here on the executor knows us: nothing below may leave it half done.
+            self._octopus_listen(run_dir)
+        except BaseException:
+            emitter.close(0.0)
+            raise
         self._octopus_observe = True
         self._octopus_ending = threading.Event()
         self._octopus_delays = Delays("octopus-retries")
-        self._octopus_reports: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        transform = plugins.transform if plugins.has_transforms else None
-        self._octopus_emitter = Emitter(options.config, transform=transform)
-        session = Session(self._octopus_emitter, plugins, options.policy, endpoint, self.max_retries_on_system_failure)
-        self._octopus_settings = tuple(
-            Settings(session.run_id, endpoint, options.sample_period, options.heartbeat_period)
+        self._octopus_emitter, self._octopus_ledger, self._octopus_session = emitter, ledger, session
+        logger.info(
+            "Octopus: session %s of endpoint %s reports to %s", session.run_id, endpoint, options.config.address
         )
+
+    def _octopus_listen(self, run_dir: str) -> None:
+        """Have the interchange and the poller of blocks report to us, in the place of Parsl's router process."""
+        executor = self.executor
         executor.run_dir = run_dir
         if executor.encrypted and executor.cert_dir is None:
             executor.cert_dir = curvezmq.create_certificates(executor.logdir)
+        self._octopus_reports: queue.SimpleQueue[Any] = queue.SimpleQueue()
         receiver = Receiver(
             curvezmq.ServerContext(executor.cert_dir),
             tcp_url(executor.loopback_address),
@@ -185,12 +205,6 @@ class OctopusEngine(GlobusComputeEngine):
         executor.hub_zmq_port = receiver.port
         executor.zmq_monitoring = receiver  # closed by HighThroughputExecutor.shutdown
         executor.submit_monitoring_radio = _Radio(self._octopus_hear)
-        pool = replace(htex.pool_of(executor, steerable=False), label=endpoint, observed=True)
-        session.begin(replace(pool, kind=type(self).__name__), run_dir, worker.versions(), time.time())
-        self._octopus_session = session
-        logger.info(
-            "Octopus: session %s of endpoint %s reports to %s", session.run_id, endpoint, options.config.address
-        )
 
     def _octopus_hear(self, message: tuple[Any, Any]) -> None:
         tag, content = message

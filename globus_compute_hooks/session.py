@@ -14,6 +14,7 @@ from parsl.monitoring.message_type import MessageType
 
 from globus_compute_hooks import translate
 from globus_compute_hooks.attempts import Attempt, Attempts
+from globus_compute_hooks.ledger import Entry, Ledger
 from globus_compute_hooks.observation import TAG, Observation
 from globus_compute_hooks.translate import FRAMEWORK
 from octopus_plugins.events import Decision, Failure, Pool, Run
@@ -26,6 +27,20 @@ from octopus_plugins.wrath.policy_data import policy_to_data
 from octopus_plugins.wrath.settlement import terminated, within_budget
 
 MAX_REMEMBERED = 200_000
+
+_SUBJECT = (
+    "run_id",
+    "framework",
+    "task_id",
+    "try_id",
+    "app",
+    "executor",
+    "host",
+    "block",
+    "manager",
+    "worker_id",
+    "pid",
+)
 
 _USERS_OWN = frozenset({"application", "unknown"})
 """Layers of which an endpoint retries nothing that a function itself raised: Globus Compute promises as much."""
@@ -40,9 +55,18 @@ class Session(Chronicle):
         policy: What to do about which failure.
         endpoint: Id of the endpoint.
         retries: How often a task may be tried again for failures of the system.
+        ledger: Where the tasks are put down that are not answered yet.
     """
 
-    def __init__(self, emitter: Emitter, plugins: Plugins, policy: Policy, endpoint: str, retries: int) -> None:
+    def __init__(
+        self,
+        emitter: Emitter,
+        plugins: Plugins,
+        policy: Policy,
+        endpoint: str,
+        retries: int,
+        ledger: Ledger | None = None,
+    ) -> None:
         super().__init__(emitter, plugins)
         # What is many users' functions to an endpoint is never stopped as one.
         self._policy = replace(policy, breaker=BreakerPolicy(enabled=False))
@@ -51,6 +75,7 @@ class Session(Chronicle):
         self.endpoint = endpoint
         self.retries = retries
         self.attempts = Attempts()
+        self._ledger = ledger
         self._names: dict[str, str] = {}
         self._workers: dict[tuple[str, int], dict[str, Any]] = {}
         self._done = self._failed = 0
@@ -119,11 +144,14 @@ class Session(Chronicle):
     def received(self, attempt: Attempt) -> None:
         """A task came from the web service."""
         self.attempts.open(attempt)
+        self._note(attempt)
         self.tell(translate.task_event(self._about(attempt), "pending", attempt.submitted))
 
     def launched(self, attempt: Attempt, now: float) -> None:
         """A try goes to the executor."""
         attempt.launched = now
+        if attempt.try_id:
+            self._note(attempt)
         self.tell(translate.task_event(self._about(attempt), "launched", now))
 
     def succeeded(self, attempt: Attempt, seen: Observation | None) -> None:
@@ -132,7 +160,7 @@ class Session(Chronicle):
             self._done += 1
             self._settle(attempt, seen)
             self.tell(translate.task_event(self._about(attempt), "exec_done", time.time()))
-        self.attempts.close(attempt)
+        self._close(attempt)
 
     def failed(
         self,
@@ -170,7 +198,26 @@ class Session(Chronicle):
             self.tell(failure, decision, translate.task_event(self._about(attempt), state, now))
         self.attempts.returned(attempt)
         if state == "failed":
-            self.attempts.close(attempt)
+            self._close(attempt)
+        self._plugins.decided(failure, decision)
+        return failure, decision
+
+    def lost(self, failure: Failure) -> tuple[Failure, Decision]:
+        """A task that an earlier session took and never answered: it is told, with the decision, as that session's.
+
+        Args:
+            failure: What is known of it.
+        """
+        with self.lock:
+            failure = self.categorized(failure)
+            decision = decide(failure, self.history, self._policy)
+            if decision.action == "retry":
+                # Whoever starts later has not got what was to be run.
+                decision = terminated(decision, "the endpoint no longer has what was to be run", rule="lost_task")
+            about = {name: getattr(failure, name) for name in _SUBJECT}
+            # The order of the earlier session's events is its own.
+            for event in (failure, decision, translate.task_event(about, "failed", failure.time)):
+                self.tell_again(event)
         self._plugins.decided(failure, decision)
         return failure, decision
 
@@ -199,7 +246,34 @@ class Session(Chronicle):
     def _announce(self, attempt: Attempt) -> None:
         if not attempt.announced and attempt.started is not None:
             attempt.announced = True
+            if attempt.ended is None:
+                self._note(attempt)
             self.tell(translate.task_event(self._about(attempt), "running", attempt.started))
+
+    def _note(self, attempt: Attempt) -> None:
+        if self._ledger is None:
+            return
+        app = self._names.get(attempt.function_id or "", attempt.function_id)
+        self._ledger.note(
+            Entry(
+                task_id=attempt.task_id,
+                run_id=self.run_id,
+                executor=self.endpoint,
+                submitted=attempt.submitted,
+                try_id=attempt.try_id,
+                app=app,
+                place=attempt.place,
+            )
+        )
+
+    def forget(self, attempt: Attempt) -> None:
+        """A task was answered without us."""
+        self._close(attempt)
+
+    def _close(self, attempt: Attempt) -> None:
+        self.attempts.close(attempt)
+        if self._ledger is not None:
+            self._ledger.done(attempt.task_id)
 
     def _learn_name(self, attempt: Attempt, name: str | None) -> None:
         if name and attempt.function_id and len(self._names) < MAX_REMEMBERED:

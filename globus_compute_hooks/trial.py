@@ -54,7 +54,10 @@ class Trial:
         self._begun = TaskTransition(
             timestamp=time.time_ns(), actor=ActorName.INTERCHANGE, state=TaskState.WAITING_FOR_LAUNCH
         )
-        self._session.launched(self._attempt, time.time())
+        try:
+            self._session.launched(self._attempt, time.time())
+        except Exception:  # noqa: BLE001 - the border: the task is tried as if we were not there
+            self._engine.octopus_broken()
         self._hand_over()
 
     def _hand_over(self) -> None:
@@ -73,13 +76,14 @@ class Trial:
             answer = self._outcome(work)
         except Exception:  # noqa: BLE001 - the border: the task is answered as if we were not there
             self._engine.octopus_broken()
+            self._session.forget(self._attempt)
             answer = self._as_the_host(work)
         if answer is not None:
             self._future.set_result(answer)
 
     def _outcome(self, work: Future[Any]) -> bytes | None:
         """The packed result for the web service; None where the task is tried again."""
-        error = work.exception()
+        error = _raised(work)
         if error is not None:
             if _lacks_us(error):
                 self._run_unobserved()
@@ -104,7 +108,7 @@ class Trial:
             return None
         return _explained(answer, failure, decision)
 
-    def _failed_in_engine(self, error: BaseException) -> bytes | None:
+    def _failed_in_engine(self, error: Exception) -> bytes | None:
         attempt = self._attempt
         attempt.errors.append(error)
         host_retries = len(attempt.errors) <= self._retries
@@ -136,7 +140,7 @@ class Trial:
         return cast("Result", answer)
 
     def _as_the_host(self, work: Future[Any]) -> bytes:
-        error = work.exception()
+        error = _raised(work)
         if error is None:
             value = work.result()
             return bytes(value[1] if isinstance(value, tuple) else value)
@@ -148,6 +152,15 @@ def _explained(answer: Result, failure: Failure, decision: Decision) -> bytes:
     """A failed result that says what broke, where, what was decided and why."""
     told = text.told(str(answer.data), failure, decision)
     return bytes(messagepack.pack(answer.model_copy(update={"data": told})))
+
+
+def _raised(work: Future[Any]) -> Exception | None:
+    """What a try failed with. Raised once, as in the host, which wants every error to have a traceback."""
+    try:
+        work.result()
+    except Exception as error:  # noqa: BLE001 - as in the host
+        return error
+    return None
 
 
 def _lacks_us(error: BaseException) -> bool:

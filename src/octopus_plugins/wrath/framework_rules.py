@@ -203,7 +203,11 @@ RULES = (
         Category.lost_task,
         Trust.exact_type,
         _lost,
-        types=("concurrent.futures._base.CancelledError", "asyncio.exceptions.CancelledError"),
-        doc="a future that was cancelled under the task",
+        types=(
+            "concurrent.futures._base.CancelledError",
+            "asyncio.exceptions.CancelledError",
+            "globus_compute_hooks.errors.TaskLostError",
+        ),
+        doc="a future that was cancelled under the task, `TaskLostError` of an endpoint",
     ),
 )

@@ -1,0 +1,97 @@
+"""What becomes of tasks whose worker pool or whose user endpoint is killed under them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+import pytest
+
+from globus_compute_hooks import text
+from octopus_plugins import decisions, failures, tasks
+from octopus_plugins.config import OctopusConfig
+
+from . import functions
+from .endpoint import PATIENCE, engine
+
+HOST = platform.node()
+
+
+@pytest.fixture(scope="module")
+def endpoint(start_endpoint: Callable[..., Any], octopus: OctopusConfig) -> Any:
+    """Two blocks of one worker each, and two retries."""
+    return start_endpoint(engine(octopus, blocks=2, workers=1, max_retries_on_system_failure=2))
+
+
+def managers(endpoint: Any) -> dict[int, int]:
+    """The workers of the endpoint, with the pool of each."""
+    found = {}
+    for process in endpoint.processes():
+        if "process_worker_pool" in " ".join(process.cmdline()) and "bash" not in process.name():
+            found |= {child.pid: process.pid for child in process.children()}
+    return found
+
+
+def wait_until_running(task_id: Callable[[], str | None], octopus: OctopusConfig, wait_for: Any) -> int:
+    """The worker that runs a task, once it has told so."""
+    found: list[int] = []
+
+    def runs() -> bool:
+        if task_id() is None:
+            return False
+        for task in tasks(task_id=str(task_id()), config=octopus):
+            if task.state == "running" and task.pid:
+                found.append(task.pid)
+        return bool(found)
+
+    wait_for(runs, PATIENCE)
+    return found[-1]
+
+
+def test_a_task_of_a_killed_worker_pool_is_tried_again_on_another(
+    endpoint: Any, sdk: Callable[..., Any], octopus: OctopusConfig, wait_for: Any
+) -> None:
+    executor = sdk(endpoint)
+    first = executor.submit(functions.rest_once, str(endpoint.home / "once"), 300)
+    worker = wait_until_running(lambda: first.task_id, octopus, wait_for)
+    os.kill(managers(endpoint)[worker], signal.SIGKILL)
+    psutil.Process(worker).kill()
+    assert first.result(timeout=PATIENCE) == "the second time"
+    (failure,) = failures(task_id=str(first.task_id), config=octopus)
+    assert failure.categorization is not None
+    assert failure.exception.type.endswith("ManagerLost")  # its pool was all that its block had
+    assert (failure.categorization.category, failure.host, failure.pid) == ("block_failed", HOST, worker)
+    (decision,) = decisions(task_id=str(first.task_id), config=octopus)
+    assert (decision.action, decision.category) == ("retry", "block_failed")
+    states = [(task.try_id, task.state) for task in tasks(task_id=str(first.task_id), config=octopus)]
+    assert states[-1] == (1, "exec_done")
+    assert (0, "fail_retryable") in states
+
+
+def test_the_tasks_of_a_killed_user_endpoint_are_told_lost_and_answered_by_the_next_one(
+    endpoint: Any, sdk: Callable[..., Any], octopus: OctopusConfig, wait_for: Any
+) -> None:
+    executor = sdk(endpoint)
+    lost = executor.submit(functions.rest, 300)
+    wait_until_running(lambda: lost.task_id, octopus, wait_for)
+    (before,) = endpoint.user_endpoints()
+    before.kill()
+    # The core endpoint starts none in its place before it has taken notice, and none for what was asked meanwhile.
+    wait_for(lambda: not psutil.pid_exists(before.pid), PATIENCE)
+    # For a few heartbeats the host takes the one that was killed for alive, by the age of this file.
+    (mark,) = endpoint.home.glob(".globus_compute/uep.*/daemon.pid")
+    os.utime(mark, (0, 0))
+    following = executor.submit(functions.double, 21)
+    told = str(lost.exception(timeout=PATIENCE))
+    assert told.strip().startswith(f"Octopus: lost_task on {HOST}, terminate: "), told
+    machine = text.read(told)
+    assert machine is not None
+    assert machine["category"] == "lost_task"
+    assert following.result(timeout=PATIENCE) == 42
+    (failure,) = failures(task_id=str(lost.task_id), config=octopus)
+    assert (failure.host, failure.app) == (HOST, "rest")
+    assert [decision.action for decision in decisions(task_id=str(lost.task_id), config=octopus)] == ["terminate"]

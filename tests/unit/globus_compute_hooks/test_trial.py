@@ -1,0 +1,161 @@
+"""What the engine makes of what its executor says of a task: told, tried again, answered. No endpoint, no workers."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from globus_compute_common import messagepack
+from globus_compute_endpoint.engines import GCFuture
+from globus_compute_endpoint.engines.base import GCExecutorFuture
+from parsl.executors.high_throughput.errors import WorkerLost
+
+from globus_compute_hooks import OctopusEngine, text
+from globus_compute_hooks.attempts import Attempt
+from octopus_plugins.events import Decision, Event, Failure, Task
+
+TASK = uuid.UUID("00000000-0000-4000-8000-000000000001")
+
+
+class Told:
+    """In the place of the fabric: keeps what is emitted."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def emit(self, *events: Event) -> None:
+        self.events += events
+
+    def of(self, kind: type[Event]) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def close(self, timeout: float | None = None) -> None:
+        pass
+
+
+@pytest.fixture
+def make_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[OctopusEngine, Told]]]:
+    """Make engines that are ready to be given tasks, with what they tell."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.chdir(tmp_path)
+    told = Told()
+    monkeypatch.setattr("globus_compute_hooks.engine.Emitter", lambda *_, **__: told)
+    made: list[OctopusEngine] = []
+
+    def make(retries: int = 0, octopus: Any = None) -> tuple[OctopusEngine, Told]:
+        engine = OctopusEngine(
+            address="127.0.0.1", encrypted=False, max_retries_on_system_failure=retries, octopus=octopus
+        )
+        made.append(engine)
+        assert engine.octopus is not None
+        engine._octopus_open(engine.octopus, str(uuid.uuid4()), str(tmp_path))
+        return engine, told
+
+    yield make
+    for engine in made:
+        engine._octopus_delays.close()
+        engine._octopus_ledger.close()
+        engine.executor.zmq_monitoring.close()
+
+
+def give(engine: OctopusEngine, outcomes: list[Any]) -> Any:
+    """Give the engine a task whose tries end so, and wait for its answer."""
+    future = GCFuture(TASK, function_id=uuid.uuid4())
+    assert engine._octopus_session is not None
+    engine._octopus_session.received(Attempt(str(TASK), str(future.function_id), {}, 1.0))
+    left = list(outcomes)
+
+    def submit() -> GCExecutorFuture:
+        work = GCExecutorFuture()
+        work.executor_task_id = len(left)
+        outcome = left.pop(0)
+        if isinstance(outcome, Exception):
+            work.set_exception(outcome)
+        else:
+            work.set_result(outcome)
+        return work
+
+    engine._invoke_submission(future, submit, engine.max_retries_on_system_failure)
+    answer = messagepack.unpack(future.result(timeout=60))
+    assert left == []
+    return answer
+
+
+def well() -> bytes:
+    from globus_compute_common.messagepack.message_types import Result
+
+    return messagepack.pack(Result(task_id=TASK, data="42"))
+
+
+def test_without_retries_a_lost_worker_is_told_decided_and_answered(make_engine: Callable[..., Any]) -> None:
+    engine, told = make_engine()
+    answer = give(engine, [WorkerLost(0, "n1")])
+    (failure,), (decision,) = told.of(Failure), told.of(Decision)
+    assert (failure.categorization.category, failure.host, failure.worker_id) == ("worker_lost", "n1", 0)
+    assert decision.action == "terminate"
+    assert answer.data.splitlines()[0].startswith("Octopus: worker_lost on n1, terminate: ")
+    assert "WorkerLost" in answer.data
+    assert text.read(answer.data)["category"] == "worker_lost"
+    assert [task.state for task in told.of(Task)] == ["pending", "launched", "failed"]
+
+
+def test_a_system_failure_is_tried_again_within_the_host_s_number_of_retries(make_engine: Callable[..., Any]) -> None:
+    engine, told = make_engine(retries=2)
+    answer = give(engine, [WorkerLost(0, "n1"), well()])
+    assert (answer.is_error, answer.data) == (False, "42")
+    (failure,), (decision,) = told.of(Failure), told.of(Decision)
+    assert (failure.try_id, decision.action, decision.category) == (0, "retry", "worker_lost")
+    states = [(task.try_id, task.state) for task in told.of(Task)]
+    assert states[-2:] == [(1, "launched"), (1, "exec_done")]
+    assert (0, "fail_retryable") in states
+
+
+def test_what_a_function_raised_itself_is_not_tried_again(make_engine: Callable[..., Any]) -> None:
+    from globus_compute_common.messagepack.message_types import Result, ResultErrorDetails
+
+    details = ResultErrorDetails(code="RemoteExecutionError", user_message="it failed")
+    trace = "Traceback (most recent call last):\n  File \"f.py\", line 1, in f\nKeyError: 'k'\n"
+    engine, told = make_engine(retries=2)
+    answer = give(engine, [messagepack.pack(Result(task_id=TASK, data=trace, error_details=details))])
+    (failure,), (decision,) = told.of(Failure), told.of(Decision)
+    assert failure.categorization.category == "code_error"
+    assert decision.action == "terminate"
+    assert answer.error_details == details
+    assert trace.strip() in answer.data
+
+
+def test_passive_records_what_it_would_do_and_changes_nothing(make_engine: Callable[..., Any]) -> None:
+    engine, told = make_engine(retries=1, octopus={"mode": "passive"})
+    answer = give(engine, [WorkerLost(0, "n1"), WorkerLost(0, "n1")])
+    assert [failure.try_id for failure in told.of(Failure)] == [0, 1]
+    assert {decision.mode for decision in told.of(Decision)} == {"passive"}
+    assert "Octopus" not in answer.data
+    assert answer.data.count("Traceback from attempt") == 2
+
+
+def test_where_a_hook_raises_the_task_is_answered_as_without_us_and_it_is_said_once(
+    make_engine: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine, _ = make_engine()
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("a hook of ours is broken")
+
+    for name in ("launched", "succeeded", "failed"):
+        monkeypatch.setattr(engine._octopus_session, name, broken)
+    assert give(engine, [well()]).data == "42"
+    answer = give(engine, [WorkerLost(0, "n1")])
+    assert answer.is_error
+    assert "WorkerLost" in answer.data
+    assert "Octopus" not in answer.data
+    said = [record for record in caplog.records if "could not be told" in record.getMessage()]
+    assert len(said) == 1
+
+
+def test_the_engine_prints_without_secrets(make_engine: Callable[..., Any]) -> None:
+    engine, _ = make_engine()
+    assert "OctopusEngine" in repr(engine)
