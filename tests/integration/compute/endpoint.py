@@ -181,7 +181,8 @@ class Endpoint:
 
         deadline = time.monotonic() + seconds
         record = self.directory / "endpoint.json"
-        while not record.exists() or "endpoint_id" not in record.read_text():
+        # It forks its user endpoints, and one that it forks while its threads begin may hang for ever.
+        while not record.exists() or "endpoint_id" not in record.read_text() or "Ready to send" not in self.log:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the endpoint did not start:\n{self.log[-8000:]}")
             time.sleep(0.1)
