@@ -10,7 +10,7 @@ from globus_compute_common import messagepack
 from globus_compute_common.messagepack.message_types import Result, ResultErrorDetails
 from globus_compute_endpoint.endpoint.result_store import ResultStore
 
-from globus_compute_hooks import text, translate
+from globus_compute_hooks import explanation, translate
 from globus_compute_hooks.attempts import Attempt
 from globus_compute_hooks.errors import TaskLostError
 from globus_compute_hooks.ledger import Entry, Ledger
@@ -34,7 +34,7 @@ def answer_lost(ledger: Ledger, session: Session, directory: str) -> None:
     store = ResultStore(endpoint_dir=Path(directory))
     for entry in ledger.left:
         failure, decision = session.lost(_failure(entry))
-        told = text.told(f"{failure.exception.message}\n", failure, decision)
+        told = explanation.told(f"{failure.exception.message}\n", failure, decision)
         details = ResultErrorDetails(code=CODE, user_message=failure.exception.message)
         answer = Result(task_id=UUID(entry.task_id), data=told, error_details=details, task_statuses=[])
         store[entry.task_id] = messagepack.pack(answer)

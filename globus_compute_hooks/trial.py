@@ -12,7 +12,7 @@ from globus_compute_common.messagepack.message_types import Result, TaskTransiti
 from globus_compute_common.tasks import ActorName, TaskState
 from globus_compute_endpoint.engines.base import GCExecutorFuture, GCFuture
 
-from globus_compute_hooks import text
+from globus_compute_hooks import explanation
 from globus_compute_hooks.attempts import Attempt
 from globus_compute_hooks.observation import Observation, unpacked
 from globus_compute_hooks.session import Session
@@ -150,7 +150,7 @@ class Trial:
 
 def _explained(answer: Result, failure: Failure, decision: Decision) -> bytes:
     """A failed result that says what broke, where, what was decided and why."""
-    told = text.told(str(answer.data), failure, decision)
+    told = explanation.told(str(answer.data), failure, decision)
     return bytes(messagepack.pack(answer.model_copy(update={"data": told})))
 
 

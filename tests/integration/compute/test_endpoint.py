@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from globus_compute_sdk.errors import TaskExecutionFailed
 
-from globus_compute_hooks import text
+from globus_compute_hooks import explanation
 from octopus_plugins import decisions, failures, heartbeats, resources, runs, tasks
 from octopus_plugins.config import OctopusConfig
 
@@ -108,7 +108,7 @@ def test_whoever_submitted_reads_what_broke_where_and_what_was_decided(outcomes:
         told = str(outcomes[name].exception()).strip()
         first = told.splitlines()[0].strip()
         assert first.startswith(f"Octopus: {category} on {HOST}, terminate: ")
-        machine = text.read(told)
+        machine = explanation.read(told)
         assert machine is not None
         assert (machine["category"], machine["host"], machine["action"]) == (category, HOST, "terminate")
         assert machine["task_id"] == id_of(outcomes, name)

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from globus_compute_hooks import text
+from globus_compute_hooks import explanation
 from octopus_plugins import decisions, failures, tasks
 from octopus_plugins.config import OctopusConfig
 
@@ -88,7 +88,7 @@ def test_the_tasks_of_a_killed_user_endpoint_are_told_lost_and_answered_by_the_n
     following = executor.submit(functions.double, 21)
     told = str(lost.exception(timeout=PATIENCE))
     assert told.strip().startswith(f"Octopus: lost_task on {HOST}, terminate: "), told
-    machine = text.read(told)
+    machine = explanation.read(told)
     assert machine is not None
     assert machine["category"] == "lost_task"
     assert following.result(timeout=PATIENCE) == 42

@@ -13,7 +13,7 @@ from globus_compute_endpoint.engines import GCFuture
 from globus_compute_endpoint.engines.base import GCExecutorFuture
 from parsl.executors.high_throughput.errors import WorkerLost
 
-from globus_compute_hooks import OctopusEngine, text
+from globus_compute_hooks import OctopusEngine, explanation
 from globus_compute_hooks.attempts import Attempt
 from octopus_plugins.events import Decision, Event, Failure, Task
 
@@ -99,7 +99,7 @@ def test_without_retries_a_lost_worker_is_told_decided_and_answered(make_engine:
     assert decision.action == "terminate"
     assert answer.data.splitlines()[0].startswith("Octopus: worker_lost on n1, terminate: ")
     assert "WorkerLost" in answer.data
-    assert text.read(answer.data)["category"] == "worker_lost"
+    assert explanation.read(answer.data)["category"] == "worker_lost"
     assert [task.state for task in told.of(Task)] == ["pending", "launched", "failed"]
 
 

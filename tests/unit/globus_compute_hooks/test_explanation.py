@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from globus_compute_hooks import text
+from globus_compute_hooks import explanation
 from octopus_plugins.events import Categorization, Decision, ExceptionInfo, Failure
 
 
@@ -24,11 +24,11 @@ def decision(reason: str = "a bug; not retried") -> Decision:
 
 
 def test_the_first_line_is_for_people_and_the_last_for_programs() -> None:
-    told = text.told("Traceback\n  KeyError: 'k'\n", failure(), decision())
+    told = explanation.told("Traceback\n  KeyError: 'k'\n", failure(), decision())
     lines = told.splitlines()
     assert lines[0] == "Octopus: code_error on n1, terminate: a bug; not retried"
     assert lines[1:3] == ["Traceback", "  KeyError: 'k'"]
-    machine = text.read(told)
+    machine = explanation.read(told)
     assert machine is not None
     assert {key: machine[key] for key in ("category", "host", "exit_code", "exception", "action")} == {
         "category": "code_error",
@@ -41,19 +41,19 @@ def test_the_first_line_is_for_people_and_the_last_for_programs() -> None:
 
 
 def test_a_reason_of_several_lines_stays_on_one() -> None:
-    told = text.told("text", failure(), decision("one\ntwo\n" * 1_000))
+    told = explanation.told("text", failure(), decision("one\ntwo\n" * 1_000))
     assert told.splitlines()[0].startswith("Octopus: code_error on n1, terminate: one two one two")
     assert len(told) < 4_000
 
 
 def test_it_is_read_however_the_sdk_indents_it() -> None:
-    told = "\n " + text.told("text", failure(), decision()).replace("\n", "\n ") + "\n"
-    machine = text.read(told)
+    told = "\n " + explanation.told("text", failure(), decision()).replace("\n", "\n ") + "\n"
+    machine = explanation.read(told)
     assert machine is not None
     assert machine["task_id"] == "task"
 
 
 def test_text_without_the_line_or_with_a_broken_one_has_nothing_to_read() -> None:
-    assert text.read("Traceback\nKeyError") is None
-    assert text.read("octopus-failure: {broken") is None
-    assert text.read("octopus-failure: [1, 2]") is None
+    assert explanation.read("Traceback\nKeyError") is None
+    assert explanation.read("octopus-failure: {broken") is None
+    assert explanation.read("octopus-failure: [1, 2]") is None
