@@ -30,10 +30,10 @@ from globus_compute_hooks.trial import Trial
 from globus_compute_hooks.versions import check_endpoint
 from octopus_plugins.errors import OctopusError
 from octopus_plugins.fabric import Emitter
+from octopus_plugins.frameworks import htex
+from octopus_plugins.frameworks.delays import Delays
+from octopus_plugins.frameworks.receiver import Receiver
 from octopus_plugins.plugins import load_plugins
-from octopus_plugins.runs import htex
-from octopus_plugins.runs.delays import Delays
-from octopus_plugins.runs.receiver import Receiver
 
 logger = logging.getLogger("octopus_plugins")
 

@@ -19,9 +19,9 @@ from globus_compute_hooks.observation import TAG, Observation
 from globus_compute_hooks.translate import FRAMEWORK
 from octopus_plugins.events import Decision, Failure, Pool, Run
 from octopus_plugins.fabric import Emitter
+from octopus_plugins.frameworks import htex
+from octopus_plugins.frameworks.chronicle import Chronicle
 from octopus_plugins.plugins import Plugins
-from octopus_plugins.runs import htex
-from octopus_plugins.runs.chronicle import Chronicle
 from octopus_plugins.wrath import BreakerPolicy, Policy, decide
 from octopus_plugins.wrath.policy_data import policy_to_data
 from octopus_plugins.wrath.settlement import terminated, within_budget

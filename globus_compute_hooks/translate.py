@@ -12,7 +12,7 @@ from globus_compute_hooks.observation import Observation
 from octopus_plugins.events import ExceptionInfo, Failure, Heartbeat, Limits, NodeState, ResourceSample, Task, Usage
 from octopus_plugins.events.exceptions import failure_details
 from octopus_plugins.events.failure import MAX_MESSAGE, MAX_TRACEBACK
-from octopus_plugins.runs.htex import usage
+from octopus_plugins.frameworks.htex import usage
 
 FRAMEWORK = "globus_compute"
 

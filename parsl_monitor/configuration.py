@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from octopus_plugins.events import Run
-from octopus_plugins.runs import htex
+from octopus_plugins.frameworks import htex
 from octopus_plugins.wrath import Policy
 from octopus_plugins.wrath.policy_data import policy_to_data
 from parsl_monitor.executor import ObservedExecutor

@@ -22,8 +22,8 @@ from parsl.monitoring.radios.multiprocessing import MultiprocessingQueueRadioSen
 from parsl.serialize import pack_apply_message
 
 from octopus_plugins.errors import ConfigError, CredentialsError
-from octopus_plugins.runs.delays import Delays
-from octopus_plugins.runs.receiver import Receiver
+from octopus_plugins.frameworks.delays import Delays
+from octopus_plugins.frameworks.receiver import Receiver
 from parsl_monitor import interchange as octopus_interchange
 from parsl_monitor.attempts import Attempt
 from parsl_monitor.direct import GRANT

@@ -14,7 +14,7 @@ from parsl.errors import NoDataFlowKernelError
 
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.events import Decision
-from octopus_plugins.runs.delays import Delays
+from octopus_plugins.frameworks.delays import Delays
 from octopus_plugins.services.inbox import DecisionInbox
 from octopus_plugins.text import one_line
 from octopus_plugins.wrath import Policy, Standing

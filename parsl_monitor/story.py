@@ -11,9 +11,9 @@ from parsl.monitoring.message_type import MessageType
 
 from octopus_plugins.events import Decision, Failure, Task
 from octopus_plugins.fabric import Emitter
+from octopus_plugins.frameworks import htex
+from octopus_plugins.frameworks.chronicle import Chronicle
 from octopus_plugins.plugins import Plugins
-from octopus_plugins.runs import htex
-from octopus_plugins.runs.chronicle import Chronicle
 from octopus_plugins.wrath import decide
 from octopus_plugins.wrath.settlement import terminated
 from parsl_monitor import translate

@@ -23,7 +23,7 @@ from octopus_plugins.events import (
 )
 from octopus_plugins.events.exceptions import failed_dependencies, failure_details
 from octopus_plugins.events.failure import MAX_CAUSES, MAX_STDERR
-from octopus_plugins.runs.htex import usage
+from octopus_plugins.frameworks.htex import usage
 from parsl_monitor.attempts import Attempt
 
 # Parsl reports some failures in words only; the classes behind those words.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from octopus_plugins.events import Decision, Failure
-from octopus_plugins.runs.delays import Delays
+from octopus_plugins.frameworks.delays import Delays
 
 logger = logging.getLogger("octopus_plugins")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 import subprocess
 import sys
 
@@ -35,6 +36,12 @@ def test_the_public_names_are_these(package: str) -> None:
     assert set(names) <= set(dir(module))
     for name in names:
         assert getattr(module, name) is not None
+
+
+@pytest.mark.parametrize("package", PUBLIC)
+def test_no_module_takes_the_place_of_a_public_name_when_it_is_imported(package: str) -> None:
+    modules = {found.name for found in pkgutil.iter_modules(importlib.import_module(package).__path__)}
+    assert modules.isdisjoint(PUBLIC[package].split())
 
 
 def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:

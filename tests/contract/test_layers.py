@@ -21,7 +21,7 @@ LAYERS = (
     {"hookspecs"},
     {"plugins"},
     {"fabric", "wrath"},
-    {"streams", "runs"},
+    {"frameworks", "streams"},
     {"services", "local"},
     {"cli"},
 )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from octopus_plugins.events import Decision, ExceptionInfo, Failure
-from octopus_plugins.runs.delays import Delays
+from octopus_plugins.frameworks.delays import Delays
 from parsl_monitor.verdicts import ASK_AGAIN, LATE_IN_A_ROW, MAX_WATCHED, Verdict, Verdicts
 
 

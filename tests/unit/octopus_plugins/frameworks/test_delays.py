@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from octopus_plugins.runs.delays import Delays
+from octopus_plugins.frameworks.delays import Delays
 
 
 @pytest.fixture
