@@ -166,6 +166,7 @@ class OctopusEngine(GlobusComputeEngine):
         check_endpoint()
         plugins = load_plugins()
         emitter = Emitter(options.config, transform=plugins.transform if plugins.has_transforms else None)
+        session: Session | None = None
         try:
             ledger = Ledger(run_dir)
             retries = self.max_retries_on_system_failure
@@ -179,6 +180,8 @@ class OctopusEngine(GlobusComputeEngine):
             # From here on the executor knows us: nothing below may leave it half done.
             self._octopus_listen(run_dir)
         except BaseException:
+            if session is not None:
+                session.end()
             emitter.close(0.0)
             raise
         self._octopus_observe = True
