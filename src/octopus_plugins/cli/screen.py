@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ WIDTH = 100
 
 MAX_WIDTH = 140
 """Lines longer than this are hard to read."""
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _ENDLESS = 1e9  # seconds: of more, nobody wants to know how many
 
@@ -97,10 +100,13 @@ def table(*headings: str) -> Table:
 
 
 def place(event: Any) -> str:
-    """Where a try ran: ``small-0 (small)``."""
-    if event.host and event.executor:
-        return f"{event.host} ({event.executor})"
-    return event.host or event.executor or "–"
+    """Where a try ran: ``small-0 (small)``; of an endpoint's id, its beginning."""
+    executor = event.executor
+    if executor and _UUID.fullmatch(executor):
+        executor = executor.partition("-")[0]
+    if event.host and executor:
+        return f"{event.host} ({executor})"
+    return event.host or executor or "–"
 
 
 def action(decision: Any) -> str:

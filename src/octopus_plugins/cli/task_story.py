@@ -66,8 +66,8 @@ class TaskStory:
 
     @property
     def app(self) -> str | None:
-        """The name of its app."""
-        return next((event.app for event in self.events if event.app), None)
+        """The name of its app, as it was told last: at first an endpoint knows no more than its function's id."""
+        return next((event.app for event in reversed(self.events) if event.app), None)
 
     @property
     def state(self) -> str | None:

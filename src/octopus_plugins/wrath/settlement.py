@@ -12,12 +12,12 @@ def terminated(decision: Decision, why: str, *, rule: str = "retries") -> Decisi
 
     Args:
         decision: What was decided.
-        why: A clause for people, behind the decision's own reason.
+        why: A clause for people, in the place of where it would have been retried.
         rule: What turned it.
     """
-    return replace(
-        decision, action="terminate", placement=None, delay=0.0, rule=rule, reason=f"{decision.reason}; {why}"
-    )
+    what, retried, _ = decision.reason.rpartition("; retried ")
+    reason = f"{what if retried else decision.reason}; not retried: {why}"
+    return replace(decision, action="terminate", placement=None, delay=0.0, rule=rule, reason=reason)
 
 
 def within_budget(decision: Decision, left: float, retries: int) -> Decision:

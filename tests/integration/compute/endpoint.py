@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import indent
 from types import TracebackType
 from typing import Any
 
@@ -94,22 +95,10 @@ class Endpoint:
     ) -> None:
         self.home, self.name, self.id = home, name, ""
         self.directory = home / ".globus_compute" / name
-        self.directory.mkdir(parents=True, mode=0o700)
-        email = ", email='tester@example.org'" if os.geteuid() == 0 else ""
-        (self.directory / "config.py").write_text(CONFIG.format(url=web.url, name=name, email=email))
-        indented = "".join(f"  {line}\n" for line in engine.strip("\n").splitlines())
-        template = TEMPLATE.format(heartbeat=heartbeat, engine=indented)
-        (self.directory / "user_config_template.yaml.j2").write_text(template)
-        # Run by root, the user endpoint inherits nothing: all it needs stands here.
+        # Run by root, the user endpoint inherits nothing: all it needs is written down.
         told = {"PATH": _path(), "HOME": str(home), "GLOBUS_COMPUTE_USER_DIR": str(home / ".globus_compute")}
-        told |= {
-            "CWD": str(home),
-            "PYTHONPATH": str(Path(globus_compute_hooks.__file__).parent / "site"),
-            **(environment or {}),
-        }
-        told |= {"XDG_CONFIG_HOME": str(home / "config"), "XDG_STATE_HOME": str(home / "state"), **(environment or {})}
-        lines = "".join(f'{key}: "{value}"\n' for key, value in told.items())
-        (self.directory / "user_environment.yaml").write_text(lines)
+        told |= {"CWD": str(home), "XDG_CONFIG_HOME": str(home / "config"), "XDG_STATE_HOME": str(home / "state")}
+        told |= environment or {}
         self._environment = {
             **os.environ,
             **told,
@@ -117,6 +106,22 @@ class Endpoint:
             "GLOBUS_COMPUTE_CLIENT_SECRET": "not-a-secret",
             "GLOBUS_SDK_SERVICE_URL_AUTH": f"{web.url}/",
         }
+        self._configure(TEMPLATE.format(heartbeat=heartbeat, engine=indent(engine.strip("\n"), "  ")), told)
+        email = ", email='tester@example.org'" if os.geteuid() == 0 else ""
+        (self.directory / "config.py").write_text(CONFIG.format(url=web.url, name=name, email=email))
+
+    def _configure(self, template: str, told: Mapping[str, str]) -> None:
+        """Write what the owner of an endpoint writes.
+
+        Args:
+            template: Of the user endpoint's configuration.
+            told: The user endpoint's environment, without us.
+        """
+        self.directory.mkdir(parents=True, mode=0o700)
+        (self.directory / "user_config_template.yaml.j2").write_text(template)
+        found = {"PYTHONPATH": str(Path(globus_compute_hooks.__file__).parent / "site"), **told}
+        lines = "".join(f'{key}: "{value}"\n' for key, value in found.items())
+        (self.directory / "user_environment.yaml").write_text(lines)
 
     def __enter__(self) -> Endpoint:
         self._log = (self.home / "core.log").open("wb")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from octopus_plugins.events import Decision, Placement
 from octopus_plugins.wrath.settlement import terminated, within_budget
 
@@ -19,7 +21,12 @@ def test_a_retry_within_the_budget_stays() -> None:
 def test_a_retry_beyond_the_budget_ends_and_says_so() -> None:
     ended = within_budget(decision(), 0.5, 3)
     assert (ended.action, ended.rule, ended.placement) == ("terminate", "retries", None)
-    assert ended.reason == "it broke; the run's 3 retries are used up"
+    assert ended.reason == "it broke; not retried: the run's 3 retries are used up"
+
+
+def test_where_a_retry_would_have_gone_is_not_said_of_what_ends() -> None:
+    retry = replace(decision(), reason="it broke; retried in the same place, node-3 after 2.0 s")
+    assert terminated(retry, "stopped by ada").reason == "it broke; not retried: stopped by ada"
 
 
 def test_without_retries_not_even_a_free_one_is_made() -> None:
