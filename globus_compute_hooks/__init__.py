@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 from octopus_plugins.lazy import lazily
 
 if TYPE_CHECKING:
+    from globus_compute_hooks.adoption import disable, enable
     from globus_compute_hooks.engine import OctopusEngine
+    from globus_compute_hooks.executor import OctopusExecutor
 
-__all__ = ["OctopusEngine"]
+__all__ = ["OctopusEngine", "OctopusExecutor", "disable", "enable"]
 
-__getattr__, __dir__ = lazily(__name__, {"OctopusEngine": "engine"})
+_HOME = {"OctopusEngine": "engine", "OctopusExecutor": "executor", "disable": "adoption", "enable": "adoption"}
+
+__getattr__, __dir__ = lazily(__name__, _HOME)

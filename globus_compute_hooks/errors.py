@@ -17,3 +17,35 @@ class TaskLostError(Exception):
 
     def __str__(self) -> str:
         return f"endpoint {self.endpoint} ended while it had {self.app or 'the task'}, and nobody can answer any more"
+
+
+class EndpointUnusableError(Exception):
+    """An endpoint cannot be given tasks, or does not answer any more for those that it was given.
+
+    Args:
+        endpoint: The endpoint.
+        reason: What is known, as a clause.
+    """
+
+    def __init__(self, endpoint: str, reason: str) -> None:
+        super().__init__(endpoint, reason)
+        self.endpoint, self.reason = endpoint, reason
+
+    def __str__(self) -> str:
+        return f"endpoint {self.endpoint} failed due to: {self.reason}"
+
+
+class ResultsUnheardError(Exception):
+    """The SDK no longer listens for the result of a task that it has submitted.
+
+    Args:
+        endpoint: The endpoint.
+        reason: What is known, as a clause.
+    """
+
+    def __init__(self, endpoint: str, reason: str) -> None:
+        super().__init__(endpoint, reason)
+        self.endpoint, self.reason = endpoint, reason
+
+    def __str__(self) -> str:
+        return f"the SDK stopped listening for the result of a task at endpoint {self.endpoint}: {self.reason}"

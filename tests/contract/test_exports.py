@@ -24,7 +24,7 @@ PUBLIC = {
         OctopusHighThroughputExecutor OctopusManagerSelector OctopusMonitoringHub OctopusRadio WrathRetryHandler disable
         enable
         """,
-    "globus_compute_hooks": "OctopusEngine",
+    "globus_compute_hooks": "OctopusEngine OctopusExecutor disable enable",
 }
 
 

@@ -155,8 +155,9 @@ RULES = (
             "parsl.jobs.errors.TooManyJobFailuresError",
             "parsl.executors.high_throughput.errors.CommandClientTimeoutError",
             "parsl.executors.high_throughput.errors.CommandClientBadError",
+            "globus_compute_hooks.errors.EndpointUnusableError",
         ),
-        doc="`BadStateException`, `TooManyJobFailuresError`, a dead command channel",
+        doc="`BadStateException`, `TooManyJobFailuresError`, a dead command channel, an unusable endpoint",
     ),
     Rule(
         "version_mismatch.type",
@@ -207,7 +208,8 @@ RULES = (
             "concurrent.futures._base.CancelledError",
             "asyncio.exceptions.CancelledError",
             "globus_compute_hooks.errors.TaskLostError",
+            "globus_compute_hooks.errors.ResultsUnheardError",
         ),
-        doc="a future that was cancelled under the task, `TaskLostError` of an endpoint",
+        doc="a future that was cancelled under the task, `TaskLostError` of an endpoint, an SDK that no longer listens",
     ),
 )

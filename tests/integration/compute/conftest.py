@@ -14,6 +14,7 @@ from globus_compute_sdk import Client, Executor
 from globus_compute_sdk.serialize import ComputeSerializer, DillCodeSource
 from globus_sdk import AccessTokenAuthorizer
 
+from globus_compute_hooks import OctopusExecutor
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.local.embedded import EmbeddedBroker
 
@@ -101,6 +102,29 @@ def sdk(web: service.ComputeService) -> Iterator[Callable[..., Executor]]:
     for executor in made.values():
         executor.shutdown(cancel_futures=True)
     made.clear()
+    _close_sockets()
+
+
+@pytest.fixture(scope="module")
+def recovering(web: service.ComputeService) -> Iterator[Callable[..., OctopusExecutor]]:
+    """Make OctopusExecutors; takes their options."""
+    made: list[OctopusExecutor] = []
+
+    def make(*args: Any, **options: Any) -> OctopusExecutor:
+        client = Client(authorizer=AccessTokenAuthorizer(service.token(service.USER)), do_version_check=False)
+        executor = OctopusExecutor(*args, client=client, **{"api_burst_limit": 8, "api_burst_window_s": 1, **options})
+        executor.serializer = ComputeSerializer(strategy_code=DillCodeSource())
+        made.append(executor)
+        return executor
+
+    yield make
+    for executor in made:
+        executor.shutdown(cancel_futures=True)
+    made.clear()
+    _close_sockets()
+
+
+def _close_sockets() -> None:
     with warnings.catch_warnings():
         # The SDK leaves the sockets of its connections to the garbage collector.
         warnings.simplefilter("ignore", ResourceWarning)

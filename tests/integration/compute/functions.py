@@ -57,3 +57,22 @@ def rest_once(mark: str, seconds: float) -> str:
     Path(mark).touch()
     time.sleep(seconds)
     return "the first time"
+
+
+def double_slowly(number: int, seconds: float) -> int:
+    import time
+
+    time.sleep(seconds)
+    return 2 * number
+
+
+def die_once(mark: str) -> str:
+    import os
+    import signal
+    from pathlib import Path
+
+    if Path(mark).exists():
+        return "the second time"
+    Path(mark).touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+    return "never"

@@ -1,0 +1,379 @@
+"""Carries out what an OctopusExecutor is asked for: submits, hears of results, and does what is decided of failures."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import copy
+import itertools
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import InvalidStateError
+from functools import partial
+from typing import Any
+
+from globus_compute_sdk import Executor
+from globus_compute_sdk.errors import TaskExecutionFailed
+from globus_compute_sdk.sdk.asynchronous.compute_future import ComputeFuture
+
+from globus_compute_hooks import explanation
+from globus_compute_hooks.diary import Diary
+from globus_compute_hooks.errors import EndpointUnusableError, ResultsUnheardError
+from globus_compute_hooks.sender import UNSENDABLE, Sender, Senders, is_watched, unwatch
+from globus_compute_hooks.submission import Submission
+from globus_compute_hooks.watch import EndpointWatch
+from octopus_plugins.config import OctopusConfig
+from octopus_plugins.events import Decision, Failure
+from octopus_plugins.runs.delays import Delays
+
+logger = logging.getLogger("octopus_plugins")
+
+UNREADABLE = "Malformed or unexpected data structure"
+"""How the SDK begins to say that a result has come that it cannot read."""
+
+GLOBUS_ERROR = "globus_sdk.exc.base.GlobusError"
+API_ERROR = "globus_sdk.exc.api.GlobusAPIError"
+
+_SWEEP = 1.0
+"""Seconds after the death of a sender in which what was just being handed to it is found."""
+
+
+class Dispatcher:
+    """The tasks of one executor, from their submission to their answer. Thread-safe.
+
+    The threads of the SDK that bring results only hand over here; what takes thought is done in a thread of ours.
+
+    Args:
+        owner: The executor whose options hold.
+        diary: Where it is told what happens, and what to do about failures.
+        config: Where heartbeats of endpoints are heard; None does not listen.
+    """
+
+    def __init__(self, owner: Executor, diary: Diary, config: OctopusConfig | None) -> None:
+        self._owner, self._diary = owner, diary
+        self._lock = threading.RLock()
+        self._numbers = itertools.count()
+        self._open: dict[str, Submission] = {}
+        self._by_inner: dict[int, Submission] = {}
+        self._senders = Senders(owner, self._taken, self._died)
+        self._delays = Delays("octopus-submissions-later")
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._complained = False
+        self._watch = None
+        if config is not None:
+            self._watch = EndpointWatch(config, diary.run_id, self._given, self._beat, self._lost)
+        self._begun = False
+
+    # -- what the executor asks ---------------------------------------------------------------------------------------
+
+    def submit(self, function_id: str, args: tuple[Any, ...], kwargs: dict[str, Any], app: str | None) -> ComputeFuture:
+        """Submit a call with the owner's options as they are now.
+
+        Raises:
+            ValueError: The function's id is none.
+        """
+        owner = self._owner
+        options = {
+            "resource_specification": copy.deepcopy(owner.resource_specification),
+            "user_endpoint_config": copy.deepcopy(owner.user_endpoint_config),
+            "result_serializers": [strategy.import_path for strategy in owner._validated_result_serializers],
+            "task_group_id": owner.task_group_id,
+        }
+        submission = Submission(
+            task_id=str(next(self._numbers)),
+            future=ComputeFuture(),
+            function_id=function_id,
+            app=app,
+            args=args,
+            kwargs=kwargs,
+            options=options,
+            endpoint=str(owner.endpoint_id),
+            submitted=time.time(),
+        )
+        submission.future._metadata["octopus"] = {"run_id": self._diary.run_id, "task_id": submission.task_id}
+        with self._lock:
+            self._begin()
+            self._open[submission.task_id] = submission
+        self._border(lambda: self._diary.submitted(submission))
+        try:
+            self._send(submission, submission.try_id)
+        except BaseException:
+            self._forget(submission)
+            raise
+        submission.future.add_done_callback(partial(self._answered, submission))
+        return submission.future
+
+    def sent(self) -> int:
+        """How many tasks the web service has taken."""
+        return self._senders.sent()
+
+    def shutdown(self, *, wait: bool, cancel_futures: bool) -> None:
+        """Answer what is open, and end.
+
+        Args:
+            wait: Whether to return only then; else a thread sees to it.
+            cancel_futures: Whether what the web service has not yet taken is cancelled.
+        """
+        if cancel_futures:
+            for submission in self._opened():
+                if submission.compute_id is None:
+                    submission.future.cancel()
+        if wait:
+            self._finish()
+        else:
+            # No daemon: as with the SDK, a process ends when its tasks are answered.
+            threading.Thread(target=self._finish, name="octopus-submissions-end").start()
+
+    # -- sending ------------------------------------------------------------------------------------------------------
+
+    def _send(self, submission: Submission, try_id: int) -> None:
+        """Hand a try to its endpoint's sender."""
+        with self._lock:
+            if submission.over or submission.try_id != try_id:
+                return
+            wait = self._senders.wait(submission.endpoint)
+            if wait > 0:
+                self._later(wait, submission, try_id)
+                return
+            submission.sender = sender = self._senders.of(submission.endpoint)
+            submission.inner = inner = sender.send(submission)
+            self._by_inner[id(inner)] = submission
+        inner.add_done_callback(partial(self._ended, submission, try_id))
+
+    def _send_again(self, submission: Submission, try_id: int) -> None:
+        try:
+            self._send(submission, try_id)
+        except Exception as error:  # noqa: BLE001 - what the SDK raises here is a failure of this try
+            self._failed(submission, try_id, error)
+
+    def _later(self, delay: float, submission: Submission, try_id: int) -> None:
+        self._delays.call(delay, lambda: self._work.put(partial(self._send_again, submission, try_id)))
+
+    def _taken(self, futures: list[ComputeFuture]) -> None:
+        """The web service has taken tries. Runs in the SDK's submitting thread."""
+        now, given = time.time(), time.monotonic()
+        for inner in futures:
+            with self._lock:
+                submission = self._by_inner.get(id(inner))
+                if submission is None or submission.inner is not inner or submission.over:
+                    continue
+                submission.user_endpoint = str(inner._metadata["endpoint_uuid"])
+                submission.launched, submission.given = now, given
+                if self._owner.task_group_id is None:
+                    self._owner.task_group_id = inner._metadata["task_group_uuid"]
+                outer = submission.future
+                outer._metadata.update(inner._metadata)
+                outer.task_id = inner.task_id
+            self._border(partial(self._diary.launched, submission, now))
+
+    def _died(self, sender: Sender) -> None:
+        """A sender takes no more tasks. Runs in the SDK's submitting thread."""
+        self._delays.call(_SWEEP, partial(self._sweep, sender))
+
+    def _sweep(self, sender: Sender) -> None:
+        """Find what was being handed to a sender, or over to the SDK's listener, at the moment when the sender died."""
+        for submission in self._opened():
+            inner = submission.inner
+            if submission.sender is not sender or inner is None or inner.done():
+                continue
+            if not inner.running():
+                inner.cancel()
+            elif not is_watched(inner):
+                why = sender.error or RuntimeError("the SDK's executor ended before it listened for the result")
+                _settle(inner, partial(inner.set_exception, why))
+
+    # -- answers ------------------------------------------------------------------------------------------------------
+
+    def _ended(self, submission: Submission, try_id: int, inner: concurrent.futures.Future[Any]) -> None:
+        """The SDK is done with a try. Runs in its threads, which are not to be held up."""
+        if inner.cancelled():
+            self._work.put(partial(self._unsent, submission, try_id))
+        elif (error := inner.exception()) is not None:
+            self._work.put(partial(self._failed, submission, try_id, error))
+        else:
+            self._succeeded(submission, inner)
+
+    def _unsent(self, submission: Submission, try_id: int) -> None:
+        """The sender died with the try in its queue: what it died of holds for it too, if the web service said it."""
+        sender = submission.sender
+        if sender is not None and _is_a(sender.error, GLOBUS_ERROR):
+            self._failed(submission, try_id, sender.error)
+        else:
+            self._send_again(submission, try_id)
+
+    def _succeeded(self, submission: Submission, inner: Any) -> None:
+        """The first result is the task's, whichever try it is of."""
+        with self._lock:
+            if submission.over:
+                return
+            submission.over = True
+        submission.inner = inner
+        self._border(partial(self._diary.succeeded, submission))
+        _settle(submission.future, lambda: submission.future.set_result(inner.result()))
+
+    def _failed(self, submission: Submission, try_id: int, error: BaseException) -> None:
+        """A try failed; runs in our thread."""
+        with self._lock:
+            if submission.over or submission.try_id != try_id:
+                return
+        try:
+            failure, decision = self._judged(submission, error)
+        except Exception:  # noqa: BLE001 - logged there
+            self._complain()
+            self._give_up(submission, error)
+            return
+        if decision.mode == "passive":
+            if not submission.lost:
+                self._give_up(submission, error)
+        elif decision.action == "retry":
+            self._again(submission, decision)
+        else:
+            self._give_up(submission, _explained(error, failure, decision))
+
+    def _judged(self, submission: Submission, error: BaseException) -> tuple[Failure, Decision]:
+        if isinstance(error, TaskExecutionFailed):
+            return self._diary.failed(submission, text=str(error.remote_data))
+        final = ""
+        if str(error).startswith(UNREADABLE):
+            final = "a result came that cannot be read here"
+        elif submission.inner is not None and UNSENDABLE in submission.inner._metadata:
+            final = "it cannot be sent anywhere"
+        elif _is_a(error, API_ERROR):
+            error = _caused(EndpointUnusableError(submission.endpoint, str(error)), error)
+        elif not isinstance(error, EndpointUnusableError) and not _is_a(error, GLOBUS_ERROR):
+            error = _caused(ResultsUnheardError(submission.endpoint, str(error)), error)
+        return self._diary.failed(submission, error=error, final=final)
+
+    def _again(self, submission: Submission, decision: Decision) -> None:
+        target = decision.placement.executor if decision.placement is not None else None
+        with self._lock:
+            submission.next_try(target or submission.endpoint)
+            specification = submission.options["resource_specification"]
+            if specification and decision.resources:
+                more = {key: value for key, value in decision.resources.items() if key in specification}
+                submission.options["resource_specification"] = {**specification, **more}
+            try_id = submission.try_id
+        if decision.delay > 0:
+            self._later(decision.delay, submission, try_id)
+        else:
+            self._send_again(submission, try_id)
+
+    def _give_up(self, submission: Submission, error: BaseException) -> None:
+        with self._lock:
+            if submission.over:
+                return
+            submission.over = True
+        _settle(submission.future, lambda: submission.future.set_exception(error))
+
+    def _answered(self, submission: Submission, outer: concurrent.futures.Future[Any]) -> None:
+        """The user has an answer, or has cancelled. Runs in whatever thread that was done in."""
+        if outer.cancelled():
+            with self._lock:
+                told, submission.over = submission.over, True
+            _settle(outer, outer.set_running_or_notify_cancel)  # whoever waits for it is told
+            if not told:
+                self._border(partial(self._diary.cancelled, submission))
+        inner = submission.inner
+        if inner is not None and inner.task_id is None:
+            inner.cancel()
+        for left in (*submission.earlier, inner):
+            if left is not None and not left.done():
+                self._work.put(partial(unwatch, left))
+        self._forget(submission)
+
+    def _forget(self, submission: Submission) -> None:
+        with self._lock:
+            submission.over = True
+            self._open.pop(submission.task_id, None)
+            for inner in (submission.inner, *submission.earlier):
+                self._by_inner.pop(id(inner), None)
+            submission.args, submission.kwargs = (), {}
+
+    # -- endpoints that are lost --------------------------------------------------------------------------------------
+
+    def _given(self) -> list[Submission]:
+        return [submission for submission in self._opened() if submission.given is not None]
+
+    def _beat(self, period: float) -> None:
+        self._border(partial(self._diary.beat, period))
+
+    def _lost(self, submission: Submission, try_id: int, reason: str) -> None:
+        error = EndpointUnusableError(submission.endpoint, reason)
+        self._work.put(partial(self._failed, submission, try_id, error))
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            threading.Thread(target=self._run, name="octopus-submissions", daemon=True).start()
+            if self._watch is not None:
+                self._watch.start()
+
+    def _run(self) -> None:
+        while True:
+            job = self._work.get()
+            if job is None:
+                return
+            try:
+                job()
+            except Exception:  # noqa: BLE001 - logged there
+                self._complain()
+
+    def _opened(self) -> list[Submission]:
+        with self._lock:
+            return list(self._open.values())
+
+    def _finish(self) -> None:
+        while left := self._opened():
+            concurrent.futures.wait([submission.future for submission in left])
+            time.sleep(0.001)  # their own callbacks come right after
+        self._delays.close()
+        if self._watch is not None:
+            self._watch.close()
+        self._senders.close()
+        self._work.put(None)
+        self._border(self._diary.close)
+
+    def _border(self, call: Callable[[], None]) -> None:
+        """The border to the host and its user, who must not be hurt: what is raised inside is told once."""
+        try:
+            call()
+        except Exception:  # noqa: BLE001 - logged there
+            self._complain()
+
+    def _complain(self) -> None:
+        if not self._complained:
+            self._complained = True
+            logger.exception("What becomes of a task could not be told or decided; the executor goes on (said once)")
+
+
+def _settle(future: Any, call: Callable[[], Any]) -> None:
+    """Answer a future, unless it has been answered or cancelled meanwhile."""
+    try:
+        call()
+    except (InvalidStateError, RuntimeError):
+        logger.debug("%r is settled already", future)
+
+
+def _is_a(error: BaseException | None, name: str) -> bool:
+    """Whether an exception is of a class by its full name: its package need not be imported for that."""
+    return any(f"{cls.__module__}.{cls.__qualname__}" == name for cls in type(error).__mro__)
+
+
+def _caused(error: Exception, cause: BaseException) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+def _explained(error: BaseException, failure: Failure, decision: Decision) -> BaseException:
+    """What the user gets: the SDK's own exception, with what was decided beside it."""
+    if isinstance(error, EndpointUnusableError):
+        # To the user it is as if the endpoint had answered so.
+        return TaskExecutionFailed(explanation.told(f"{error}\n", failure, decision))
+    note = explanation.first_line(failure, decision)
+    if hasattr(error, "add_note") and note not in str(error):
+        error.add_note(note)
+    return error

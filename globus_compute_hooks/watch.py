@@ -1,0 +1,91 @@
+"""Listens to the heartbeats of endpoints, and says which tasks will never be answered."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from globus_compute_hooks.signs import OWN_PERIOD, EndpointSigns
+from globus_compute_hooks.submission import Submission
+from octopus_plugins.config import OctopusConfig
+from octopus_plugins.events import Heartbeat, Topic
+from octopus_plugins.fabric.follower import Arrival, Follower, Wanted
+
+logger = logging.getLogger("octopus_plugins")
+
+LOOK_BACK = 60.0
+"""Seconds before its beginning from which on heartbeats count: an endpoint may die before the next one is due."""
+
+
+class EndpointWatch:
+    """Costs a thread that sleeps nearly always. Never raises, and never waits for the network but in that thread.
+
+    Args:
+        config: Which brokers.
+        run_id: The executor's own run.
+        given: The submissions that wait for an endpoint's answer.
+        beat: Tells a heartbeat of the executor itself, with its period.
+        lost: Called, from the thread, with a submission that will not be answered, the number of its try and the
+            reason.
+    """
+
+    def __init__(
+        self,
+        config: OctopusConfig,
+        run_id: str,
+        given: Callable[[], Iterable[Submission]],
+        beat: Callable[[float], None],
+        lost: Callable[[Submission, int, str], None],
+    ) -> None:
+        self._run_id, self._given, self._beat, self._lost = run_id, given, beat, lost
+        self._signs = EndpointSigns()
+        self._next_beat = 0.0
+        began = time.time() - LOOK_BACK
+        # Whoever produces the executor's events warns of a broker that is away.
+        self._follower = Follower(config, Wanted(Topic.heartbeats, began), level=logging.INFO)
+        self._thread = threading.Thread(target=self._run, name="octopus-endpoints", daemon=True)
+
+    def start(self) -> None:
+        """Begin to listen; returns at once."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening, within a second; returns at once."""
+        self._follower.close()
+
+    def _run(self) -> None:
+        try:
+            for arrivals in self._follower.read_batches():
+                for arrival in arrivals:
+                    self._hear(arrival)
+                self._look(list(self._given()))
+        except Exception:
+            # The border of the thread: the executor goes on without knowing which endpoints live.
+            logger.exception("lost endpoints are no longer noticed by executor %s", self._run_id)
+
+    def _hear(self, arrival: Arrival) -> None:
+        event = arrival.event
+        if not isinstance(event, Heartbeat):
+            return
+        if event.run_id == self._run_id:
+            self._signs.hear_self(time.monotonic())
+        elif event.component == "endpoint":
+            self._signs.hear(event, time.monotonic())
+
+    def _look(self, given: list[Submission]) -> None:
+        if not given:
+            return
+        now = time.monotonic()
+        if now >= self._next_beat:
+            self._next_beat = now + OWN_PERIOD
+            self._beat(OWN_PERIOD)
+        for submission in given:
+            try_id, since, endpoint = submission.try_id, submission.given, submission.user_endpoint
+            if since is None or endpoint is None or submission.lost:
+                continue
+            reason = self._signs.why_lost(endpoint, since, now)
+            if reason is not None:
+                submission.lost = True
+                self._lost(submission, try_id, reason)

@@ -1,0 +1,143 @@
+"""OctopusExecutor with two endpoints: what one cannot do any more, the other one does."""
+
+from __future__ import annotations
+
+import signal
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from globus_compute_sdk.errors import TaskExecutionFailed
+
+from globus_compute_hooks import OctopusExecutor, explanation
+from octopus_plugins import decisions, failures, heartbeats, tasks
+from octopus_plugins.config import OctopusConfig
+
+from . import functions
+from .endpoint import PATIENCE, engine
+
+
+@pytest.fixture(scope="module")
+def second(start_endpoint: Callable[..., Any], octopus: OctopusConfig) -> Any:
+    return start_endpoint(engine(octopus), name="second")
+
+
+@pytest.fixture
+def first(start_endpoint: Callable[..., Any], octopus: OctopusConfig) -> Any:
+    """An endpoint that will be killed."""
+    return start_endpoint(engine(octopus), name="first")
+
+
+def kill(endpoint: Any) -> None:
+    """Kill all processes of an endpoint at once, as the end of its node would."""
+    while left := endpoint.processes():
+        for process in left:
+            process.send_signal(signal.SIGSTOP)  # none starts another one, or answers, meanwhile
+        for process in left:
+            process.kill()
+        for process in left:
+            process.wait(10)
+
+
+def own(executor: OctopusExecutor, ask: Callable[..., Any], octopus: OctopusConfig, **which: Any) -> list[Any]:
+    assert executor._octopus_diary._emitter.flush(60)
+    return list(ask(run_id=executor.octopus_run_id, config=octopus, **which))
+
+
+def test_all_tasks_of_an_endpoint_that_is_killed_complete_on_the_second_each_once(
+    first: Any,
+    second: Any,
+    recovering: Callable[..., OctopusExecutor],
+    octopus: OctopusConfig,
+    wait_for: Any,
+    web: Any,
+) -> None:
+    executor = recovering(first.id, ladder=[first.id, second.id], octopus=octopus)
+    assert executor.submit(functions.double, 1).result(timeout=PATIENCE) == 2  # it is up
+    answers: list[int] = []
+    futures = []
+    for number in range(100):
+        future = executor.submit(functions.double_slowly, number, 0.2)
+        future.add_done_callback(lambda done: answers.append(done.result()))
+        futures.append(future)
+    wait_for(lambda: sum(future.done() for future in futures) >= 20, PATIENCE)
+    kill(first)
+    assert sum(future.done() for future in futures) < 80
+    assert [future.result(timeout=PATIENCE) for future in futures] == [2 * number for number in range(100)]
+    assert sorted(answers) == [2 * number for number in range(100)]
+    moved = own(executor, decisions, octopus)
+    assert moved
+    assert {(decision.category, decision.action) for decision in moved} == {("executor_bad_state", "retry")}
+    assert {decision.placement.executor for decision in moved} == {second.id}
+    assert len(own(executor, failures, octopus)) == len(moved)
+    ended = own(executor, tasks, octopus, state="exec_done")
+    assert len({task.task_id for task in ended}) == len(ended) == 101
+    assert {task.executor for task in ended} == {first.id, second.id}
+
+
+def test_a_task_of_an_endpoint_that_is_lost_fails_within_three_heartbeats_where_the_ladder_ends(
+    first: Any, recovering: Callable[..., OctopusExecutor], octopus: OctopusConfig, wait_for: Any
+) -> None:
+    executor = recovering(first.id, octopus=octopus)
+    future = executor.submit(functions.rest, 600)
+    wait_for(lambda: future.task_id is not None and any(tasks(task_id=future.task_id, config=octopus)), PATIENCE)
+    wait_for(lambda: _beats_since(octopus, future, executor), PATIENCE)
+    kill(first)
+    killed = time.monotonic()
+    error = future.exception(timeout=PATIENCE)
+    took = time.monotonic() - killed
+    assert isinstance(error, TaskExecutionFailed)
+    told = str(error)
+    assert told.strip().startswith("Octopus: executor_bad_state, terminate: "), told
+    assert "no sign of life" in told
+    machine = explanation.read(told)
+    assert machine is not None
+    assert (machine["category"], machine["action"]) == ("executor_bad_state", "terminate")
+    assert took < 10, took  # three heartbeats of a second, on a busy machine
+
+
+def _beats_since(octopus: OctopusConfig, future: Any, executor: OctopusExecutor) -> bool:
+    """Whether the endpoint has been heard after it was given the task."""
+    (given,) = executor._octopus._given()
+    assert given.launched is not None
+    return any(
+        beat.executor == given.user_endpoint and beat.time > given.launched + 1
+        for beat in heartbeats(config=octopus)
+        if beat.component == "endpoint"
+    )
+
+
+def test_what_an_unknown_endpoint_refuses_climbs_the_ladder(
+    second: Any, recovering: Callable[..., OctopusExecutor], octopus: OctopusConfig
+) -> None:
+    unknown = str(uuid.uuid4())
+    executor = recovering(unknown, ladder=[unknown, second.id], octopus=octopus)
+    futures = [executor.submit(functions.double, number) for number in range(5)]
+    assert [future.result(timeout=PATIENCE) for future in futures] == [0, 2, 4, 6, 8]
+    # It is asked again for each batch, and goes on.
+    assert executor.submit(functions.double, 5).result(timeout=PATIENCE) == 10
+    told = own(executor, failures, octopus)
+    assert len(told) == 6
+    assert {failure.causes[0].type for failure in told} == {"globus_sdk.services.compute.errors.ComputeAPIError"}
+    assert {decision.placement.executor for decision in own(executor, decisions, octopus)} == {second.id}
+
+
+def test_an_unknown_endpoint_without_a_ladder_fails_its_tasks_as_in_the_sdk(
+    web: Any, recovering: Callable[..., OctopusExecutor], octopus: OctopusConfig
+) -> None:
+    executor = recovering(uuid.uuid4(), octopus=octopus)
+    error = executor.submit(functions.double, 1).exception(timeout=PATIENCE)
+    assert type(error).__name__ == "ComputeAPIError"
+
+
+def test_a_worker_that_is_killed_costs_another_try_where_there_is_a_next_endpoint(
+    second: Any, recovering: Callable[..., OctopusExecutor], octopus: OctopusConfig
+) -> None:
+    executor = recovering(second.id, octopus=octopus, retries=2)
+    future = executor.submit(functions.die_once, str(second.home / "died"))
+    assert future.result(timeout=PATIENCE) == "the second time"
+    (decision,) = own(executor, decisions, octopus)
+    assert (decision.action, decision.category) == ("retry", "worker_lost")
+    assert (second.home / "died").exists()
