@@ -26,7 +26,7 @@ from globus_compute_hooks.submission import Submission
 from globus_compute_hooks.watch import EndpointWatch
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.events import Decision, Failure
-from octopus_plugins.runs.delays import Delays
+from octopus_plugins.frameworks.delays import Delays
 
 logger = logging.getLogger("octopus_plugins")
 
