@@ -11,6 +11,7 @@ from typing import Any
 import globus_compute_sdk.sdk.client
 import pytest
 from globus_compute_sdk import Client, Executor
+from globus_compute_sdk.sdk.executor import _RESULT_WATCHERS
 from globus_compute_sdk.serialize import ComputeSerializer, DillCodeSource
 from globus_sdk import AccessTokenAuthorizer
 
@@ -99,10 +100,9 @@ def sdk(web: service.ComputeService) -> Iterator[Callable[..., Executor]]:
         return made[key]
 
     yield make
-    for executor in made.values():
-        executor.shutdown(cancel_futures=True)
+    ended = list(made.values())
     made.clear()
-    _close_sockets()
+    _end(ended)
 
 
 @pytest.fixture(scope="module")
@@ -118,14 +118,15 @@ def recovering(web: service.ComputeService) -> Iterator[Callable[..., OctopusExe
         return executor
 
     yield make
-    for executor in made:
-        executor.shutdown(cancel_futures=True)
-    made.clear()
-    _close_sockets()
+    _end(made)
 
 
-def _close_sockets() -> None:
+def _end(executors: list[Any]) -> None:
+    while executors:
+        executors.pop().shutdown(cancel_futures=True)
+    # The SDK leaves the threads that wait for its results to themselves, and their sockets to the garbage collector.
+    for group in list(_RESULT_WATCHERS):
+        _RESULT_WATCHERS[group].shutdown(cancel_futures=True)
     with warnings.catch_warnings():
-        # The SDK leaves the sockets of its connections to the garbage collector.
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()

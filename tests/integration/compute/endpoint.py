@@ -40,7 +40,13 @@ engine:
 """
 
 
-def engine(octopus: OctopusConfig, blocks: int = 1, workers: int = 2, block: str = "", **options: Any) -> str:
+UNPRIVILEGED = ("unshare", "--user", "--map-user=65534", "--map-group=65534") if os.geteuid() == 0 else ()
+"""Begins a command that is to run without root's privileges."""
+
+
+def engine(
+    octopus: OctopusConfig, blocks: int = 1, workers: int = 2, block: str = "", worker_init: str = "", **options: Any
+) -> str:
     """An engine's block, as YAML.
 
     Args:
@@ -48,6 +54,7 @@ def engine(octopus: OctopusConfig, blocks: int = 1, workers: int = 2, block: str
         blocks: Blocks of one node each.
         workers: Workers of each.
         block: What else the ``octopus:`` block says, a line each.
+        worker_init: Shell commands that each block begins with.
         **options: Of the host's engine.
     """
     more = "".join(f"{key}: {value}\n" for key, value in options.items())
@@ -60,7 +67,12 @@ heartbeat_period: 1
 heartbeat_threshold: 15
 job_status_kwargs: {{strategy_period: 0.5}}
 {more}
-provider: {{type: LocalProvider, init_blocks: {blocks}, min_blocks: {blocks}, max_blocks: {blocks}}}
+provider:
+  type: LocalProvider
+  init_blocks: {blocks}
+  min_blocks: {blocks}
+  max_blocks: {blocks}
+  worker_init: "{worker_init}"
 octopus:
   profile: local
   bootstrap_servers: "{octopus.bootstrap_servers}"
@@ -81,6 +93,7 @@ class Endpoint:
         environment: More variables for the user endpoints.
         heartbeat: Seconds between heartbeats.
         name: Of the endpoint.
+        privileged: Whether root starts it, where root runs these tests. It then clears its user endpoints' environment.
     """
 
     def __init__(
@@ -92,6 +105,7 @@ class Endpoint:
         environment: Mapping[str, str] | None = None,
         heartbeat: int = 2,
         name: str = "site",
+        privileged: bool = True,
     ) -> None:
         self.home, self.name, self.id = home, name, ""
         self.directory = home / ".globus_compute" / name
@@ -107,7 +121,8 @@ class Endpoint:
             "GLOBUS_SDK_SERVICE_URL_AUTH": f"{web.url}/",
         }
         self._configure(TEMPLATE.format(heartbeat=heartbeat, engine=indent(engine.strip("\n"), "  ")), told)
-        email = ", email='tester@example.org'" if os.geteuid() == 0 else ""
+        self._prefix = () if privileged else UNPRIVILEGED
+        email = ", email='tester@example.org'" if privileged and os.geteuid() == 0 else ""
         (self.directory / "config.py").write_text(CONFIG.format(url=web.url, name=name, email=email))
 
     def _configure(self, template: str, told: Mapping[str, str]) -> None:
@@ -126,7 +141,7 @@ class Endpoint:
     def __enter__(self) -> Endpoint:
         self._log = (self.home / "core.log").open("wb")
         self._process = subprocess.Popen(
-            [Path(sys.executable).parent / "globus-compute-endpoint", "start", self.name],
+            [*self._prefix, Path(sys.executable).parent / "globus-compute-endpoint", "start", self.name],
             env=self._environment,
             cwd=self.home,
             stdin=subprocess.DEVNULL,
