@@ -15,7 +15,7 @@ import msgspec
 from globus_compute_hooks import explanation
 from globus_compute_hooks.submission import Submission
 from globus_compute_hooks.translate import FRAMEWORK, OPAQUE, task_event
-from octopus_plugins.events import Categorization, Decision, ExceptionInfo, Failure, Heartbeat, Pool, Run
+from octopus_plugins.events import Categorization, Decision, ExceptionInfo, Failure, Heartbeat, Pool, Run, Task
 from octopus_plugins.events.exceptions import failure_details
 from octopus_plugins.events.failure import MAX_MESSAGE, MAX_TRACEBACK
 from octopus_plugins.fabric import Emitter
@@ -126,26 +126,26 @@ class Diary(Chronicle):
             logger.info("executor %s: failed tries by category: %s", self.run_id, failed)
         self._emitter.close()
 
-    def submitted(self, submission: Submission) -> None:
-        """The user submitted it."""
-        self.know(submission.endpoint)
-        self.tell(task_event(self._about(submission), "pending", submission.submitted))
+    def event(self, submission: Submission, state: str, time: float, **labels: str) -> Task:
+        """What there is to tell of a submission at this moment; waits for nothing.
 
-    def launched(self, submission: Submission, now: float) -> None:
-        """The web service took a try."""
-        self.tell(task_event(self._about(submission), "launched", now))
-
-    def succeeded(self, submission: Submission) -> None:
-        """A result came."""
-        with self.lock:
-            self._done += 1
-            self.tell(task_event(self._about(submission), "exec_done", time.time()))
-
-    def cancelled(self, submission: Submission) -> None:
-        """The user does not want it any more."""
+        Args:
+            submission: The submission.
+            state: Its new state.
+            time: When it changed, Unix seconds.
+            **labels: More to say.
+        """
         about = self._about(submission)
-        about["labels"] = {**about["labels"], "cancelled": "true"}
-        self.tell(task_event(about, "failed", time.time()))
+        return task_event({**about, "labels": {**about["labels"], **labels}}, state, time)
+
+    def take(self, event: Task) -> None:
+        """Tell an event of a submission. May wait while a failure is being decided."""
+        with self.lock:
+            if event.executor is not None:
+                self.know(event.executor)
+            self._done += event.state == "exec_done"
+            self._failed += event.state == "failed"
+            self.tell(event)
 
     def failed(
         self, submission: Submission, *, error: BaseException | None = None, text: str = "", final: str = ""
@@ -170,10 +170,9 @@ class Diary(Chronicle):
             if decision.action == "retry":
                 decision = self._settled(decision, submission, system=error is not None, final=final)
             again = decision.action == "retry" and decision.mode != "passive"
-            self._failed += not again
             submission.charged += decision.charge
-            state = "fail_retryable" if again else "failed"
-            self.tell(failure, decision, task_event(self._about(submission), state, now))
+            self.tell(failure, decision)
+            self.take(self.event(submission, "fail_retryable" if again else "failed", now))
         self._plugins.decided(failure, decision)
         return failure, decision
 

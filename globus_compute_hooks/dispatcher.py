@@ -15,26 +15,20 @@ from functools import partial
 from typing import Any
 
 from globus_compute_sdk import Executor
-from globus_compute_sdk.errors import TaskExecutionFailed
 from globus_compute_sdk.sdk.asynchronous.compute_future import ComputeFuture
+from globus_compute_sdk.sdk.utils.uuid_like import as_uuid
 
-from globus_compute_hooks import explanation
 from globus_compute_hooks.diary import Diary
-from globus_compute_hooks.errors import EndpointUnusableError, ResultsUnheardError
-from globus_compute_hooks.sender import UNSENDABLE, Sender, Senders, is_watched, unwatch
+from globus_compute_hooks.errors import EndpointUnusableError
+from globus_compute_hooks.judgement import GLOBUS_ERROR, explained, is_a, judged
+from globus_compute_hooks.sender import Sender, Senders, is_watched, unwatch
 from globus_compute_hooks.submission import Submission
 from globus_compute_hooks.watch import EndpointWatch
 from octopus_plugins.config import OctopusConfig
-from octopus_plugins.events import Decision, Failure
+from octopus_plugins.events import Decision
 from octopus_plugins.frameworks.delays import Delays
 
 logger = logging.getLogger("octopus_plugins")
-
-UNREADABLE = "Malformed or unexpected data structure"
-"""How the SDK begins to say that a result has come that it cannot read."""
-
-GLOBUS_ERROR = "globus_sdk.exc.base.GlobusError"
-API_ERROR = "globus_sdk.exc.api.GlobusAPIError"
 
 _SWEEP = 1.0
 """Seconds after the death of a sender in which what was just being handed to it is found."""
@@ -63,8 +57,10 @@ class Dispatcher:
         self._complained = False
         self._watch = None
         if config is not None:
-            self._watch = EndpointWatch(config, diary.run_id, self._given, self._beat, self._lost)
-        self._begun = False
+            self._watch = EndpointWatch(
+                config, diary.run_id, lambda: len(self._open), self._given, self._beat, self._lost
+            )
+        self._thread: threading.Thread | None = None
 
     # -- what the executor asks ---------------------------------------------------------------------------------------
 
@@ -74,6 +70,7 @@ class Dispatcher:
         Raises:
             ValueError: The function's id is none.
         """
+        as_uuid(function_id)
         owner = self._owner
         options = {
             "resource_specification": copy.deepcopy(owner.resource_specification),
@@ -96,12 +93,8 @@ class Dispatcher:
         with self._lock:
             self._begin()
             self._open[submission.task_id] = submission
-        self._border(lambda: self._diary.submitted(submission))
-        try:
-            self._send(submission, submission.try_id)
-        except BaseException:
-            self._forget(submission)
-            raise
+        self._tell(submission, "pending", submission.submitted)
+        self._send_now(submission, submission.try_id)
         submission.future.add_done_callback(partial(self._answered, submission))
         return submission.future
 
@@ -140,16 +133,17 @@ class Dispatcher:
             submission.sender = sender = self._senders.of(submission.endpoint)
             submission.inner = inner = sender.send(submission)
             self._by_inner[id(inner)] = submission
-        inner.add_done_callback(partial(self._ended, submission, try_id))
+            endpoint = submission.endpoint
+        inner.add_done_callback(partial(self._ended, submission, try_id, endpoint))
 
-    def _send_again(self, submission: Submission, try_id: int) -> None:
+    def _send_now(self, submission: Submission, try_id: int) -> None:
         try:
             self._send(submission, try_id)
         except Exception as error:  # noqa: BLE001 - what the SDK raises here is a failure of this try
-            self._failed(submission, try_id, error)
+            self._work.put(partial(self._failed, submission, try_id, error))
 
     def _later(self, delay: float, submission: Submission, try_id: int) -> None:
-        self._delays.call(delay, lambda: self._work.put(partial(self._send_again, submission, try_id)))
+        self._delays.call(delay, lambda: self._work.put(partial(self._send_now, submission, try_id)))
 
     def _taken(self, futures: list[ComputeFuture]) -> None:
         """The web service has taken tries. Runs in the SDK's submitting thread."""
@@ -158,6 +152,8 @@ class Dispatcher:
             with self._lock:
                 submission = self._by_inner.get(id(inner))
                 if submission is None or submission.inner is not inner or submission.over:
+                    # The SDK is about to listen for what nobody wants any more.
+                    self._delays.call(_SWEEP, partial(unwatch, inner))
                     continue
                 submission.user_endpoint = str(inner._metadata["endpoint_uuid"])
                 submission.launched, submission.given = now, given
@@ -166,7 +162,7 @@ class Dispatcher:
                 outer = submission.future
                 outer._metadata.update(inner._metadata)
                 outer.task_id = inner.task_id
-            self._border(partial(self._diary.launched, submission, now))
+            self._tell(submission, "launched", now)
 
     def _died(self, sender: Sender) -> None:
         """A sender takes no more tasks. Runs in the SDK's submitting thread."""
@@ -186,31 +182,33 @@ class Dispatcher:
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
-    def _ended(self, submission: Submission, try_id: int, inner: concurrent.futures.Future[Any]) -> None:
+    def _ended(self, submission: Submission, try_id: int, endpoint: str, inner: concurrent.futures.Future[Any]) -> None:
         """The SDK is done with a try. Runs in its threads, which are not to be held up."""
         if inner.cancelled():
             self._work.put(partial(self._unsent, submission, try_id))
         elif (error := inner.exception()) is not None:
             self._work.put(partial(self._failed, submission, try_id, error))
         else:
-            self._succeeded(submission, inner)
+            self._succeeded(submission, try_id, endpoint, inner)
 
     def _unsent(self, submission: Submission, try_id: int) -> None:
         """The sender died with the try in its queue: what it died of holds for it too, if the web service said it."""
         sender = submission.sender
-        if sender is not None and _is_a(sender.error, GLOBUS_ERROR):
+        if sender is not None and is_a(sender.error, GLOBUS_ERROR):
             self._failed(submission, try_id, sender.error)
         else:
-            self._send_again(submission, try_id)
+            self._send_now(submission, try_id)
 
-    def _succeeded(self, submission: Submission, inner: Any) -> None:
+    def _succeeded(self, submission: Submission, try_id: int, endpoint: str, inner: Any) -> None:
         """The first result is the task's, whichever try it is of."""
         with self._lock:
             if submission.over:
                 return
             submission.over = True
-        submission.inner = inner
-        self._border(partial(self._diary.succeeded, submission))
+            if try_id != submission.try_id:
+                submission.back_to(try_id, endpoint, inner)
+                submission.future.task_id = inner.task_id
+        self._tell(submission, "exec_done", time.time())
         _settle(submission.future, lambda: submission.future.set_result(inner.result()))
 
     def _failed(self, submission: Submission, try_id: int, error: BaseException) -> None:
@@ -219,7 +217,7 @@ class Dispatcher:
             if submission.over or submission.try_id != try_id:
                 return
         try:
-            failure, decision = self._judged(submission, error)
+            failure, decision = judged(self._diary, submission, error)
         except Exception:  # noqa: BLE001 - logged there
             self._complain()
             self._give_up(submission, error)
@@ -230,21 +228,7 @@ class Dispatcher:
         elif decision.action == "retry":
             self._again(submission, decision)
         else:
-            self._give_up(submission, _explained(error, failure, decision))
-
-    def _judged(self, submission: Submission, error: BaseException) -> tuple[Failure, Decision]:
-        if isinstance(error, TaskExecutionFailed):
-            return self._diary.failed(submission, text=str(error.remote_data))
-        final = ""
-        if str(error).startswith(UNREADABLE):
-            final = "a result came that cannot be read here"
-        elif submission.inner is not None and UNSENDABLE in submission.inner._metadata:
-            final = "it cannot be sent anywhere"
-        elif _is_a(error, API_ERROR):
-            error = _caused(EndpointUnusableError(submission.endpoint, str(error)), error)
-        elif not isinstance(error, EndpointUnusableError) and not _is_a(error, GLOBUS_ERROR):
-            error = _caused(ResultsUnheardError(submission.endpoint, str(error)), error)
-        return self._diary.failed(submission, error=error, final=final)
+            self._give_up(submission, explained(error, failure, decision))
 
     def _again(self, submission: Submission, decision: Decision) -> None:
         target = decision.placement.executor if decision.placement is not None else None
@@ -258,7 +242,7 @@ class Dispatcher:
         if decision.delay > 0:
             self._later(decision.delay, submission, try_id)
         else:
-            self._send_again(submission, try_id)
+            self._send_now(submission, try_id)
 
     def _give_up(self, submission: Submission, error: BaseException) -> None:
         with self._lock:
@@ -274,12 +258,9 @@ class Dispatcher:
                 told, submission.over = submission.over, True
             _settle(outer, outer.set_running_or_notify_cancel)  # whoever waits for it is told
             if not told:
-                self._border(partial(self._diary.cancelled, submission))
-        inner = submission.inner
-        if inner is not None and inner.task_id is None:
-            inner.cancel()
-        for left in (*submission.earlier, inner):
-            if left is not None and not left.done():
+                self._tell(submission, "failed", time.time(), cancelled="true")
+        for left in (*submission.earlier, submission.inner):
+            if left is not None and not left.done() and not left.cancel():
                 self._work.put(partial(unwatch, left))
         self._forget(submission)
 
@@ -306,11 +287,17 @@ class Dispatcher:
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        if not self._begun:
-            self._begun = True
-            threading.Thread(target=self._run, name="octopus-submissions", daemon=True).start()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="octopus-submissions", daemon=True)
+            self._thread.start()
             if self._watch is not None:
                 self._watch.start()
+
+    def _tell(self, submission: Submission, state: str, time: float, **labels: str) -> None:
+        """Have it told what a submission is like now, in our thread: it may have to wait for a decision."""
+        with self._lock:
+            event = self._diary.event(submission, state, time, **labels)
+        self._work.put(partial(self._diary.take, event))
 
     def _run(self) -> None:
         while True:
@@ -335,6 +322,8 @@ class Dispatcher:
             self._watch.close()
         self._senders.close()
         self._work.put(None)
+        if self._thread is not None:
+            self._thread.join(timeout=5.0)
         self._border(self._diary.close)
 
     def _border(self, call: Callable[[], None]) -> None:
@@ -356,24 +345,3 @@ def _settle(future: Any, call: Callable[[], Any]) -> None:
         call()
     except (InvalidStateError, RuntimeError):
         logger.debug("%r is settled already", future)
-
-
-def _is_a(error: BaseException | None, name: str) -> bool:
-    """Whether an exception is of a class by its full name: its package need not be imported for that."""
-    return any(f"{cls.__module__}.{cls.__qualname__}" == name for cls in type(error).__mro__)
-
-
-def _caused(error: Exception, cause: BaseException) -> Exception:
-    error.__cause__ = cause
-    return error
-
-
-def _explained(error: BaseException, failure: Failure, decision: Decision) -> BaseException:
-    """What the user gets: the SDK's own exception, with what was decided beside it."""
-    if isinstance(error, EndpointUnusableError):
-        # To the user it is as if the endpoint had answered so.
-        return TaskExecutionFailed(explanation.told(f"{error}\n", failure, decision))
-    note = explanation.first_line(failure, decision)
-    if hasattr(error, "add_note") and note not in str(error):
-        error.add_note(note)
-    return error

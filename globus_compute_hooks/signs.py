@@ -78,6 +78,18 @@ class EndpointSigns:
             self._hearing_since = now
         self._heard_self = now
 
+    def doubtful(self, now: float) -> set[str]:
+        """The endpoints that may have lost tasks: those that are overdue, and those that were started anew.
+
+        Args:
+            now: Monotonic seconds.
+        """
+        return {
+            endpoint
+            for endpoint, life in self._lives.items()
+            if life.before is not None or now - life.last > MISSED * life.period
+        }
+
     def why_lost(self, endpoint: str, given: float, now: float) -> str | None:
         """Why an endpoint will not answer for a task, as a clause; None where nothing says so.
 

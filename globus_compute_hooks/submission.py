@@ -68,3 +68,10 @@ class Submission:
         self.endpoint = endpoint
         self.inner = self.sender = self.user_endpoint = self.launched = self.given = None
         self.lost = False
+
+    def back_to(self, try_id: int, endpoint: str, inner: ComputeFuture) -> None:
+        """An earlier try was answered after all."""
+        if self.inner is not None:
+            self.earlier.append(self.inner)
+        self.try_id, self.endpoint, self.inner = try_id, endpoint, inner
+        self.user_endpoint = str(inner._metadata["endpoint_uuid"])

@@ -25,7 +25,8 @@ class EndpointWatch:
     Args:
         config: Which brokers.
         run_id: The executor's own run.
-        given: The submissions that wait for an endpoint's answer.
+        waiting: How many submissions wait for an answer.
+        given: Those of them that an endpoint was given.
         beat: Tells a heartbeat of the executor itself, with its period.
         lost: Called, from the thread, with a submission that will not be answered, the number of its try and the
             reason.
@@ -35,11 +36,12 @@ class EndpointWatch:
         self,
         config: OctopusConfig,
         run_id: str,
+        waiting: Callable[[], int],
         given: Callable[[], Iterable[Submission]],
         beat: Callable[[float], None],
         lost: Callable[[Submission, int, str], None],
     ) -> None:
-        self._run_id, self._given, self._beat, self._lost = run_id, given, beat, lost
+        self._run_id, self._waiting, self._given, self._beat, self._lost = run_id, waiting, given, beat, lost
         self._signs = EndpointSigns()
         self._next_beat = 0.0
         began = time.time() - LOOK_BACK
@@ -60,7 +62,8 @@ class EndpointWatch:
             for arrivals in self._follower.read_batches():
                 for arrival in arrivals:
                     self._hear(arrival)
-                self._look(list(self._given()))
+                if self._waiting():
+                    self._look(time.monotonic())
         except Exception:
             # The border of the thread: the executor goes on without knowing which endpoints live.
             logger.exception("lost endpoints are no longer noticed by executor %s", self._run_id)
@@ -74,16 +77,14 @@ class EndpointWatch:
         elif event.component == "endpoint":
             self._signs.hear(event, time.monotonic())
 
-    def _look(self, given: list[Submission]) -> None:
-        if not given:
-            return
-        now = time.monotonic()
+    def _look(self, now: float) -> None:
         if now >= self._next_beat:
             self._next_beat = now + OWN_PERIOD
             self._beat(OWN_PERIOD)
-        for submission in given:
+        doubtful = self._signs.doubtful(now)
+        for submission in self._given() if doubtful else ():
             try_id, since, endpoint = submission.try_id, submission.given, submission.user_endpoint
-            if since is None or endpoint is None or submission.lost:
+            if since is None or endpoint not in doubtful or submission.lost:
                 continue
             reason = self._signs.why_lost(endpoint, since, now)
             if reason is not None:

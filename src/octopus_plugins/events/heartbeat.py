@@ -34,7 +34,7 @@ class Heartbeat(Event, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         host: Host name of the node.
         component: ``node`` (seen from the node itself), ``manager`` (as the framework sees the worker
-            pool from the submit side), ``decider``, ``endpoint``.
+            pool from the submit side), ``decider``, ``endpoint``, ``sdk`` (an OctopusExecutor).
         state: ``up``, ``draining``, ``held``, ``lost``.
         period: Seconds until the next one is due.
         executor: Label of the executor or id of the endpoint.

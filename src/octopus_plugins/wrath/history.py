@@ -219,8 +219,8 @@ class History:
         block.state = state
 
     def _observe_heartbeat(self, event: Heartbeat) -> None:
-        if event.component == "decider":
-            return  # the host of a service says nothing of the nodes of a run
+        if event.component in ("decider", "sdk"):
+            return  # the host of a service, or of who submits, says nothing of the nodes of a run
         run = self._runs.ensure(event.run_id)
         run.heard = True
         self._hosts.ensure(event.host).observe_heartbeat(event, run.now)

@@ -17,6 +17,7 @@ from octopus_plugins.config import OctopusConfig
 
 from . import functions
 from .endpoint import PATIENCE, engine
+from .told import own
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +40,6 @@ def kill(endpoint: Any) -> None:
             process.kill()
         for process in left:
             process.wait(10)
-
-
-def own(executor: OctopusExecutor, ask: Callable[..., Any], octopus: OctopusConfig, **which: Any) -> list[Any]:
-    assert executor._octopus_diary._emitter.flush(60)
-    return list(ask(run_id=executor.octopus_run_id, config=octopus, **which))
 
 
 def test_all_tasks_of_an_endpoint_that_is_killed_complete_on_the_second_each_once(
@@ -83,7 +79,7 @@ def test_a_task_of_an_endpoint_that_is_lost_fails_within_three_heartbeats_where_
     executor = recovering(first.id, octopus=octopus)
     future = executor.submit(functions.rest, 600)
     wait_for(lambda: future.task_id is not None and any(tasks(task_id=future.task_id, config=octopus)), PATIENCE)
-    wait_for(lambda: _beats_since(octopus, future, executor), PATIENCE)
+    wait_for(lambda: beats(executor, octopus), PATIENCE)
     kill(first)
     killed = time.monotonic()
     error = future.exception(timeout=PATIENCE)
@@ -98,9 +94,9 @@ def test_a_task_of_an_endpoint_that_is_lost_fails_within_three_heartbeats_where_
     assert took < 10, took  # three heartbeats of a second, on a busy machine
 
 
-def _beats_since(octopus: OctopusConfig, future: Any, executor: OctopusExecutor) -> bool:
-    """Whether the endpoint has been heard after it was given the task."""
-    (given,) = executor._octopus._given()
+def beats(executor: OctopusExecutor, octopus: OctopusConfig) -> bool:
+    """Whether an endpoint has been heard after it was given the executor's tasks."""
+    given = next(iter(executor._octopus._given()))
     assert given.launched is not None
     return any(
         beat.executor == given.user_endpoint and beat.time > given.launched + 1
@@ -141,3 +137,46 @@ def test_a_worker_that_is_killed_costs_another_try_where_there_is_a_next_endpoin
     (decision,) = own(executor, decisions, octopus)
     assert (decision.action, decision.category) == ("retry", "worker_lost")
     assert (second.home / "died").exists()
+
+
+def test_the_task_of_a_killed_user_endpoint_moves_to_the_next_one(
+    first: Any, second: Any, recovering: Callable[..., OctopusExecutor], octopus: OctopusConfig, wait_for: Any
+) -> None:
+    executor = recovering(first.id, ladder=[first.id, second.id], octopus=octopus)
+    future = executor.submit(functions.rest_once, str(second.home / "moved"), 600)
+    wait_for((second.home / "moved").exists, PATIENCE)
+    wait_for(lambda: beats(executor, octopus), PATIENCE)
+    (user_endpoint,) = first.user_endpoints()
+    user_endpoint.kill()
+    assert future.result(timeout=PATIENCE) == "the second time"
+    (decision,) = own(executor, decisions, octopus)
+    assert decision.placement.executor == second.id
+    (of_second,) = {task.executor for task in tasks(task_id=future.task_id, config=octopus)}
+    assert of_second == future._metadata["endpoint_uuid"].__str__()
+
+
+def test_an_endpoint_that_only_stood_still_delivers_nothing_twice(
+    first: Any, second: Any, recovering: Callable[..., OctopusExecutor], octopus: OctopusConfig, wait_for: Any, web: Any
+) -> None:
+    executor = recovering(first.id, ladder=[first.id, second.id], octopus=octopus)
+    futures = [executor.submit(functions.double_slowly, number, 1) for number in range(6)]
+    answers: list[int] = []
+    for future in futures:
+        future.add_done_callback(lambda done: answers.append(done.result()))
+    wait_for(lambda: futures[0].task_id is not None and beats(executor, octopus), PATIENCE)
+    before = {future.task_id for future in futures if not future.done()}
+    assert before
+    still = first.processes()
+    for process in still:
+        process.send_signal(signal.SIGSTOP)
+    try:
+        assert [future.result(timeout=PATIENCE) for future in futures] == [2 * number for number in range(6)]
+    finally:
+        for process in still:
+            process.send_signal(signal.SIGCONT)
+    # Its answers come all the same, and are nobody's any more.
+    wait_for(lambda: all(web.tasks[task_id].results for task_id in before), PATIENCE)
+    assert executor.submit(functions.double, 21).result(timeout=PATIENCE) == 42
+    assert sorted(answers) == [2 * number for number in range(6)]
+    ended = own(executor, tasks, octopus, state="exec_done")
+    assert len({task.task_id for task in ended}) == len(ended) == 7
