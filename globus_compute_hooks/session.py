@@ -17,7 +17,7 @@ from globus_compute_hooks.attempts import Attempt, Attempts
 from globus_compute_hooks.ledger import Entry, Ledger
 from globus_compute_hooks.observation import TAG, Observation
 from globus_compute_hooks.translate import FRAMEWORK
-from octopus_plugins.events import Decision, Failure, Pool, Run
+from octopus_plugins.events import Decision, Failure, Pool, Run, Task
 from octopus_plugins.fabric import Emitter
 from octopus_plugins.frameworks import htex
 from octopus_plugins.frameworks.chronicle import Chronicle
@@ -142,24 +142,27 @@ class Session(Chronicle):
     # -- its tasks ----------------------------------------------------------------------------------------------------
 
     def received(self, attempt: Attempt) -> None:
-        """A task came from the web service."""
+        """A task came from the web service. It is told with its launch: every write costs the engine a turn."""
         self.attempts.open(attempt)
         self._note(attempt)
-        self.tell(translate.task_event(self._about(attempt), "pending", attempt.submitted))
 
     def launched(self, attempt: Attempt, now: float) -> None:
         """A try goes to the executor."""
         attempt.launched = now
+        about = self._about(attempt)
+        told = [translate.task_event(about, "launched", now)]
         if attempt.try_id:
             self._note(attempt)
-        self.tell(translate.task_event(self._about(attempt), "launched", now))
+        else:
+            told.insert(0, translate.task_event(about, "pending", attempt.submitted))
+        self.tell(*told)
 
     def succeeded(self, attempt: Attempt, seen: Observation | None) -> None:
         """A task ended well."""
         with self.lock:
             self._done += 1
-            self._settle(attempt, seen)
-            self.tell(translate.task_event(self._about(attempt), "exec_done", time.time()))
+            told = self._settled_try(attempt, seen)
+            self.tell(*told, translate.task_event(self._about(attempt), "exec_done", time.time()))
         self._close(attempt)
 
     def failed(
@@ -184,7 +187,7 @@ class Session(Chronicle):
             The failure and what is to be done about it; both have been told.
         """
         with self.lock:
-            self._settle(attempt, seen)
+            self.tell(*self._settled_try(attempt, seen))
             if error is not None:
                 self._place_lost(attempt, error)
             now = time.time()
@@ -232,23 +235,24 @@ class Session(Chronicle):
         app = self._names.get(attempt.function_id or "", attempt.function_id)
         return translate.subject(self.run_id, self.endpoint, attempt, app)
 
-    def _settle(self, attempt: Attempt, seen: Observation | None) -> None:
-        """Tell what the worker saw of a try."""
+    def _settled_try(self, attempt: Attempt, seen: Observation | None) -> list[Task]:
+        """Take in what the worker saw of a try; what is to be told of it."""
         if seen is None:
-            return
+            return []
         self.ever_seen = True
         self._learn_name(attempt, seen.app)
         attempt.place, attempt.started, attempt.ended = seen.place, seen.started, seen.ended
-        self._announce(attempt)
-        about = self._about(attempt)
-        self.tell(translate.task_event(about, "running_ended", seen.ended, usage=htex.usage(seen.usage)))
+        ended = translate.task_event(self._about(attempt), "running_ended", seen.ended, usage=htex.usage(seen.usage))
+        return [*self._begun(attempt), ended]
 
-    def _announce(self, attempt: Attempt) -> None:
-        if not attempt.announced and attempt.started is not None:
-            attempt.announced = True
-            if attempt.ended is None:
-                self._note(attempt)
-            self.tell(translate.task_event(self._about(attempt), "running", attempt.started))
+    def _begun(self, attempt: Attempt) -> list[Task]:
+        """That a try runs, where that was not told yet."""
+        if attempt.announced or attempt.started is None:
+            return []
+        attempt.announced = True
+        if attempt.ended is None:
+            self._note(attempt)
+        return [translate.task_event(self._about(attempt), "running", attempt.started)]
 
     def _note(self, attempt: Attempt) -> None:
         if self._ledger is None:
@@ -315,5 +319,4 @@ class Session(Chronicle):
             return  # its try ended meanwhile
         self._learn_name(attempt, message["app"])
         attempt.place, attempt.started, attempt.usage = place, message["started"], message["usage"]
-        self._announce(attempt)
-        self.tell(translate.sample_event(self._about(attempt), message))
+        self.tell(*self._begun(attempt), translate.sample_event(self._about(attempt), message))
