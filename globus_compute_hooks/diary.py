@@ -19,8 +19,8 @@ from octopus_plugins.events import Categorization, Decision, ExceptionInfo, Fail
 from octopus_plugins.events.exceptions import failure_details
 from octopus_plugins.events.failure import MAX_MESSAGE, MAX_TRACEBACK
 from octopus_plugins.fabric import Emitter
-from octopus_plugins.plugins import Plugins
 from octopus_plugins.frameworks.chronicle import Chronicle
+from octopus_plugins.plugins import Plugins
 from octopus_plugins.wrath import BreakerPolicy, Policy, decide
 from octopus_plugins.wrath.policy_data import policy_to_data
 from octopus_plugins.wrath.settlement import terminated, within_budget
