@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import files
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,6 +14,8 @@ import pytest
 
 from octopus_plugins import runs, tasks
 from octopus_plugins.config import OctopusConfig
+
+from . import rabbitmq
 
 OF_ENGINES = ("test_engines", "test_gcengine_retries", "test_gcengine_shell_functions", "test_gcengine_strategy")
 """All that the wheel has of GlobusComputeEngine; its other tests are of the endpoint around it."""
@@ -24,14 +27,21 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in found}
 
 
+@pytest.fixture
+def server(amqp: str) -> Iterator[rabbitmq.RabbitMQ]:
+    """A RabbitMQ of their own: they have exchanges of the names that the endpoint uses, and of other kinds."""
+    with rabbitmq.RabbitMQ() as server:
+        yield server
+
+
 @pytest.mark.timeout(600)
 def test_globus_computes_own_tests_of_its_engine_pass_with_ours(
-    tmp_path: Path, amqp: str, octopus: OctopusConfig
+    tmp_path: Path, server: rabbitmq.RabbitMQ, octopus: OctopusConfig
 ) -> None:
     modules = shipped()
     environment = {
         **os.environ,
-        "RABBITMQ_INTEGRATION_TEST_URI": amqp,
+        "RABBITMQ_INTEGRATION_TEST_URI": server.url,
         "OCTOPUS_PROFILE": "local",
         "OCTOPUS_BOOTSTRAP_SERVERS": octopus.servers,
         "OCTOPUS_NAMESPACE": octopus.namespace,
