@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from globus_compute_sdk import Executor
 
 from globus_compute_hooks.executor import OctopusExecutor, Recovering
+from globus_compute_hooks.steps import Ladder
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.plugins import Plugins
 from octopus_plugins.wrath import Policy
@@ -22,7 +22,7 @@ _BEFORE = "_octopus_before"
 def enable(
     executor: _Executor,
     *,
-    ladder: Sequence[str | uuid.UUID] | None = None,
+    ladder: Ladder | None = None,
     policy: str | os.PathLike[str] | Mapping[str, Any] | Policy | None = None,
     mode: str | None = None,
     retries: int | None = None,

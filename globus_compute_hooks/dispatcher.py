@@ -9,7 +9,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import InvalidStateError
 from functools import partial
 from typing import Any
@@ -43,10 +43,13 @@ class Dispatcher:
         owner: The executor whose options hold.
         diary: Where it is told what happens, and what to do about failures.
         config: Where heartbeats of endpoints are heard; None does not listen.
+        steps: What is different at an endpoint, by its id.
     """
 
-    def __init__(self, owner: Executor, diary: Diary, config: OctopusConfig | None) -> None:
-        self._owner, self._diary = owner, diary
+    def __init__(
+        self, owner: Executor, diary: Diary, config: OctopusConfig | None, steps: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        self._owner, self._diary, self._steps = owner, diary, steps
         self._lock = threading.RLock()
         self._numbers = itertools.count()
         self._open: dict[str, Submission] = {}
@@ -78,6 +81,7 @@ class Dispatcher:
             "result_serializers": [strategy.import_path for strategy in owner._validated_result_serializers],
             "task_group_id": owner.task_group_id,
         }
+        endpoint = str(owner.endpoint_id)
         submission = Submission(
             task_id=str(next(self._numbers)),
             future=ComputeFuture(),
@@ -85,8 +89,9 @@ class Dispatcher:
             app=app,
             args=args,
             kwargs=kwargs,
-            options=options,
-            endpoint=str(owner.endpoint_id),
+            asked=options,
+            options={**options, **self._steps.get(endpoint, {})},
+            endpoint=endpoint,
             submitted=time.time(),
         )
         submission.future._metadata["octopus"] = {"run_id": self._diary.run_id, "task_id": submission.task_id}
@@ -233,10 +238,12 @@ class Dispatcher:
     def _again(self, submission: Submission, decision: Decision) -> None:
         target = decision.placement.executor if decision.placement is not None else None
         with self._lock:
+            if target is not None and target != submission.endpoint:
+                submission.options = {**submission.asked, **self._steps.get(target, {})}
             submission.next_try(target or submission.endpoint)
-            specification = submission.options["resource_specification"]
-            if specification and decision.resources:
-                more = {key: value for key, value in decision.resources.items() if key in specification}
+            specification = submission.options["resource_specification"] or {}
+            more = {key: value for key, value in decision.resources.items() if key in specification}
+            if more:
                 submission.options["resource_specification"] = {**specification, **more}
             try_id = submission.try_id
         if decision.delay > 0:

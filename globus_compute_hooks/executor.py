@@ -7,7 +7,7 @@ import logging
 import os
 import platform
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from globus_compute_sdk import Executor
@@ -16,6 +16,7 @@ from globus_compute_sdk.sdk.asynchronous.compute_future import ComputeFuture
 
 from globus_compute_hooks.diary import Diary
 from globus_compute_hooks.dispatcher import Dispatcher
+from globus_compute_hooks.steps import Ladder, steps_of
 from globus_compute_hooks.versions import check_sdk
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import ConfigError
@@ -86,7 +87,7 @@ class Recovering(Executor):
         self,
         octopus: OctopusConfig | Mapping[str, Any] | None,
         policy: str | os.PathLike[str] | Mapping[str, Any] | Policy | None,
-        ladder: Sequence[str | uuid.UUID] | None,
+        ladder: Ladder | None,
         mode: str | None,
         retries: int | None,
         plugins: Plugins | None,
@@ -94,7 +95,8 @@ class Recovering(Executor):
     ) -> None:
         """Begin to tell and to recover; nothing is changed where this raises."""
         check_sdk()
-        known = policy_from(policy, ladder=None if ladder is None else endpoints_of(ladder), mode=mode)
+        steps = steps_of(ladder)
+        known = policy_from(policy, ladder=None if ladder is None else list(steps), mode=mode)
         config = octopus if isinstance(octopus, OctopusConfig) else OctopusConfig.load(**dict(octopus or {}))
         if retries is not None and (isinstance(retries, bool) or not isinstance(retries, int) or retries < 0):
             raise ConfigError(f"retries = {retries!r}: must be a whole number from 0 on, or None")
@@ -110,7 +112,7 @@ class Recovering(Executor):
             str(found): getattr(fn, "__name__", None) for fn, found in self._function_registry.items()
         }
         self._octopus_diary = diary
-        self._octopus = Dispatcher(self, diary, config if listen else None)
+        self._octopus = Dispatcher(self, diary, config if listen else None, steps)
         diary.begin(self.label or None, (*own, *known.ladder), versions())
 
 
@@ -126,7 +128,9 @@ class OctopusExecutor(Recovering):
     Args:
         endpoint_id: As in Executor; default: the first of the ladder.
         *args: As Executor takes them.
-        ladder: Ids of endpoints that a retry may climb to, in this order; ``endpoint_id`` is one of them.
+        ladder: Ids of endpoints that a retry may climb to, in this order; ``endpoint_id`` is one of them. Where an
+            endpoint wants other options, a mapping: ``{"endpoint_id": b, "user_endpoint_config": {…}}``, also with
+            ``resource_specification``.
         policy: A TOML file, a mapping, or a Policy; default: the built-in one.
         mode: ``active``, or ``passive``: record what would have been decided and change nothing.
         retries: How often a task may be tried again; default: as often as the policy's categories and budgets allow.
@@ -146,7 +150,7 @@ class OctopusExecutor(Recovering):
         self,
         endpoint_id: str | uuid.UUID | None = None,
         *args: Any,
-        ladder: Sequence[str | uuid.UUID] | None = None,
+        ladder: Ladder | None = None,
         policy: str | os.PathLike[str] | Mapping[str, Any] | Policy | None = None,
         mode: str | None = None,
         retries: int | None = None,
@@ -155,31 +159,13 @@ class OctopusExecutor(Recovering):
         listen: bool = True,
         **kwargs: Any,
     ) -> None:
-        if endpoint_id is None and ladder is not None and not isinstance(ladder, str) and len(ladder):
-            endpoint_id = ladder[0]
+        endpoint_id = endpoint_id or next(iter(steps_of(ladder)), None)
         super().__init__(endpoint_id, *args, **kwargs)
         try:
             self._octopus_open(octopus, policy, ladder, mode, retries, plugins, listen)
         except BaseException:
             Executor.shutdown(self, wait=False, cancel_futures=True)  # type: ignore[no-untyped-call]
             raise
-
-
-def endpoints_of(ladder: Sequence[str | uuid.UUID]) -> list[str]:
-    """The endpoints of a ladder as the SDK writes their ids.
-
-    Raises:
-        ConfigError: One is no id.
-    """
-    if isinstance(ladder, str):
-        raise ConfigError(f"ladder = {ladder!r}: must be a list of endpoint ids, such as [{ladder!r}]")
-    found = []
-    for endpoint in ladder:
-        try:
-            found.append(str(uuid.UUID(str(endpoint))))
-        except ValueError as error:
-            raise ConfigError(f"ladder: {endpoint!r} is no endpoint id") from error
-    return found
 
 
 def versions() -> dict[str, str]:

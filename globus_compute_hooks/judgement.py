@@ -33,7 +33,8 @@ def judged(diary: Diary, submission: Submission, error: BaseException) -> tuple[
         final = "a result came that cannot be read here"
     elif submission.inner is not None and UNSENDABLE in submission.inner._metadata:
         final = "it cannot be sent anywhere"
-        error = SerializationError(f"{type(error).__name__}: {error}")  # type: ignore[no-untyped-call]
+        if not isinstance(error, SerializationError):
+            error = SerializationError(f"{type(error).__name__}: {error}")  # type: ignore[no-untyped-call]
     elif is_a(error, _API_ERROR):
         error = _caused(EndpointUnusableError(submission.endpoint, str(error)), error)
     elif not isinstance(error, EndpointUnusableError) and not is_a(error, GLOBUS_ERROR):

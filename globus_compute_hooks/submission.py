@@ -19,8 +19,9 @@ class Submission:
         app: The function's name, where it is known.
         args: Positional arguments.
         kwargs: Keyword arguments.
-        options: The executor's options at the time: ``resource_specification``, ``user_endpoint_config``,
+        asked: The executor's options at the time: ``resource_specification``, ``user_endpoint_config``,
             ``result_serializers``, ``task_group_id``.
+        options: The same as they are for the current try.
         endpoint: The endpoint of the current try, as the user names it.
         submitted: When it was submitted, Unix seconds.
         try_id: The number of the current try.
@@ -41,6 +42,7 @@ class Submission:
     app: str | None
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+    asked: dict[str, Any]
     options: dict[str, Any]
     endpoint: str
     submitted: float

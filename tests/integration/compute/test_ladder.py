@@ -109,7 +109,8 @@ def test_what_an_unknown_endpoint_refuses_climbs_the_ladder(
     second: Any, recovering: Callable[..., OctopusExecutor], octopus: OctopusConfig
 ) -> None:
     unknown = str(uuid.uuid4())
-    executor = recovering(unknown, ladder=[unknown, second.id], octopus=octopus)
+    there = {"endpoint_id": second.id, "user_endpoint_config": {}}
+    executor = recovering(unknown, ladder=[unknown, there], octopus=octopus, user_endpoint_config={"account": "here"})
     futures = [executor.submit(functions.double, number) for number in range(5)]
     assert [future.result(timeout=PATIENCE) for future in futures] == [0, 2, 4, 6, 8]
     # It is asked again for each batch, and goes on.

@@ -66,6 +66,7 @@ def submission(endpoint: str = A, **options: Any) -> Submission:
         app="look_up",
         args=(),
         kwargs={},
+        asked={},
         options={"resource_specification": None, **options},
         endpoint=endpoint,
         submitted=1.0,
