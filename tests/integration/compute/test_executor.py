@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,12 +18,12 @@ from globus_compute_sdk.errors import SerializationError, TaskExecutionFailed
 from globus_compute_sdk.serialize import ComputeSerializer, JSONData
 
 from globus_compute_hooks import OctopusExecutor, disable, enable, explanation
-from octopus_plugins import Decision, Failure, decisions, failures, hookimpl, tasks
+from octopus_plugins import Decision, Failure, decisions, failures, hookimpl, runs, tasks
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.local.processes import free_port
 from octopus_plugins.plugins import Plugins
 
-from . import functions
+from . import functions, service
 from .endpoint import PATIENCE, engine
 from .told import own
 
@@ -186,6 +190,23 @@ def test_passive_records_what_would_be_done_and_changes_nothing(
     assert type(error).__name__ == "ComputeAPIError"
     (decision,) = own(executor, decisions, octopus)
     assert (decision.action, decision.mode) == ("retry", "passive")
+
+
+def test_a_program_ends_though_a_task_that_it_cancelled_still_runs(
+    endpoint: Any, octopus: OctopusConfig, web: Any
+) -> None:
+    settings = octopus.model_dump(include={"profile", "bootstrap_servers", "namespace", "spool_dir"}, mode="json")
+    told = {"url": web.url, "token": service.token(service.USER), "endpoint": endpoint.id, "octopus": settings}
+    script = Path(__file__).with_name("cancelling_run.py")
+    done = subprocess.run(
+        [sys.executable, script, json.dumps(told)], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    run_id, task_id, cancelled = done.stdout.split()
+    assert cancelled == "True"
+    assert not web.tasks[task_id].results  # it runs on, and nobody waits
+    assert [run.state for run in runs(run_id=run_id, config=octopus)] == ["started", "configured", "ended"]
+    assert [task.state for task in tasks(run_id=run_id, config=octopus)] == ["pending", "launched", "failed"]
 
 
 def of(executor: OctopusExecutor, future: Any, ask: Callable[..., Any], octopus: OctopusConfig) -> list[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -26,9 +26,11 @@ def second(start_endpoint: Callable[..., Any], octopus: OctopusConfig) -> Any:
 
 
 @pytest.fixture
-def first(start_endpoint: Callable[..., Any], octopus: OctopusConfig) -> Any:
+def first(start_endpoint: Callable[..., Any], octopus: OctopusConfig) -> Iterator[Any]:
     """An endpoint that will be killed."""
-    return start_endpoint(engine(octopus), name="first")
+    endpoint = start_endpoint(engine(octopus), name="first")
+    yield endpoint
+    kill(endpoint)
 
 
 def kill(endpoint: Any) -> None:
@@ -115,6 +117,10 @@ def test_what_an_unknown_endpoint_refuses_climbs_the_ladder(
     assert [future.result(timeout=PATIENCE) for future in futures] == [0, 2, 4, 6, 8]
     # It is asked again for each batch, and goes on.
     assert executor.submit(functions.double, 5).result(timeout=PATIENCE) == 10
+    (at,) = {future._metadata["endpoint_uuid"] for future in futures}  # without the account that only the first one has
+    plain = recovering(second.id, octopus=octopus).submit(functions.double, 1)
+    assert plain.result(timeout=PATIENCE) == 2
+    assert plain._metadata["endpoint_uuid"] == at
     told = own(executor, failures, octopus)
     assert len(told) == 6
     assert {failure.causes[0].type for failure in told} == {"globus_sdk.services.compute.errors.ComputeAPIError"}
