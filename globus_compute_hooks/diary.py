@@ -12,13 +12,13 @@ from typing import Any
 
 import msgspec
 
-from globus_compute_hooks import explanation
 from globus_compute_hooks.submission import Submission
 from globus_compute_hooks.translate import FRAMEWORK, OPAQUE, task_event
 from octopus_plugins.events import Categorization, Decision, ExceptionInfo, Failure, Heartbeat, Pool, Run, Task
 from octopus_plugins.events.exceptions import failure_details
 from octopus_plugins.events.failure import MAX_MESSAGE, MAX_TRACEBACK
 from octopus_plugins.fabric import Emitter
+from octopus_plugins.frameworks import explanation
 from octopus_plugins.frameworks.chronicle import Chronicle
 from octopus_plugins.plugins import Plugins
 from octopus_plugins.wrath import BreakerPolicy, Policy, decide

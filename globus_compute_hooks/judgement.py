@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from globus_compute_sdk.errors import SerializationError, TaskExecutionFailed
 
-from globus_compute_hooks import explanation
 from globus_compute_hooks.diary import Diary
 from globus_compute_hooks.errors import EndpointUnusableError, ResultsUnheardError
 from globus_compute_hooks.sender import UNSENDABLE
 from globus_compute_hooks.submission import Submission
 from octopus_plugins.events import Decision, Failure
+from octopus_plugins.frameworks import explanation
 
 UNREADABLE = "Malformed or unexpected data structure"
 """How the SDK begins to say that a result has come that it cannot read."""

@@ -10,12 +10,13 @@ from globus_compute_common import messagepack
 from globus_compute_common.messagepack.message_types import Result, ResultErrorDetails
 from globus_compute_endpoint.endpoint.result_store import ResultStore
 
-from globus_compute_hooks import explanation, translate
+from globus_compute_hooks import translate
 from globus_compute_hooks.attempts import Attempt
 from globus_compute_hooks.errors import TaskLostError
 from globus_compute_hooks.ledger import Entry, Ledger
 from globus_compute_hooks.session import Session
 from octopus_plugins.events import Failure
+from octopus_plugins.frameworks import explanation
 
 CODE = "TASK_LOST"
 """Globus Compute's code of the error that whoever submitted gets."""

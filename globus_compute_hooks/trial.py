@@ -12,11 +12,11 @@ from globus_compute_common.messagepack.message_types import Result, TaskTransiti
 from globus_compute_common.tasks import ActorName, TaskState
 from globus_compute_endpoint.engines.base import GCExecutorFuture, GCFuture
 
-from globus_compute_hooks import explanation
 from globus_compute_hooks.attempts import Attempt
 from globus_compute_hooks.observation import Observation, unpacked
 from globus_compute_hooks.session import Session
 from octopus_plugins.events import Decision, Failure
+from octopus_plugins.frameworks import explanation
 
 if TYPE_CHECKING:
     from globus_compute_hooks.engine import OctopusEngine

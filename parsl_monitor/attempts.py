@@ -9,7 +9,10 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from parsl_monitor.compute import Remote
 
 
 @dataclass(slots=True, eq=False)
@@ -35,6 +38,7 @@ class Attempt:
         app: Name of the app, once ``launched`` was reported.
         walltime: Seconds that the task may run, where its app says so.
         record: Parsl's own record of the task, once Parsl waits for the try.
+        remote: The try at an endpoint of Globus Compute, where it runs at one.
     """
 
     executor: str
@@ -55,6 +59,7 @@ class Attempt:
     app: str | None = None
     walltime: float | None = None
     record: Any = None
+    remote: Remote | None = None
 
 
 class Attempts:

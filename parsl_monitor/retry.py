@@ -234,6 +234,8 @@ class _Alone:
 
     def failure(self, subject: Try, error: BaseException) -> Failure:
         failure = translate.failure_event(subject, error, None, time.time())
+        if failure.categorization is not None:
+            return failure
         with self.lock:
             return msgspec.structs.replace(failure, categorization=categorize(failure, self.history))
 

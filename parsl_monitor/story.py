@@ -84,7 +84,7 @@ class Story(Chronicle):
             subject = self._placed(subject, attempt, error)
             self._reported[subject.task_id] = subject.try_id
             self._settle(subject, attempt)
-            return self.categorized(self.with_death(translate.failure_event(subject, error, attempt, time.time())))
+            return self._explained(translate.failure_event(subject, error, attempt, time.time()))
 
     def reporting_hosts(self, executor: str) -> set[str]:
         """The nodes of an executor of which a worker has reported."""
@@ -118,7 +118,7 @@ class Story(Chronicle):
                 self._done += state in _ENDED_WELL
                 if state in _ENDED_BADLY:
                     self._note_failed(task_id)
-            self.tell(translate.task_event(message, now, place))
+            self.tell(translate.task_event(message, now, place, attempt))
         if unhandled is not None:
             self._plugins.decided(*unhandled)
 
@@ -144,7 +144,11 @@ class Story(Chronicle):
             report, awaited = message["task_fail_history"], translate.awaited_tasks(message)
             culprits = tuple(task_id for task_id in awaited if task_id in self._failed_tasks)
             failure = translate.reported_failure(subject, report, attempt, now, culprits)
-        return self.categorized(self.with_death(failure))
+        return self._explained(failure)
+
+    def _explained(self, failure: Failure) -> Failure:
+        """The failure with its category: an endpoint of Globus Compute that has found one was nearer to it."""
+        return failure if failure.categorization is not None else self.categorized(self.with_death(failure))
 
     def _note_failed(self, task_id: str) -> None:
         self._failed += 1

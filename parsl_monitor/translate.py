@@ -22,8 +22,10 @@ from octopus_plugins.events import (
     Usage,
 )
 from octopus_plugins.events.exceptions import failed_dependencies, failure_details
-from octopus_plugins.events.failure import MAX_CAUSES, MAX_STDERR
+from octopus_plugins.events.failure import MAX_CAUSES, MAX_STDERR, MAX_TRACEBACK
+from octopus_plugins.frameworks import explanation
 from octopus_plugins.frameworks.htex import usage
+from parsl_monitor import compute
 from parsl_monitor.attempts import Attempt
 
 # Parsl reports some failures in words only; the classes behind those words.
@@ -63,7 +65,9 @@ class Try:
     resources: Mapping[str, Any] = field(default_factory=dict)
 
 
-def task_event(message: Mapping[str, Any], now: float, place: Mapping[str, Any]) -> Task:
+def task_event(
+    message: Mapping[str, Any], now: float, place: Mapping[str, Any], attempt: Attempt | None = None
+) -> Task:
     """A task's change of state, from the DataFlowKernel's TASK_INFO."""
     return Task(
         run_id=message["run_id"],
@@ -80,6 +84,7 @@ def task_event(message: Mapping[str, Any], now: float, place: Mapping[str, Any])
         from_memo=bool(message["from_memo"]),
         stdout=_path(message["task_stdout"]),
         stderr=_path(message["task_stderr"]),
+        labels=compute.labels_of(attempt),
         **place,
     )
 
@@ -166,7 +171,22 @@ def failure_event(subject: Try, error: BaseException, attempt: Attempt | None, n
         info = ExceptionInfo(type=mro[0], mro=mro, message=described["message"])
         causes = (details["exception"], *details["causes"])[:MAX_CAUSES]
         details |= {"exception": info, "causes": causes, "traceback": described["traceback"]}
+    machine = compute.explained(error)
+    if machine:
+        # Its endpoint has seen what happened, and knows where and why.
+        details |= {**explanation.place(machine), "labels": compute.labels_told(machine)}
+        details |= {"exception": _told(details["exception"], machine), "traceback": str(error)[-MAX_TRACEBACK:]}
+        details["categorization"] = explanation.categorization(machine)
     return _failure(subject, attempt, now, details)
+
+
+def _told(info: ExceptionInfo, machine: Mapping[str, Any]) -> ExceptionInfo:
+    """The exception as the endpoint had it; of its text the line for people, as the rest is the traceback."""
+    kind = machine.get("exception")
+    message = info.message.strip().partition("\n")[0]
+    if not isinstance(kind, str) or kind == info.type:
+        return msgspec.structs.replace(info, message=message)
+    return msgspec.structs.replace(info, type=kind, mro=(kind, *info.mro), message=message)
 
 
 def awaited_tasks(message: Mapping[str, Any]) -> tuple[str, ...]:
@@ -221,9 +241,11 @@ def _failure(subject: Try, attempt: Attempt | None, now: float, details: dict[st
     last_usage = {**((attempt.usage if attempt is not None else None) or {}), **seen.get("usage", {})}
     # How the worker ended, where its pool saw it.
     details |= {key: seen[key] for key in ("exit_code", "signal") if key in seen and details.get(key) is None}
+    labels = {**details.pop("labels", {}), **compute.labels_of(attempt)}
     return Failure(
         run_id=subject.run_id,
         time=now,
+        labels=labels,
         task_id=subject.task_id,
         try_id=subject.try_id,
         app=subject.app,

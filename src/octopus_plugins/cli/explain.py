@@ -39,7 +39,8 @@ def explain(config: OctopusConfig, run: str, task: str, traceback: bool, as_json
     """Tell the whole story of one task.
 
     How it ended, in a sentence; then each try: when and where it ran, how it failed, on what evidence, what was decided
-    and why each other place was passed over. Times are counted from the task's submission.
+    and why each other place was passed over. Times are counted from the task's submission. Of a task that ran at an
+    endpoint of Globus Compute, what the endpoint told of it follows.
 
     RUN is the run's id, or 'last' for the newest. TASK is the task's id.
     """
@@ -50,7 +51,7 @@ def explain(config: OctopusConfig, run: str, task: str, traceback: bool, as_json
         screen.print_nothing_found("tasks", "task-metrics", config, f"run_id={run}, task_id={task}", filtered=True)
         raise click.exceptions.Exit(1)
     if as_json:
-        screen.print_json(story.events)
+        screen.print_json(event for told in (story, *story.elsewhere) for event in told.events)
         return
     tell(story, traceback)
 
@@ -70,13 +71,23 @@ def tell(story: TaskStory, traceback: bool) -> None:
     out.print(printable(f"run {story.run_id}, submitted {screen.local_time(story.start)}"), style="dim")
     for part in _Timeline(story, traceback).parts():
         out.print(part)
+    for told in story.elsewhere:
+        endpoint = next((event.executor for event in told.events if event.executor), "an endpoint")
+        out.print(printable(f"\nAt endpoint {endpoint}, as task {told.task_id}"), style="bold", soft_wrap=True)
+        out.print(printable(f"run {told.run_id}"), style="dim")
+        for part in _Timeline(told, traceback, story.start).parts():
+            out.print(part)
+    for task_id in story.compute_tasks:
+        if all(told.task_id != task_id for told in story.elsewhere):
+            out.print(printable(f"\nIts endpoint told nothing here of task {task_id}."), style="dim", soft_wrap=True)
 
 
 class _Timeline:
-    """The events of a story, try by try: time, mark, what happened."""
+    """The events of a story, try by try: time since the start, mark, what happened."""
 
-    def __init__(self, story: TaskStory, traceback: bool) -> None:
+    def __init__(self, story: TaskStory, traceback: bool, start: float | None = None) -> None:
         self._story = story
+        self._start = story.start if start is None else start
         self._traceback = traceback
         self._launched: dict[int, float] = {}
         self._running: dict[int, float] = {}
@@ -123,7 +134,7 @@ class _Timeline:
         text = Text(printable(what), style=colour)
         for detail, style in details or ():
             text.append("\n" + printable(detail), style=style or "default")
-        self._rows.add_row(_since(time - self._story.start), Text(mark, style=colour), text)
+        self._rows.add_row(_since(time - self._start), Text(mark, style=colour), text)
 
     def _add_state(self, task: Task) -> None:
         if task.state == "pending":

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from octopus_plugins.events import ANY, Decision, Event, Failure, Run, Task, Topic, TryEvent
+from octopus_plugins.frameworks.explanation import COMPUTE_TASK
 
 if TYPE_CHECKING:
     from octopus_plugins.config import OctopusConfig
@@ -46,6 +47,7 @@ class TaskStory:
         relatives: The tasks that it depended on or waited for, by id.
         root: The task whose own failure this one's goes back to, where it failed for want of another.
         dependents: The tasks that failed because this one did.
+        elsewhere: What endpoints of Globus Compute told of it, where it ran at some: under their runs and ids.
     """
 
     run_id: str
@@ -55,6 +57,7 @@ class TaskStory:
     relatives: Mapping[str, Relative] = field(default_factory=dict)
     root: str | None = None
     dependents: tuple[str, ...] = ()
+    elsewhere: tuple[TaskStory, ...] = ()
 
     @property
     def start(self) -> float:
@@ -73,6 +76,12 @@ class TaskStory:
     def state(self) -> str | None:
         """Its last state."""
         return next((event.state for event in reversed(self.events) if isinstance(event, Task)), None)
+
+    @property
+    def compute_tasks(self) -> tuple[str, ...]:
+        """Its ids at Globus Compute, one for each try that it ran there and that is known."""
+        labels = (event.labels.get(COMPUTE_TASK) for event in self.events)
+        return tuple(dict.fromkeys(label for label in labels if label and label != self.task_id))
 
     @property
     def tries(self) -> int:
@@ -127,7 +136,7 @@ def read_story(config: OctopusConfig, run_id: str, task_id: str) -> TaskStory | 
     ordered = tuple(event for event in in_order(events) if isinstance(event, TryEvent))
     latest = {event.task_id: event for event in failed}
     awaited = _awaited(ordered)
-    return TaskStory(
+    story = TaskStory(
         run_id=run_id,
         task_id=task_id,
         events=ordered,
@@ -136,6 +145,25 @@ def read_story(config: OctopusConfig, run_id: str, task_id: str) -> TaskStory | 
         root=find_root(task_id, latest),
         dependents=tuple(event.task_id for event in latest.values() if task_id in event.dependencies),
     )
+    return replace(story, elsewhere=_elsewhere(config, story)) if story.compute_tasks else story
+
+
+def _elsewhere(config: OctopusConfig, story: TaskStory) -> tuple[TaskStory, ...]:
+    """What endpoints told of the task, under the ids that it has there."""
+    from octopus_plugins.wrath.replay import in_order
+
+    wanted = story.compute_tasks
+    ends = tuple(f"/{task_id}".encode() for task_id in wanted)
+    found: dict[tuple[str, str], list[Event]] = {}
+    for topic, kind in ((Topic.task_metrics, Task), (Topic.failures, Failure), (Topic.decisions, Decision)):
+        for event in _read(config, topic, lambda key: key.endswith(ends), (kind,)):
+            if event.task_id in wanted and event.run_id != story.run_id:
+                found.setdefault((event.run_id, event.task_id), []).append(event)
+    stories = (
+        TaskStory(run_id, task_id, tuple(event for event in in_order(events) if isinstance(event, TryEvent)))
+        for (run_id, task_id), events in found.items()
+    )
+    return tuple(sorted(stories, key=lambda told: (wanted.index(told.task_id), told.start)))
 
 
 def _read(

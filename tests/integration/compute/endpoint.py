@@ -32,6 +32,11 @@ client.get_web_service_url = lambda *_: {url!r}
 config = CoreEndpointConfig(display_name={name!r}{email})
 """
 
+CLIENT = """
+import globus_compute_sdk.sdk.client as client
+client.get_web_service_url = lambda *_: {url!r}
+"""
+
 TEMPLATE = """
 heartbeat_period: {heartbeat}
 idle_heartbeats_soft: 0
@@ -124,6 +129,23 @@ class Endpoint:
         self._prefix = () if privileged else UNPRIVILEGED
         email = ", email='tester@example.org'" if privileged and os.geteuid() == 0 else ""
         (self.directory / "config.py").write_text(CONFIG.format(url=web.url, name=name, email=email))
+
+        (home / "client").mkdir()
+        (home / "client" / "sitecustomize.py").write_text(CLIENT.format(url=web.url))
+
+    def call(self, command: str, *arguments: str, **variables: str) -> str:
+        """Run a command of our environment where the endpoint is, and return what it says."""
+        done = subprocess.run(
+            [Path(sys.executable).parent / command, *arguments],
+            env={**self._environment, **variables}, cwd=self.home,
+            capture_output=True, text=True, timeout=PATIENCE, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{command} {arguments}\n{done.stdout}{done.stderr}\n{self.log[-8000:]}"
+        return done.stdout
+
+    def run(self, script: Path, *arguments: str) -> str:
+        """Run a script that uses the SDK, and so the web service."""
+        return self.call("python", str(script), *arguments, PYTHONPATH=str(self.home / "client"))
 
     def _configure(self, template: str, told: Mapping[str, str]) -> None:
         """Write what the owner of an endpoint writes.

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from globus_compute_sdk.errors import TaskExecutionFailed
 
-from globus_compute_hooks import explanation
 from octopus_plugins import decisions, failures, heartbeats, resources, runs, tasks
 from octopus_plugins.config import OctopusConfig
+from octopus_plugins.frameworks import explanation
 
 from . import functions
 from .endpoint import PATIENCE, engine

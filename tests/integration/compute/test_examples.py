@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,10 +14,9 @@ import pytest
 from octopus_plugins import decisions, failures
 from octopus_plugins.config import OctopusConfig
 
-from .endpoint import PATIENCE, Endpoint
+from .endpoint import Endpoint
 
 HOST = platform.node()
-BIN = Path(sys.executable).parent
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "05_globus_compute"
 
 CATEGORIES = {
@@ -29,11 +26,6 @@ CATEGORIES = {
     "large": "serialization",
     "killed": "worker_lost",
 }
-
-ELSEWHERE = """
-import globus_compute_sdk.sdk.client as client
-client.get_web_service_url = lambda *_: {url!r}
-"""
 
 
 class ExampleEndpoint(Endpoint):
@@ -48,27 +40,11 @@ class ExampleEndpoint(Endpoint):
         self.said.append(self.call("octopus", "endpoint", "enable", self.name))
         self.said.append(self.call("octopus", "endpoint", "status", self.name))
 
-    def call(self, command: str, *arguments: str, **variables: str) -> str:
-        """Run a command where the endpoint is, and return what it says."""
-        done = subprocess.run(
-            [BIN / command, *arguments],
-            env={**self._environment, **variables}, cwd=self.home,
-            capture_output=True, text=True, timeout=PATIENCE, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, f"{command} {arguments}\n{done.stdout}{done.stderr}\n{self.log[-8000:]}"
-        return done.stdout
-
-    def run(self, script: str, *arguments: str) -> str:
-        """Run a script of the example."""
-        return self.call("python", str(EXAMPLE / script), *arguments, PYTHONPATH=str(self.home / "elsewhere"))
-
 
 @pytest.fixture(scope="module")
 def endpoint(web: Any, octopus: OctopusConfig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExampleEndpoint]:
     """The example's endpoint, started."""
     home = tmp_path_factory.mktemp("example")
-    (home / "elsewhere").mkdir()
-    (home / "elsewhere" / "sitecustomize.py").write_text(ELSEWHERE.format(url=web.url))
     told = {"OCTOPUS_BOOTSTRAP_SERVERS": octopus.servers, "OCTOPUS_NAMESPACE": octopus.namespace}
     with ExampleEndpoint(home, web, "", environment=told, name="octopus-demo") as endpoint:
         yield endpoint
@@ -77,7 +53,7 @@ def endpoint(web: Any, octopus: OctopusConfig, tmp_path_factory: pytest.TempPath
 @pytest.fixture(scope="module")
 def submitted(endpoint: ExampleEndpoint) -> dict[str, tuple[str, str]]:
     """What the script that submits says of each sample: the task, and how it ended."""
-    lines = endpoint.run("fail_five_ways.py", endpoint.id).splitlines()
+    lines = endpoint.run(EXAMPLE / "fail_five_ways.py", endpoint.id).splitlines()
     heads = [line.removesuffix(")").split(" (task ") for line in lines[::2]]
     return {sample: (task, said.strip()) for (sample, task), said in zip(heads, lines[1::2], strict=True)}
 
@@ -97,7 +73,7 @@ def test_whoever_submits_reads_what_broke_where_and_what_was_decided(submitted: 
 
 
 def test_python_explains_each_failure(endpoint: ExampleEndpoint, submitted: dict[str, tuple[str, str]]) -> None:
-    shown = endpoint.run("explain.py")
+    shown = endpoint.run(EXAMPLE / "explain.py")
     for sample, category in CATEGORIES.items():
         assert f"task {submitted[sample][0]}, try 0, on {HOST}" in shown
         assert f"failed   {category}: " in shown

@@ -17,9 +17,10 @@ from globus_compute_sdk import Executor, ShellFunction
 from globus_compute_sdk.errors import SerializationError, TaskExecutionFailed
 from globus_compute_sdk.serialize import ComputeSerializer, JSONData
 
-from globus_compute_hooks import OctopusExecutor, disable, enable, explanation
+from globus_compute_hooks import OctopusExecutor, disable, enable
 from octopus_plugins import Decision, Failure, decisions, failures, hookimpl, runs, tasks
 from octopus_plugins.config import OctopusConfig
+from octopus_plugins.frameworks import explanation
 from octopus_plugins.local.processes import free_port
 from octopus_plugins.plugins import Plugins
 

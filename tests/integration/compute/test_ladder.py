@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from globus_compute_sdk.errors import TaskExecutionFailed
 
-from globus_compute_hooks import OctopusExecutor, explanation
+from globus_compute_hooks import OctopusExecutor
 from octopus_plugins import decisions, failures, heartbeats, tasks
 from octopus_plugins.config import OctopusConfig
+from octopus_plugins.frameworks import explanation
 
 from . import functions
 from .endpoint import PATIENCE, engine

@@ -11,9 +11,9 @@ from typing import Any
 import psutil
 import pytest
 
-from globus_compute_hooks import explanation
 from octopus_plugins import decisions, failures, tasks
 from octopus_plugins.config import OctopusConfig
+from octopus_plugins.frameworks import explanation
 
 from . import functions
 from .endpoint import PATIENCE, engine

@@ -8,13 +8,13 @@ import pytest
 from globus_compute_sdk.errors import TaskExecutionFailed
 from globus_compute_sdk.sdk.asynchronous.compute_future import ComputeFuture
 
-from globus_compute_hooks import explanation
 from globus_compute_hooks.diary import Diary
 from globus_compute_hooks.errors import EndpointUnusableError
 from globus_compute_hooks.judgement import explained, judged
 from globus_compute_hooks.sender import UNSENDABLE
 from globus_compute_hooks.submission import Submission
 from octopus_plugins.events import Decision, Event, Failure, Run, Task
+from octopus_plugins.frameworks import explanation
 from octopus_plugins.plugins import Plugins
 from octopus_plugins.wrath import policy_from
 

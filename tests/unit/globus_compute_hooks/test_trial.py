@@ -13,9 +13,10 @@ from globus_compute_endpoint.engines import GCFuture
 from globus_compute_endpoint.engines.base import GCExecutorFuture
 from parsl.executors.high_throughput.errors import WorkerLost
 
-from globus_compute_hooks import OctopusEngine, explanation
+from globus_compute_hooks import OctopusEngine
 from globus_compute_hooks.attempts import Attempt
 from octopus_plugins.events import Decision, Event, Failure, Task
+from octopus_plugins.frameworks import explanation
 
 TASK = uuid.UUID("00000000-0000-4000-8000-000000000001")
 

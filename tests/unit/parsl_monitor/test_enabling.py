@@ -3,14 +3,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from globus_compute_sdk import Executor
+from globus_compute_sdk.sdk.asynchronous.compute_future import ComputeFuture
 from parsl.config import Config
-from parsl.executors import HighThroughputExecutor, ThreadPoolExecutor
+from parsl.executors import GlobusComputeExecutor, HighThroughputExecutor, ThreadPoolExecutor
 from parsl.monitoring import MonitoringHub
 from parsl.monitoring.radios.htex import HTEXRadio
 from parsl.monitoring.radios.udp import UDPRadio
 
 from octopus_plugins.errors import ConfigError, PolicyError
 from parsl_monitor import OctopusHighThroughputExecutor, OctopusMonitoringHub, OctopusRadio, WrathRetryHandler
+from parsl_monitor.compute import ComputeExecutor, labels_of
 from parsl_monitor.enabling import disable, enable
 from parsl_monitor.executor import ObservedExecutor
 
@@ -64,6 +67,34 @@ def test_enable_makes_executors_observed_and_leaves_them_what_they_were(config: 
         radio = executor.remote_monitoring_radio
         assert isinstance(radio, OctopusRadio)
         assert (radio.sample_period, radio.heartbeat_period) == (0.5, 2.5)
+
+
+def test_enable_ties_tasks_at_globus_compute_to_theirs_and_disable_undoes_it() -> None:
+    made: list[Any] = []
+
+    class Sdk(Executor):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.resource_specification, self.user_endpoint_config = None, None
+
+        @property
+        def endpoint_id(self) -> str:
+            return "e0"
+
+        def submit(self, *arguments: Any, **options: Any) -> ComputeFuture:
+            made.append(ComputeFuture())
+            return made[-1]
+
+    site = GlobusComputeExecutor(Sdk(), label="site")
+    config = enable(Config(executors=[site]))
+    hub = config.monitoring
+    assert isinstance(hub, OctopusMonitoringHub) and isinstance(site, ComputeExecutor)
+    assert site.submit(len, {}, "x") is made[0]
+    attempt = hub.attempts.claim("7", 0, "site")
+    assert labels_of(attempt) == {"endpoint_id": "e0"}, "its batch is not sent yet, and nobody waits for it"
+    made[0].task_id = "c7"
+    assert labels_of(attempt) == {"endpoint_id": "e0", "compute_task_id": "c7"}
+    disable(config)
+    assert type(site) is GlobusComputeExecutor
 
 
 @pytest.mark.parametrize("node_agent", [True, False, None])

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from globus_compute_sdk.errors import TaskExecutionFailed
 from parsl.data_provider.files import File
 from parsl.executors import HighThroughputExecutor, ThreadPoolExecutor
 from parsl.launchers import SimpleLauncher
@@ -170,3 +171,27 @@ def test_an_exception_whose_class_is_missing_here_is_told_as_its_worker_describe
     assert (failure.exception.type, failure.exception.message) == ("site.LicenceError", "no seat")
     assert [cause.type for cause in failure.causes] == ["ModuleNotFoundError"]
     assert failure.traceback == "Traceback: no seat"
+
+
+def test_a_failure_at_an_endpoint_is_told_as_the_endpoint_had_it() -> None:
+    machine = (
+        '{"run_id":"s1","task_id":"c7","endpoint_id":"e0","layer":"runtime","category":"worker_lost","scope":"worker",'
+        '"host":"n1","pid":12,"signal":9,"exception":"parsl.WorkerLost","reason":"lost; not retried: why","rule":"r"}'
+    )
+    error = TaskExecutionFailed(f"Octopus: worker_lost on n1, terminate: lost\nTraceback\noctopus-failure: {machine}")
+    failure = failure_event(SUBJECT, error, None, 1.0)
+    assert (failure.host, failure.pid, failure.signal) == ("n1", 12, 9)
+    assert failure.labels == {"compute_task_id": "c7", "endpoint_id": "e0", "endpoint_run_id": "s1"}
+    assert failure.exception.type == "parsl.WorkerLost"
+    assert failure.exception.mro[1].endswith("TaskExecutionFailed")
+    assert failure.exception.message == "Octopus: worker_lost on n1, terminate: lost"
+    assert "Traceback" in (failure.traceback or "")
+    assert failure.categorization is not None
+    assert (failure.categorization.category, failure.categorization.reason) == ("worker_lost", "lost")
+
+
+def test_what_an_endpoint_says_is_taken_only_as_far_as_it_can_be_read() -> None:
+    error = TaskExecutionFailed('text\noctopus-failure: {"category":7,"layer":"runtime","host":["n1"],"exception":3}')
+    failure = failure_event(SUBJECT, error, None, 1.0)
+    assert (failure.host, failure.categorization, failure.labels) == (SUBJECT.place.get("host"), None, {})
+    assert failure.exception.type.endswith("TaskExecutionFailed")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from globus_compute_hooks import explanation
 from octopus_plugins.events import Categorization, Decision, ExceptionInfo, Failure
+from octopus_plugins.frameworks import explanation
 
 
 def failure() -> Failure:
@@ -18,9 +18,8 @@ def failure() -> Failure:
 
 
 def decision(reason: str = "a bug; not retried") -> Decision:
-    return Decision(
-        run_id="run", time=1.0, task_id="task", action="terminate", category="code_error", reason=reason, rule="r"
-    )
+    about = {"category": "code_error", "layer": "application"}
+    return Decision(run_id="run", time=1.0, task_id="task", action="terminate", reason=reason, rule="r", **about)
 
 
 def test_the_first_line_is_for_people_and_the_last_for_programs() -> None:
@@ -57,3 +56,19 @@ def test_text_without_the_line_or_with_a_broken_one_has_nothing_to_read() -> Non
     assert explanation.read("Traceback\nKeyError") is None
     assert explanation.read("octopus-failure: {broken") is None
     assert explanation.read("octopus-failure: [1, 2]") is None
+
+
+def test_whoever_submitted_takes_place_and_category_from_it() -> None:
+    machine = explanation.read(explanation.told("text", failure(), decision("a bug; not retried: no retry can help")))
+    assert machine is not None
+    assert explanation.place(machine) == {"host": "n1", "exit_code": 3}
+    found = explanation.categorization(machine)
+    assert found is not None
+    assert (found.layer, found.category, found.confidence) == ("application", "code_error", 0.9)
+    assert (found.rule, found.reason, found.evidence) == ("endpoint", "a bug", {"endpoint_rule": "r"})
+
+
+def test_what_has_not_the_type_that_it_should_have_is_not_taken() -> None:
+    assert explanation.place({"host": 7, "pid": "seven", "signal": 9}) == {"signal": 9}
+    assert explanation.categorization({"category": "code_error", "layer": ["application"]}) is None
+    assert explanation.categorization({"host": "n1"}) is None

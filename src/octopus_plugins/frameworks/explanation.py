@@ -1,18 +1,24 @@
 """What whoever submitted a task reads when it failed: what broke, where, what was decided and why, then the traceback.
 
-Globus Compute carries a failure to its user as text. The first line is for people, the last one for programs.
+Globus Compute carries a failure to its user as text. The first line is for people, the last one for programs: whatever
+submitted the task, an executor of the SDK or Parsl, finds there what the endpoint knows. What it says comes from
+elsewhere, and is taken as far as it has the types that it should have.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from octopus_plugins.events import Decision, Failure
+from octopus_plugins.events import Categorization, Decision, Failure
 
 MARK = "octopus-failure: "
 """Begins the line for programs; JSON follows."""
+
+COMPUTE_TASK = "compute_task_id"
+"""Label of events about a task that runs at an endpoint: its id there, by which the endpoint tells of it."""
 
 MAX_REASON = 1_000
 
@@ -69,3 +75,33 @@ def read(text: str) -> dict[str, Any] | None:
                 return None
             return value if isinstance(value, dict) else None
     return None
+
+
+def place(machine: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the endpoint says it failed, and how its worker ended: keyword arguments of Failure."""
+    return {key: machine[key] for key, kind in _PLACE.items() if isinstance(machine.get(key), kind)}
+
+
+def categorization(machine: Mapping[str, Any]) -> Categorization | None:
+    """What the endpoint found; None where it says nothing that can be read."""
+    if "category" not in machine or "layer" not in machine:
+        return None
+    found = {name: machine[name] for name in _FOUND if name in machine}
+    # The reason is the decision's, which ends with what became of a retry there.
+    reason = str(machine.get("reason", "")).partition("; not retried: ")[0]
+    evidence = {"endpoint_rule": str(machine.get("rule", ""))}
+    try:
+        return msgspec.convert({**found, "rule": "endpoint", "reason": reason, "evidence": evidence}, Categorization)
+    except msgspec.ValidationError:
+        return None
+
+
+_PLACE: dict[str, type] = {
+    "host": str,
+    "block": str,
+    "manager": str,
+    "pid": int,
+    "exit_code": int,
+    "signal": int,
+}
+_FOUND = ("layer", "category", "scope", "resolvable", "confidence")
