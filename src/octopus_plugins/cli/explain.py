@@ -42,7 +42,8 @@ def explain(config: OctopusConfig, run: str, task: str, traceback: bool, as_json
     and why each other place was passed over. Times are counted from the task's submission. Of a task that ran at an
     endpoint of Globus Compute, what the endpoint told of it follows.
 
-    RUN is the run's id, or 'last' for the newest. TASK is the task's id.
+    RUN is the run's id, or 'last' for the newest. TASK is the task's id; of one of Globus Compute, its first eight
+    characters suffice.
     """
     from octopus_plugins.cli.task_story import read_story
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -134,9 +135,10 @@ def _print_tries(found: Sequence[Any], **columns: Callable[[Any], str]) -> None:
     run_ids = {one.run_id for one in found}
     several = len(run_ids) > 1
     rows = screen.table("When", *(["Run"] if several else []), "Task", "Try", *columns)
+    tasks = _short_ids({one.task_id for one in found})
     for one in found:
         run = ["all" if one.run_id == ANY else one.run_id[:8]] if several else []
-        about = (one.task_id, str(one.try_id)) if one.task_id != ANY else ("all", "–")
+        about = (tasks[one.task_id], str(one.try_id)) if one.task_id != ANY else ("all", "–")
         cells = [*run, *about, *(text(one) for text in columns.values())]
         rows.add_row(screen.local_time(one.time), *map(printable, cells))
     out = screen.console()
@@ -144,6 +146,14 @@ def _print_tries(found: Sequence[Any], **columns: Callable[[Any], str]) -> None:
     if not several:
         (run_id,) = run_ids
         out.print(printable("\nall runs" if run_id == ANY else f"\nrun {run_id}"), style="dim")
+    if any(len(shown) < len(task_id) for task_id, shown in tasks.items()):
+        out.print("Of task ids the beginning, as `octopus explain` takes it; --json has them whole.", style="dim")
+
+
+def _short_ids(task_ids: set[str]) -> dict[str, str]:
+    """How each task is shown: by the beginning of its UUID where that is one task's only."""
+    times = Counter(screen.short(task_id) for task_id in task_ids)
+    return {one: screen.short(one) if times[screen.short(one)] == 1 else one for one in task_ids}
 
 
 def _latest(changes: Iterable[Task]) -> list[Task]:

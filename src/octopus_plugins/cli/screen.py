@@ -99,11 +99,14 @@ def table(*headings: str) -> Table:
     return made
 
 
+def short(name: str) -> str:
+    """Of a UUID its beginning, by which people know it; any other name as it is."""
+    return name.partition("-")[0] if _UUID.fullmatch(name) else name
+
+
 def place(event: Any) -> str:
     """Where a try ran: ``small-0 (small)``; of an endpoint's id, its beginning."""
-    executor = event.executor
-    if executor and _UUID.fullmatch(executor):
-        executor = executor.partition("-")[0]
+    executor = short(event.executor) if event.executor else event.executor
     if event.host and executor:
         return f"{event.host} ({executor})"
     return event.host or executor or "–"

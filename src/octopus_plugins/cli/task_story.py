@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from octopus_plugins.errors import ConfigError
 from octopus_plugins.events import ANY, Decision, Event, Failure, Run, Task, Topic, TryEvent
 from octopus_plugins.frameworks.explanation import COMPUTE_TASK
 
@@ -16,6 +18,8 @@ ENDED_WELL = frozenset({"exec_done", "memo_done"})
 ENDED_BADLY = frozenset({"failed", "dep_fail"})
 
 WORKER_STATES = frozenset({"running", "running_ended"})
+
+_BEGINNING = re.compile(r"[0-9a-f]{8}[0-9a-f-]{0,27}")
 
 MAX_ROOT_STEPS = 1_000
 """Failed dependencies followed down to the one that failed by itself."""
@@ -99,10 +103,13 @@ def read_story(config: OctopusConfig, run_id: str, task_id: str) -> TaskStory | 
     Args:
         config: Which brokers and topics.
         run_id: The run; ``last`` is the newest.
-        task_id: The task.
+        task_id: The task; of an id of Globus Compute, its first eight characters or more suffice.
 
     Returns:
         The story; None where there is nothing of such a task.
+
+    Raises:
+        ConfigError: The ids of several tasks begin so.
     """
     from octopus_plugins.streams import runs
     from octopus_plugins.streams.query import LAST
@@ -113,6 +120,7 @@ def read_story(config: OctopusConfig, run_id: str, task_id: str) -> TaskStory | 
         if newest is None:
             return None
         run_id = newest.run_id
+    task_id = _whole_id(config, run_id, task_id)
     own, run_key = f"{run_id}/{task_id}".encode(), f"{run_id}/run".encode()
     # Keys are hints, made by whoever produced: the event itself says what it is of.
     told = [
@@ -146,6 +154,20 @@ def read_story(config: OctopusConfig, run_id: str, task_id: str) -> TaskStory | 
         dependents=tuple(event.task_id for event in latest.values() if task_id in event.dependencies),
     )
     return replace(story, elsewhere=_elsewhere(config, story)) if story.compute_tasks else story
+
+
+def _whole_id(config: OctopusConfig, run_id: str, task_id: str) -> str:
+    """The id of the task that begins so, where that can be the beginning of a UUID."""
+    if not _BEGINNING.fullmatch(task_id):
+        return task_id
+    begin = f"{run_id}/{task_id}".encode()
+    told = _read(config, Topic.task_metrics, lambda key: key.startswith(begin), (Task,))
+    found: set[str] = {one.task_id for one in told if one.run_id == run_id and one.task_id.startswith(task_id)}
+    if task_id in found or not found:
+        return task_id
+    if len(found) > 1:
+        raise ConfigError(f"several tasks begin with {task_id!r}: {', '.join(sorted(found)[:8])}; give more of the id")
+    return found.pop()
 
 
 def _elsewhere(config: OctopusConfig, story: TaskStory) -> tuple[TaskStory, ...]:

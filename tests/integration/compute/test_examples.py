@@ -95,6 +95,7 @@ def test_the_command_line_explains_each_failure(
         assert story.startswith(f"Task {submitted[sample][0]} (analyse) failed "), story
         assert f"failed: {category} (" in story
         assert "decided: terminate" in story
+        assert endpoint.call("octopus", "explain", "last", submitted[sample][0][:8]) == story
 
 
 def test_a_worker_that_is_killed_is_replaced_and_its_task_tried_again(

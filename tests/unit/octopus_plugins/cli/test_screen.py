@@ -97,3 +97,13 @@ def test_markup_in_what_a_task_says_is_shown_as_it_is(capsys: pytest.CaptureFixt
     screen.console().print(screen.line(failure))
     assert "task [red]7" in (out := capsys.readouterr().out)
     assert "[bold]x[/]" in out
+
+
+def test_of_ids_of_globus_compute_the_beginning_is_shown_where_it_is_one_tasks_only() -> None:
+    from octopus_plugins.cli.questions import _short_ids
+
+    first, second, third = (f"{begin * 8}-1111-4111-8111-11111111111{n}" for n, begin in enumerate("aab"))
+    assert _short_ids({"7", first, third}) == {"7": "7", first: "a" * 8, third: "b" * 8}
+    assert _short_ids({first, second}) == {first: first, second: second}
+    running = Task(run_id="r", time=1.0, task_id="7", state="running", host="n1", executor=third)
+    assert screen.place(running) == "n1 (bbbbbbbb)"
