@@ -6,6 +6,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
+from octopus_plugins.htex.steering import Steering
+
 
 @dataclass(slots=True, eq=False)
 class Attempt:
@@ -27,6 +29,7 @@ class Attempt:
         charged: What its failures were charged so far.
         errors: What the engine raised for it, try after try.
         observed: Whether its worker is to observe it.
+        steering: Where the executor is to put the try; None is anywhere.
     """
 
     task_id: str
@@ -44,10 +47,16 @@ class Attempt:
     charged: float = 0.0
     errors: list[BaseException] = field(default_factory=list)
     observed: bool = True
+    steering: Steering | None = None
 
-    def next_try(self) -> None:
-        """Forget what was seen of the try that failed."""
+    def next_try(self, steering: Steering | None = None) -> None:
+        """Forget what was seen of the try that failed.
+
+        Args:
+            steering: Where the executor is to put the next one.
+        """
         self.try_id += 1
+        self.steering = steering
         self.number = self.launched = self.started = self.ended = self.usage = None
         self.place, self.announced = {}, False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import queue
 import threading
@@ -9,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from globus_compute_endpoint.engines.base import GCExecutorFuture, GCFuture
@@ -23,16 +25,17 @@ from globus_compute_hooks import worker
 from globus_compute_hooks.attempts import Attempt
 from globus_compute_hooks.ledger import Ledger
 from globus_compute_hooks.losses import answer_lost
-from globus_compute_hooks.observation import Settings
 from globus_compute_hooks.options import EngineOptions
 from globus_compute_hooks.session import Session
+from globus_compute_hooks.steering import SteeredExecutor
 from globus_compute_hooks.trial import Trial
 from globus_compute_hooks.versions import check_endpoint
 from octopus_plugins.errors import OctopusError
 from octopus_plugins.fabric import Emitter
-from octopus_plugins.frameworks import htex
 from octopus_plugins.frameworks.delays import Delays
 from octopus_plugins.frameworks.receiver import Receiver
+from octopus_plugins.htex import reports
+from octopus_plugins.htex.observation import Settings
 from octopus_plugins.plugins import load_plugins
 
 logger = logging.getLogger("octopus_plugins")
@@ -134,15 +137,25 @@ class OctopusEngine(GlobusComputeEngine):
     ) -> GCExecutorFuture:
         session = self._octopus_session
         attempt = session.attempts.of_task(str(args[0])) if session is not None and args else None
-        if attempt is not None and attempt.observed and self._octopus_observe and func is execute_task:
-            func, kwargs = worker.execute, {**(kwargs or {}), "octopus": (attempt.try_id, self._octopus_settings)}
-        return super()._submit(resource_specification, func, packed_task, args, kwargs)
+        if session is None or attempt is None:
+            return super()._submit(resource_specification, func, packed_task, args, kwargs)
+        number = None
+        if attempt.observed and self._octopus_observe and func is execute_task:
+            number = next(self._octopus_numbers)
+            told = attempt.try_id, number, tuple(self._octopus_settings)
+            func, kwargs = worker.execute, {**(kwargs or {}), "octopus": told}
+        with self._octopus_steered.submitting(number, attempt.steering, time.time()):
+            return super()._submit(resource_specification, func, packed_task, args, kwargs)
 
     # -- what trials ask of their engine ------------------------------------------------------------------------------
 
     def octopus_later(self, delay: float, call: Callable[[], None]) -> None:
         """Make a call after some seconds, in a thread of ours."""
         self._octopus_delays.call(delay, call)
+
+    def octopus_steer(self) -> None:
+        """Have the nodes stand as what happened says, soon."""
+        self._octopus_delays.call(0.0, self._octopus_tell_standing)
 
     def octopus_unobserved(self, *, ever_seen: bool) -> None:
         """A worker lacks our package: its tasks run unobserved.
@@ -171,14 +184,18 @@ class OctopusEngine(GlobusComputeEngine):
             ledger = Ledger(run_dir)
             retries = self.max_retries_on_system_failure
             session = Session(emitter, plugins, options.policy, endpoint, retries, ledger=ledger)
-            self._octopus_settings = tuple(
-                Settings(session.run_id, endpoint, options.sample_period, options.heartbeat_period)
+            settings = Settings(session.run_id, endpoint, options.sample_period, options.heartbeat_period)
+            self._octopus_settings, self._octopus_numbers = settings, itertools.count(1)
+            steerable = self.executor.interchange_launch_cmd == self._get_compute_ix_launch_cmd()
+            pool = replace(
+                reports.pool_of(self.executor, steerable=steerable), label=endpoint, kind=type(self).__name__
             )
-            pool = replace(htex.pool_of(self.executor, steerable=False), label=endpoint, kind=type(self).__name__)
             session.begin(replace(pool, observed=True), run_dir, worker.versions(), time.time())
             answer_lost(ledger, session, run_dir)
             # From here on the executor knows us: nothing below may leave it half done.
             self._octopus_listen(run_dir)
+            standing_file = Path(self.executor.logdir).absolute() / "octopus-standing.json"
+            self._octopus_steered = SteeredExecutor(self, settings, standing_file)
         except BaseException:
             if session is not None:
                 session.end()
@@ -225,8 +242,15 @@ class OctopusEngine(GlobusComputeEngine):
         while True:
             with self._octopus_border("heartbeats of the endpoint are not told"):
                 session.beat(options.heartbeat_period, self._octopus_report())
+                self._octopus_tell_standing()
             if self._octopus_ending.wait(options.heartbeat_period):
                 return
+
+    def _octopus_tell_standing(self) -> None:
+        session = self._octopus_session
+        if session is not None:
+            with self._octopus_border("how the nodes stand is not told to the interchange"):
+                self._octopus_steered.steer(session.standing(time.time()))
 
     def _octopus_report(self) -> dict[str, Any]:
         """What the host's status report says; nothing where it cannot be had, as while the engine is in a bad state."""

@@ -1,35 +1,19 @@
-"""What travels between the engine and its workers: settings one way, results with what was seen the other.
+"""What a worker sends back beside the result of a task: what it saw of it.
 
 Imported on compute nodes.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
+from parsl.serialize import deserialize
+
+from octopus_plugins.htex import observation as htex
 
 OBSERVATION = "octopus-compute/1"
 """First item of a result that is ours; another number means other fields."""
-
-TAG = "octopus"
-"""First item of the messages that are ours in Parsl's monitoring channel."""
-
-
-class Settings(NamedTuple):
-    """What the engine tells its workers with each task.
-
-    Attributes:
-        run_id: The run: this session of the endpoint.
-        executor: The endpoint.
-        sample_period: Seconds between resource samples; 0 takes none.
-        heartbeat_period: Seconds between heartbeats of the node; 0 sends none.
-    """
-
-    run_id: str
-    executor: str
-    sample_period: float
-    heartbeat_period: float
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -53,6 +37,30 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     failed: bool = False
     failure: dict[str, Any] | None = None
     post_mortem: dict[str, Any] = {}
+
+
+def of_agent(value: Any) -> tuple[Exception, Observation] | None:
+    """What a node agent says in the place of a worker that died: what the task failed with, and what was seen.
+
+    Returns:
+        None for what is no answer of an agent.
+    """
+    if not (isinstance(value, tuple) and value and value[0] == htex.OBSERVATION):
+        return None
+    told = htex.Observation.unpacked(value)
+    try:
+        deserialize(told.payload).reraise()
+    except Exception as error:  # noqa: BLE001 - raised as the host does it, which wants a traceback
+        seen = Observation(
+            place=told.place,
+            started=told.started,
+            ended=told.ended,
+            usage=told.usage,
+            failed=True,
+            post_mortem=told.post_mortem or {},
+        )
+        return error, seen
+    return None
 
 
 def packed(result: bytes, observation: Observation) -> tuple[str, bytes, bytes]:

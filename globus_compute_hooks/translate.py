@@ -9,10 +9,10 @@ import msgspec
 
 from globus_compute_hooks.attempts import Attempt
 from globus_compute_hooks.observation import Observation
-from octopus_plugins.events import ExceptionInfo, Failure, Heartbeat, Limits, NodeState, ResourceSample, Task, Usage
+from octopus_plugins.events import ExceptionInfo, Failure, Heartbeat, Limits, NodeState, Task
 from octopus_plugins.events.exceptions import failure_details
 from octopus_plugins.events.failure import MAX_MESSAGE, MAX_TRACEBACK
-from octopus_plugins.frameworks.htex import usage
+from octopus_plugins.htex.reports import usage
 
 FRAMEWORK = "globus_compute"
 
@@ -41,12 +41,6 @@ def task_event(about: Mapping[str, Any], state: str, time: float, **more: Any) -
     return Task(**{**about, "state": state, "time": time, **more})
 
 
-def sample_event(about: Mapping[str, Any], message: Mapping[str, Any]) -> ResourceSample:
-    """A resource sample that a worker sent while a try ran."""
-    measured = msgspec.convert(message["usage"], Usage)
-    return ResourceSample(**about, time=measured.time, sequence=message["sequence"], usage=measured)
-
-
 def failure_event(
     about: Mapping[str, Any],
     attempt: Attempt,
@@ -68,6 +62,8 @@ def failure_event(
     """
     if error is not None:
         details = failure_details(error)
+        told = seen.post_mortem if seen is not None else {}
+        details |= {key: told[key] for key in ("exit_code", "signal") if key in told and details[key] is None}
     elif seen is not None and seen.failure is not None:
         details = _details(seen.failure)
     else:

@@ -13,10 +13,11 @@ from globus_compute_common.tasks import ActorName, TaskState
 from globus_compute_endpoint.engines.base import GCExecutorFuture, GCFuture
 
 from globus_compute_hooks.attempts import Attempt
-from globus_compute_hooks.observation import Observation, unpacked
+from globus_compute_hooks.observation import Observation, of_agent, unpacked
 from globus_compute_hooks.session import Session
 from octopus_plugins.events import Decision, Failure
 from octopus_plugins.frameworks import explanation
+from octopus_plugins.htex.steering import steering_of
 
 if TYPE_CHECKING:
     from globus_compute_hooks.engine import OctopusEngine
@@ -89,7 +90,10 @@ class Trial:
                 self._run_unobserved()
                 return None
             return self._failed_in_engine(error)
-        packed, seen = unpacked(work.result())
+        value = work.result()
+        if (lost := of_agent(value)) is not None:
+            return self._failed_in_engine(*lost)
+        packed, seen = unpacked(value)
         if seen is not None and not seen.failed:
             self._session.succeeded(self._attempt, seen)
             return bytes(packed)
@@ -101,31 +105,35 @@ class Trial:
 
     def _failed_on_worker(self, answer: Result, packed: bytes, seen: Observation | None) -> bytes | None:
         failure, decision = self._session.failed(self._attempt, seen=seen, text=str(answer.data))
+        self._engine.octopus_steer()
         if decision.mode == "passive":
             return packed
         if decision.action == "retry":
-            self._again(decision.delay)
+            self._again(decision)
             return None
         return _explained(answer, failure, decision)
 
-    def _failed_in_engine(self, error: Exception) -> bytes | None:
+    def _failed_in_engine(self, error: Exception, seen: Observation | None = None) -> bytes | None:
         attempt = self._attempt
         attempt.errors.append(error)
         host_retries = len(attempt.errors) <= self._retries
-        failure, decision = self._session.failed(attempt, error=error, host_retries=host_retries)
+        failure, decision = self._session.failed(attempt, error=error, seen=seen, host_retries=host_retries)
+        self._engine.octopus_steer()
         if decision.mode == "passive":
             if host_retries:
-                self._again(0.0)
+                self._again()
                 return None
             return bytes(messagepack.pack(self._host_answer()))
         if decision.action == "retry":
-            self._again(decision.delay)
+            self._again(decision)
             return None
         return _explained(self._host_answer(), failure, decision)
 
-    def _again(self, delay: float) -> None:
-        self._attempt.next_try()
-        self._engine.octopus_later(delay, self.run)
+    def _again(self, decision: Decision | None = None) -> None:
+        """Try again, where and when the decision says; without one as the host does it, at once and anywhere."""
+        placement = None if decision is None else decision.placement
+        self._attempt.next_try(None if placement is None else steering_of(placement))
+        self._engine.octopus_later(0.0 if decision is None else decision.delay, self.run)
 
     def _run_unobserved(self) -> None:
         self._engine.octopus_unobserved(ever_seen=self._session.ever_seen)
@@ -143,6 +151,9 @@ class Trial:
         error = _raised(work)
         if error is None:
             value = work.result()
+            if (lost := of_agent(value)) is not None:
+                self._attempt.errors = self._attempt.errors or [lost[0]]
+                return bytes(messagepack.pack(self._host_answer()))
             return bytes(value[1] if isinstance(value, tuple) else value)
         self._attempt.errors = self._attempt.errors or [error]
         return bytes(messagepack.pack(self._host_answer()))

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 from octopus_plugins.lazy import lazily
 
 if TYPE_CHECKING:
+    from octopus_plugins.htex.selector import OctopusManagerSelector
     from parsl_monitor.enabling import disable, enable
     from parsl_monitor.executor import OctopusHighThroughputExecutor
     from parsl_monitor.hub import OctopusMonitoringHub
     from parsl_monitor.radio import OctopusRadio
     from parsl_monitor.retry import WrathRetryHandler
-    from parsl_monitor.selector import OctopusManagerSelector
 
 _HOME = {
     "OctopusHighThroughputExecutor": "executor",
-    "OctopusManagerSelector": "selector",
+    "OctopusManagerSelector": "octopus_plugins.htex.selector",
     "OctopusMonitoringHub": "hub",
     "OctopusRadio": "radio",
     "WrathRetryHandler": "retry",

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from octopus_plugins.events import Run
-from octopus_plugins.frameworks import htex
+from octopus_plugins.htex import reports
 from octopus_plugins.wrath import Policy
 from octopus_plugins.wrath.policy_data import policy_to_data
 from parsl_monitor.executor import ObservedExecutor
@@ -26,7 +26,7 @@ def run_configured(dfk: Any, policy: Policy | None, now: float, decider: str = "
         decider: Who decides: a decider service leaves runs alone that decide by themselves.
     """
     pools = tuple(
-        htex.pool_of(executor, steerable=isinstance(executor, ObservedExecutor))
+        reports.pool_of(executor, steerable=isinstance(executor, ObservedExecutor))
         for label, executor in dfk.executors.items()
         if not label.startswith("_parsl")
     )

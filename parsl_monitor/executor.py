@@ -24,16 +24,16 @@ from parsl.serialize import pack_apply_message
 from octopus_plugins.errors import ConfigError, CredentialsError
 from octopus_plugins.frameworks.delays import Delays
 from octopus_plugins.frameworks.receiver import Receiver
-from parsl_monitor import interchange as octopus_interchange
+from octopus_plugins.htex import interchange as octopus_interchange
+from octopus_plugins.htex.direct import GRANT
+from octopus_plugins.htex.observation import WATCHED, Settings
+from octopus_plugins.htex.pool import launch_command, passes_through
+from octopus_plugins.htex.selector import HostStanding, OctopusManagerSelector, publish
+from octopus_plugins.htex.steering import FRONT_OF_THE_QUEUE, STEERING
 from parsl_monitor.attempts import Attempt
-from parsl_monitor.direct import GRANT
-from parsl_monitor.observation import Settings
 from parsl_monitor.outcome import TryFuture, copy, deliver, errors_to
-from parsl_monitor.pool import launch_command, passes_through
 from parsl_monitor.radio import OctopusRadio
 from parsl_monitor.revival import Revival
-from parsl_monitor.selector import HostStanding, OctopusManagerSelector, publish
-from parsl_monitor.steering import FRONT_OF_THE_QUEUE, STEERING
 
 if TYPE_CHECKING:
     from octopus_plugins.wrath.standing import Standing
@@ -47,7 +47,7 @@ NAMED_SECONDS = 1.0
 Repack = Callable[[], bytes]
 """Serializes a task once more."""
 
-_EXECUTE = "parsl_monitor.worker.execute"
+_WORKER = "parsl_monitor.worker"
 
 
 class ObservedExecutor:
@@ -122,7 +122,7 @@ class ObservedExecutor:
         else:
             # Without a hub there is nobody who hears of heartbeats, and Parsl's interchange ends when one comes.
             told = self._octopus_settings if self._octopus_observe else (*self._octopus_settings[:2], 0.0, 0.0)
-            self.launch_cmd = launch_command(DEFAULT_LAUNCH_CMD, told) or DEFAULT_LAUNCH_CMD
+            self.launch_cmd = launch_command(DEFAULT_LAUNCH_CMD, told, _WORKER) or DEFAULT_LAUNCH_CMD
         if self._octopus_hub is None:
             cast(Any, super()).start()
         else:
@@ -190,7 +190,7 @@ class ObservedExecutor:
         return outer
 
     def hand_grant(self, packed: bytes, *, secret: bool) -> None:
-        """Have the nodes take a grant to produce; see `parsl_monitor.direct`.
+        """Have the nodes take a grant to produce; see `octopus_plugins.htex.direct`.
 
         Args:
             packed: The pickled Grant.
@@ -272,7 +272,8 @@ class ObservedExecutor:
                 arguments: tuple[Any, ...] = (number, self._octopus_settings, attempt.walltime)
                 if self._octopus_direct and attempt.record is not None:
                     arguments += ((str(attempt.record["id"]), attempt.record["try_id"]),)
-                context = {**context, "task_executor": {"f": _EXECUTE, "a": arguments, "k": {}}}
+                context = {**context, "task_executor": {"f": f"{_WORKER}.execute", "a": arguments, "k": {}}}
+                context[WATCHED] = number, attempt.walltime
             if self._octopus_hub is not None:
                 self._octopus_hub.attempts.sent(attempt, number)
             else:
@@ -310,7 +311,7 @@ class ObservedExecutor:
             self._octopus_hub.warn_unobserved(self.label)
         if self._octopus_seen == 0:
             self._octopus_observe = False
-        context = {key: value for key, value in context.items() if key != "task_executor"}
+        context = {key: value for key, value in context.items() if key not in ("task_executor", WATCHED)}
         buffer = repack()
         with self._octopus_lock:
             inner = cast(Any, super()).submit_payload(context, buffer)

@@ -68,7 +68,7 @@ class Granting:
 
         Args:
             place: The node's pool.
-            report: What `parsl_monitor.direct.Diversion.report` gives.
+            report: What `octopus_plugins.htex.direct.Diversion.report` gives.
         """
         self._delivered[str(place["manager"])] = int(report["delivered"])
         host = str(place["host"])

@@ -15,13 +15,14 @@ from parsl.monitoring.message_type import MessageType
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import MissingDependencyError
 from octopus_plugins.fabric import Emitter
+from octopus_plugins.htex.reports import canonical
 from octopus_plugins.plugins import Plugins, load_plugins
 from parsl_monitor.attempts import Attempts
 from parsl_monitor.governing import Governing
 from parsl_monitor.granting import Granting
 from parsl_monitor.messages import HubQueue, Message
 from parsl_monitor.story import Story
-from parsl_monitor.versions import canonical, check_parsl
+from parsl_monitor.versions import check_parsl
 
 logger = logging.getLogger("octopus_plugins")
 

@@ -13,8 +13,8 @@ from parsl.app.errors import RemoteExceptionWrapper
 from parsl.serialize import deserialize
 from parsl.serialize.errors import DeserializationError
 
+from octopus_plugins.htex.observation import Observation
 from parsl_monitor.attempts import Attempt
-from parsl_monitor.observation import Observation
 
 if TYPE_CHECKING:
     from parsl_monitor.hub import OctopusMonitoringHub

@@ -82,6 +82,7 @@ def adopted(decision: Decision, failure: Failure, now: float) -> Decision:
             rung=placement.rung,
             executor=placement.executor,
             avoid_hosts=placement.avoid_hosts[:MAX_HOSTS],
+            avoid_blocks=placement.avoid_blocks[:MAX_HOSTS],
             prefer_hosts=placement.prefer_hosts[:MAX_HOSTS],
             first=placement.first,
         )

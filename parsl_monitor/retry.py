@@ -15,6 +15,7 @@ from parsl.executors import HighThroughputExecutor, ThreadPoolExecutor
 
 from octopus_plugins.errors import ConfigError
 from octopus_plugins.events import Decision, Event, Failure
+from octopus_plugins.htex.steering import STEERING, Steering, steering_of
 from octopus_plugins.wrath import History, Policy, categorize, decide, policy_from
 from octopus_plugins.wrath.policy_data import policy_digest
 from octopus_plugins.wrath.settlement import terminated, within_budget
@@ -25,7 +26,6 @@ from parsl_monitor.executor import ObservedExecutor
 from parsl_monitor.hub import OctopusMonitoringHub
 from parsl_monitor.remote import adopted, refusal
 from parsl_monitor.settlement import with_own_cost, with_own_executor
-from parsl_monitor.steering import STEERING, Steering
 from parsl_monitor.translate import Try
 from parsl_monitor.verdicts import Verdict
 
@@ -276,10 +276,7 @@ def _place(record: Any, decision: Decision) -> None:
             # What another kind of executor was asked for would be refused here.
             specification = {key: value for key, value in specification.items() if key in _TAKEN_BY_HTEX}
     if isinstance(executors[record["executor"]], ObservedExecutor):
-        specification[STEERING] = Steering(
-            delay=decision.delay,
-            avoid_hosts=placement.avoid_hosts if placement is not None else (),
-            prefer_hosts=placement.prefer_hosts if placement is not None else (),
-            first=placement.first if placement is not None else True,
+        specification[STEERING] = (
+            Steering(delay=decision.delay) if placement is None else steering_of(placement, decision.delay)
         )
     record["resource_specification"] = specification

@@ -11,14 +11,14 @@ from parsl.monitoring.message_type import MessageType
 
 from octopus_plugins.events import Decision, Failure, Task
 from octopus_plugins.fabric import Emitter
-from octopus_plugins.frameworks import htex
 from octopus_plugins.frameworks.chronicle import Chronicle
+from octopus_plugins.htex import reports
+from octopus_plugins.htex.observation import TAG
 from octopus_plugins.plugins import Plugins
 from octopus_plugins.wrath import decide
 from octopus_plugins.wrath.settlement import terminated
 from parsl_monitor import translate
 from parsl_monitor.attempts import Attempt, Attempts
-from parsl_monitor.observation import TAG
 from parsl_monitor.translate import Try
 
 _FAILED = frozenset({"failed", "fail_retryable", "dep_fail"})
@@ -60,9 +60,9 @@ class Story(Chronicle):
         elif tag == TAG:
             self._hear_worker(content)
         elif tag is MessageType.NODE_INFO:
-            self.tell(htex.manager_heartbeat(content, now))
+            self.tell(reports.manager_heartbeat(content, now))
         elif tag is MessageType.BLOCK_INFO:
-            self.tell(*(htex.block_event(entry, now) for entry in content))
+            self.tell(*(reports.block_event(entry, now) for entry in content))
         elif tag is MessageType.WORKFLOW_INFO:
             self.run_id = content["run_id"]
             self.tell(translate.run_event(content, now, done=self._done, failed=self._failed))
@@ -186,7 +186,7 @@ class Story(Chronicle):
             elif kind == "sample":
                 self._hear_sample(message, place)
             elif kind == "heartbeat":
-                self.tell(htex.node_heartbeat(self.run_id, message))
+                self.tell(reports.node_heartbeat(self.run_id, message))
 
     def _hear_sample(self, message: Mapping[str, Any], place: dict[str, Any]) -> None:
         attempt = self.attempts.of_number(message["executor"], message["number"])

@@ -19,12 +19,12 @@ from octopus_plugins.events import (
     ResourceSample,
     Run,
     Task,
-    Usage,
 )
 from octopus_plugins.events.exceptions import failed_dependencies, failure_details
 from octopus_plugins.events.failure import MAX_CAUSES, MAX_STDERR, MAX_TRACEBACK
 from octopus_plugins.frameworks import explanation
-from octopus_plugins.frameworks.htex import usage
+from octopus_plugins.htex import reports
+from octopus_plugins.htex.reports import usage
 from parsl_monitor import compute
 from parsl_monitor.attempts import Attempt
 
@@ -141,17 +141,8 @@ def run_event(message: Mapping[str, Any], now: float, *, done: int = 0, failed: 
 
 def sample_event(subject: Try, attempt: Attempt, message: Mapping[str, Any]) -> ResourceSample:
     """A resource sample that a worker sent while the try ran."""
-    return ResourceSample(
-        run_id=subject.run_id,
-        time=message["usage"]["time"],
-        task_id=subject.task_id,
-        try_id=subject.try_id,
-        app=subject.app,
-        executor=attempt.executor,
-        sequence=message["sequence"],
-        usage=msgspec.convert(message["usage"], Usage),
-        **attempt.place,
-    )
+    about = {"run_id": subject.run_id, "task_id": subject.task_id, "try_id": subject.try_id, "app": subject.app}
+    return reports.sample_event({**about, "executor": attempt.executor, **attempt.place}, message)
 
 
 def failure_event(subject: Try, error: BaseException, attempt: Attempt | None, now: float) -> Failure:

@@ -5,11 +5,6 @@ from __future__ import annotations
 from octopus_plugins.frameworks.seams import Seam, check_seams
 
 
-def canonical(name: str) -> str:
-    """The name of a distribution as it is compared: managers report it as its author wrote it."""
-    return name.lower().replace("_", "-")
-
-
 def check_parsl() -> None:
     """Check the seams, not the number: Parsl releases weekly.
 

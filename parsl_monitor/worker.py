@@ -5,8 +5,8 @@ Parsl's ``submit_payload`` lets a worker call a function of ours, by name, in pl
 result, so that it costs no message. Only what cannot wait for the result travels by itself, over Parsl's
 encrypted result channel: that a worker exists, that a task has run for a while, samples, heartbeats.
 
-A try that has a walltime is watched over besides (``parsl_monitor.walltime``). Where the pool is ours too
-(``parsl_monitor.pool``) it answers for workers that die, and speaks for the node; else one of the workers does.
+A try that has a walltime is watched over besides (``octopus_plugins.htex.walltime``). Where the pool is ours too
+(``octopus_plugins.htex.pool``) it answers for workers that die, and speaks for the node; else one of the workers does.
 
 This module is imported on compute nodes. It needs Parsl and psutil (which Parsl brings), and of ours only modules
 that need no more.
@@ -15,12 +15,9 @@ that need no more.
 from __future__ import annotations
 
 import os
-import pickle
-import platform
 import resource
 import signal
 import sys
-import threading
 import time
 import traceback
 from typing import Any
@@ -29,11 +26,17 @@ from parsl.app.errors import RemoteExceptionWrapper
 from parsl.executors.execute_task import execute_task
 from parsl.serialize import serialize
 
-from octopus_plugins.nodes import process
-from octopus_plugins.nodes.node import NodeWatch, limits, node_state
-from parsl_monitor.board import BUSY, IDLE, OVERTIME, Board, Slot
-from parsl_monitor.observation import BUFFER_THRESHOLD, TAG, Observation, Settings, lost_task, overtime_error, versions
-from parsl_monitor.walltime import Guard
+from octopus_plugins.htex.board import OVERTIME
+from octopus_plugins.htex.observation import (
+    BUFFER_THRESHOLD,
+    Observation,
+    Settings,
+    lost_task,
+    overtime_error,
+    versions,
+)
+from octopus_plugins.htex.walltime import Guard
+from octopus_plugins.htex.watch import Running, WorkerWatch, put, used_since
 
 FRAMES = (100, 40, 10, 0)
 """Innermost frames of a traceback that are left, one after the other, where the whole cannot be written: the pickler
@@ -67,7 +70,7 @@ def execute(
     observer = _observer(Settings(*settings))
     before = resource.getrusage(resource.RUSAGE_SELF)
     started = time.time()
-    observer.begin(number, started, before, walltime, subject)
+    observer.begin(Running(number, started, before, lambda: {"number": number, "try": subject}), walltime)
     failed = False
     result: Any
     try:
@@ -75,8 +78,7 @@ def execute(
     except Exception:  # noqa: BLE001 - what any task may raise belongs to the task and travels as its result
         failed, result = True, RemoteExceptionWrapper(*sys.exc_info())
     finally:
-        # Also when SystemExit takes the worker down: a sample taken later would belong to nobody.
-        observer.end()
+        observer.end()  # also when SystemExit takes the worker down
     failed = failed or isinstance(result, RemoteExceptionWrapper)
     try:
         payload = _written(result)
@@ -84,14 +86,8 @@ def execute(
         failed = True
         payload = serialize(RemoteExceptionWrapper(*sys.exc_info()), buffer_threshold=BUFFER_THRESHOLD)
     ended = time.time()
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    usage = {
-        "time": ended,
-        "cpu_user": round(after.ru_utime - before.ru_utime, 6),
-        "cpu_system": round(after.ru_stime - before.ru_stime, 6),
-        "peak_rss": after.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
-    }
-    post_mortem = observer.post_mortem(walltime) if failed else None
+    usage = used_since(before, ended)
+    post_mortem = observer.ended(walltime) if failed else None
     if post_mortem is not None and isinstance(result, RemoteExceptionWrapper):
         post_mortem["error"] = _described(result)
     return Observation(payload, observer.place, started, ended, usage, post_mortem).packed()
@@ -139,138 +135,41 @@ def _described(wrapper: RemoteExceptionWrapper) -> dict[str, Any]:
         return {}
 
 
-class _Observer:
-    """The watch over one worker process: who it is, and a thread that samples what runs there."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._pid = os.getpid()
-        self._task: tuple[int, float, tuple[str, int] | None] | None = None
-        self._slot = Slot()
-        self._before = resource.getrusage(resource.RUSAGE_SELF)
-        self._board = Board.of_pool()
-        self.place: dict[str, Any] = {
-            "host": platform.node(),
-            "block": _variable("PARSL_WORKER_BLOCK_ID"),
-            "manager": _variable("PARSL_WORKER_POOL_ID"),
-            "worker_id": int(os.environ.get("PARSL_WORKER_RANK", "-1")),
-            "pid": self._pid,
-        }
-        _send({"kind": "worker", "executor": settings.executor, "place": self.place, "time": time.time()})
-        if settings.sample_period > 0 or (settings.heartbeat_period > 0 and self._board is None):
-            threading.Thread(target=self._watch, name="octopus-sampler", daemon=True).start()
-
-    def belongs_here(self) -> bool:
-        """False in a process forked from the worker: its thread stayed behind."""
-        return self._pid == os.getpid()
-
-    def begin(
-        self,
-        number: int,
-        started: float,
-        before: resource.struct_rusage,
-        walltime: float | None,
-        subject: tuple[str, int] | None,
-    ) -> None:
-        self._before = before
-        self._task = (number, started, subject)
-        if self._board is not None:
-            deadline = 0.0 if walltime is None else time.monotonic() + walltime
-            self._slot = Slot(self._pid, BUSY, number, started, deadline)
-            self._write()
-
-    def end(self) -> None:
-        self._task = None
-        if self._board is not None:
-            self._slot = Slot(self._pid, IDLE)
-            self._write()
+class _Observer(WorkerWatch):
+    """The watch over one worker process, whose tasks may have a walltime."""
 
     def within(self, walltime: float, buffer: bytes) -> Any:
         """Run a task that has a walltime."""
         with Guard(walltime, tick=self._tick, calm=self._calm, end=lambda: self._end_overtime(walltime)):
             return execute_task(buffer)
 
-    def post_mortem(self, walltime: float | None = None) -> dict[str, Any]:
+    def ended(self, walltime: float | None) -> dict[str, Any]:
         """What the node and the limits looked like just after a failure."""
-        found: dict[str, Any] = {}
-        for name, look in (("versions", versions), ("limits", limits), ("node", node_state), ("usage", self._usage)):
-            try:
-                found[name] = look()
-            except Exception:  # noqa: BLE001, S112 - a measurement that fails must not fail the task again
-                continue
+        found = self.post_mortem()
         if walltime is not None:
             found["limits"] = {**found.get("limits", {}), "walltime": walltime}
         return found
 
-    def _write(self) -> None:
-        if self._board is not None:
-            self._board.write(self.place["worker_id"], self._slot)
-
     def _tick(self) -> None:
-        self._slot = self._slot._replace(ticked=time.monotonic())
-        self._write()
+        self._write(self._slot._replace(ticked=time.monotonic()))
 
     def _calm(self) -> None:
-        self._slot = self._slot._replace(deadline=0.0)
-        self._write()
+        self._write(self._slot._replace(deadline=0.0))
 
     def _end_overtime(self, walltime: float) -> None:
         """End this process, and see to it that the submit side learns why."""
-        task = self._task
-        if task is None:
+        running = self._running
+        if running is None:
             return
         if self._board is not None:
-            self._slot = self._slot._replace(state=OVERTIME)
-            self._write()
+            self._write(self._slot._replace(state=OVERTIME))
         else:
-            number, started, _ = task
-            place, mortem = self.place, {**self.post_mortem(walltime), "signal": int(signal.SIGKILL)}
-            answer = lost_task(overtime_error(walltime), place, started, mortem.get("usage", {}), mortem)
+            place, mortem = self.place, {**self.ended(walltime), "signal": int(signal.SIGKILL)}
+            answer = lost_task(overtime_error(walltime), place, running.started, mortem.get("usage", {}), mortem)
             # What stands on this queue the pool passes on as it is, results too. Its own report of a lost worker
             # comes later, and the interchange drops it: it knows the task no more.
-            _put({"type": "result", "task_id": number, "result": serialize(answer)})
+            put({"type": "result", "task_id": running.number, "result": serialize(answer)})
         os.kill(self._pid, signal.SIGKILL)
-
-    def _usage(self) -> dict[str, Any]:
-        before, now = self._before, resource.getrusage(resource.RUSAGE_SELF)
-        return {
-            **process.usage(self._pid),
-            "cpu_user": round(now.ru_utime - before.ru_utime, 6),
-            "cpu_system": round(now.ru_stime - before.ru_stime, 6),
-        }
-
-    def _watch(self) -> None:
-        settings = self._settings
-        period = settings.sample_period or settings.heartbeat_period
-        speaks = settings.heartbeat_period > 0 and self._board is None
-        node = NodeWatch(settings.run_id, self.place, settings.heartbeat_period) if speaks else None
-        sampled: tuple[int, float, tuple[str, int] | None] | None = None
-        sequence = 0
-        while True:
-            time.sleep(period)
-            try:
-                task = self._task
-                if task is not None and settings.sample_period > 0:
-                    sequence = sequence + 1 if task == sampled else 0
-                    sampled = task
-                    _send(
-                        {
-                            "kind": "sample",
-                            "executor": settings.executor,
-                            "number": task[0],
-                            "started": task[1],
-                            "try": task[2],
-                            "sequence": sequence,
-                            "place": self.place,
-                            "usage": self._usage(),
-                        }
-                    )
-                beat = node.beat() if node is not None else None
-                if beat is not None:
-                    _send({"kind": "heartbeat", "executor": settings.executor, "place": self.place, **beat})
-            except Exception:  # noqa: BLE001 - the border to the user's worker; the channel closes when the pool ends
-                if not _channel_open():
-                    return
 
 
 _current: _Observer | None = None
@@ -278,27 +177,6 @@ _current: _Observer | None = None
 
 def _observer(settings: Settings) -> _Observer:
     global _current  # noqa: PLW0603 - one per worker process
-    if _current is None or not _current.belongs_here():
-        _current = _Observer(settings)
+    if _current is None or not _current.belongs_to(settings):
+        _current = _Observer(settings, versions)
     return _current
-
-
-def _variable(name: str) -> str | None:
-    value = os.environ.get(name)
-    return None if value in (None, "None") else value
-
-
-def _channel_open() -> bool:
-    return os.getppid() != 1
-
-
-def _send(message: dict[str, Any]) -> None:
-    _put({"type": "monitoring", "payload": (TAG, message)})
-
-
-def _put(message: dict[str, Any]) -> None:
-    """Put a message on Parsl's result channel, the way its HTEXRadio does."""
-    import parsl.executors.high_throughput.monitoring_info as channel
-
-    if channel.result_queue is not None:
-        channel.result_queue.put(pickle.dumps(message))

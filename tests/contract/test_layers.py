@@ -22,7 +22,7 @@ LAYERS = (
     {"plugins"},
     {"fabric", "wrath"},
     {"frameworks", "streams"},
-    {"services", "local"},
+    {"services", "local", "htex"},
     {"cli"},
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -45,7 +45,7 @@ DOORS = {
     "pyarrow": ("octopus_plugins.streams.tables", "octopus_plugins.streams.stream"),
     "click": ("octopus_plugins.cli", *TERMINAL, "octopus_plugins.hookspecs", "octopus_plugins.plugins"),
     "rich": ("octopus_plugins.cli", *TERMINAL),
-    "parsl": ("parsl_monitor", "globus_compute_hooks"),
+    "parsl": ("octopus_plugins.htex", "parsl_monitor", "globus_compute_hooks"),
     "globus_compute_sdk": ("globus_compute_hooks",),
     "globus_compute_endpoint": ("globus_compute_hooks",),
 }  # fmt: skip
@@ -153,6 +153,16 @@ def test_the_core_knows_no_framework_and_the_frameworks_not_each_other() -> None
         str(one)
         for one in ALL
         if one.target.split(".")[0] in frameworks and one.target.split(".")[0] != one.by.split(".")[0]
+    ]
+    assert wrong == []
+
+
+def test_what_builds_on_parsl_is_loaded_by_the_frameworks_only() -> None:
+    """The one exception: a part of the core that imports Parsl, and that the rest of the core never imports."""
+    wrong = [
+        str(one)
+        for one in ALL
+        if part(one.target, one.name) == "htex" and part(one.by, None) != "htex" and one.by.split(".")[0] == CORE
     ]
     assert wrong == []
 

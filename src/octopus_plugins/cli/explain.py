@@ -230,6 +230,8 @@ class _Timeline:
         placement = decision.placement
         if placement is not None and placement.avoid_hosts:
             yield f"keeps off {', '.join(placement.avoid_hosts)}", ""
+        if placement is not None and placement.avoid_blocks:
+            yield f"keeps off block {', '.join(placement.avoid_blocks)}", ""
         if placement is not None and placement.prefer_hosts:
             yield f"prefers {', '.join(placement.prefer_hosts)}", ""
         if decision.resources:

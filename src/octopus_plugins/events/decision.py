@@ -16,7 +16,7 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One rung of the ladder as it was considered.
 
     Attributes:
-        name: ``same_node``, ``other_node`` or ``other_executor``.
+        name: ``same_node``, ``other_node``, ``other_block`` or ``other_executor``.
         taken: Whether the retry goes there.
         reason: Why it was taken or passed over.
         executor: The executor meant, for ``other_executor``.
@@ -32,9 +32,10 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where a retry goes.
 
     Attributes:
-        rung: ``same_node``, ``other_node`` or ``other_executor``.
+        rung: ``same_node``, ``other_node``, ``other_block`` or ``other_executor``.
         executor: Label of the executor that gets the retry.
         avoid_hosts: Nodes that must not get it while another one of the executor is there.
+        avoid_blocks: Blocks that must not get it while another one of the executor is there.
         prefer_hosts: Nodes that should get it, best first; any other one may after a while.
         first: Whether it goes to the front of the executor's queue.
     """
@@ -42,6 +43,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rung: Name
     executor: Name | None = None
     avoid_hosts: tuple[Name, ...] = ()
+    avoid_blocks: tuple[Name, ...] = ()
     prefer_hosts: tuple[Name, ...] = ()
     first: bool = True
 

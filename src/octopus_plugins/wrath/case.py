@@ -116,6 +116,16 @@ class Case:
                 return name
         return None
 
+    def other_block(self) -> str | None:
+        """A block of the executor that runs, beside that of the failure; None where there is none."""
+        blocks = self.run.blocks.latest() if self.run else ()
+        for executor, block in islice(blocks, MAX_LOOKED_AT):
+            if executor == self.failure.executor and block != self.failure.block:
+                known = self.history.block(self.failure.run_id, executor, block)
+                if known is not None and known.state == "RUNNING":
+                    return block
+        return None
+
     def resting_host(self) -> tuple[str, float] | None:
         """An untried host of the executor that is up and gets tasks again soon, with the seconds until then."""
         time, run_id, tried = self.failure.time, self.failure.run_id, self.hosts_tried

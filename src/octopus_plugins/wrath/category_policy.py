@@ -10,6 +10,9 @@ from octopus_plugins.wrath.policy_checks import Check, check_fields, factors, la
 from octopus_plugins.wrath.taxonomy import Category
 
 SAME_NODE, OTHER_NODE, OTHER_EXECUTOR = RUNGS = ("same_node", "other_node", "other_executor")
+OTHER_BLOCK = "other_block"
+"""For hosts whose one executor is all that there is, as an endpoint of Globus Compute: no rung unless it is named."""
+
 ACTIONS = ("retry", "terminate")
 
 _CATEGORY_CHECKS: dict[str, Check] = {
@@ -18,7 +21,7 @@ _CATEGORY_CHECKS: dict[str, Check] = {
     "initial_interval": number(0),
     "backoff_coefficient": number(1),
     "maximum_interval": number(0),
-    "rungs": labels(RUNGS, empty=False),
+    "rungs": labels((SAME_NODE, OTHER_NODE, OTHER_BLOCK, OTHER_EXECUTOR), empty=False),
     "charge": number(0),
     "confirm": whole(0),
     "resources": factors,
@@ -37,7 +40,8 @@ class CategoryPolicy:
             what all places share. A retry that moves to another node or executor does not wait at first.
         backoff_coefficient: Factor by which the wait grows with each failure of the category.
         maximum_interval: Longest wait, seconds.
-        rungs: Where a retry may go, in order of preference: ``same_node``, ``other_node``, ``other_executor``.
+        rungs: Where a retry may go, in order of preference: ``same_node``, ``other_node``, ``other_block``,
+            ``other_executor``.
         charge: How much of the run's own budget of retries one failure uses up.
         confirm: How often, on different nodes where there are others, a failure must show before it counts as certain
             and the task is terminated; 0 is never.

@@ -10,7 +10,7 @@ from octopus_plugins.events import Decision, Failure, Placement, Rung
 from octopus_plugins.wrath.breaker import why_halt
 from octopus_plugins.wrath.case import Case
 from octopus_plugins.wrath.categorizer import categorize
-from octopus_plugins.wrath.category_policy import OTHER_EXECUTOR, OTHER_NODE, SAME_NODE, CategoryPolicy
+from octopus_plugins.wrath.category_policy import OTHER_BLOCK, OTHER_EXECUTOR, OTHER_NODE, SAME_NODE, CategoryPolicy
 from octopus_plugins.wrath.denylist import hosts_to_deny
 from octopus_plugins.wrath.history import History
 from octopus_plugins.wrath.ladder import Climb, climb, passed_over
@@ -93,6 +93,8 @@ def _retry(case: Case, placement: Placement, ladder: Climb) -> Decision:
         placement = replace(placement, first=False)
     if placement.rung == OTHER_EXECUTOR:
         where = f"on executor {placement.executor!r}"
+    elif placement.rung == OTHER_BLOCK:
+        where = f"on another block of {case.executor_name}"
     elif placement.rung == OTHER_NODE:
         where = f"on another node of {case.executor_name}"
     else:

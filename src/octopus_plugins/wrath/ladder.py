@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from octopus_plugins.events import Placement, Pool, Rung
 from octopus_plugins.wrath.case import Case
-from octopus_plugins.wrath.category_policy import OTHER_EXECUTOR, OTHER_NODE, RUNGS, SAME_NODE
+from octopus_plugins.wrath.category_policy import OTHER_BLOCK, OTHER_EXECUTOR, OTHER_NODE, RUNGS, SAME_NODE
 from octopus_plugins.wrath.ranking import preferred
 from octopus_plugins.wrath.resources import larger_resources
 from octopus_plugins.wrath.rules import size
@@ -105,6 +105,8 @@ def _placement(case: Case, rung: str, executor: str | None) -> Placement:
         avoid = (here, *tried)
     elif rung == OTHER_EXECUTOR and here and case.categorization.scope == "node":
         avoid = (here, *tried)  # executors may share nodes
+    if rung == OTHER_BLOCK:
+        return Placement(rung=rung, executor=executor, avoid_blocks=(case.failure.block or "",))
     prefer = preferred(case, rung, executor, avoid)
     return Placement(rung=rung, executor=executor, avoid_hosts=avoid, prefer_hosts=prefer)
 
@@ -156,7 +158,8 @@ def _no_other_node(case: Case, pool: Pool) -> Step:
         return Step(False, f"the other {known} known nodes of {case.executor_name} were tried, are denied or down")
     # At the start of a run a broken node can fail its first task before the other nodes have said a word.
     coming = pool.maximum_nodes or 1
-    if coming > 1 and case.attempts < MAX_WAITS:
+    by_block = OTHER_BLOCK in case.entry.rungs and case.other_block() is not None  # which may be on any node
+    if coming > 1 and case.attempts < MAX_WAITS and not by_block:
         reason = f"no other node of {case.executor_name} was seen yet, and up to {coming} may come"
         return Step(True, reason, case.failure.executor, wait=FIRST_WAIT * 2**case.attempts)
     return Step(False, f"{case.executor_name} has no other known node")
@@ -179,6 +182,19 @@ def _more_memory_on(case: Case, host: str) -> Step:
     if case.categorization.evidence.get("neighbours"):
         return Step(True, f"{host} may have fewer tasks at once", case.failure.executor)
     return Step(False, f"{host} has no more memory than {case.failure.host}")
+
+
+def _other_block(case: Case) -> Step:
+    if case.category is Category.executor_bad_state:
+        return Step(False, f"{case.executor_name} takes no more tasks")
+    if not case.steerable:
+        return Step(False, f"{case.executor_name} cannot be told to keep off a block")
+    if case.failure.block is None:
+        return Step(False, "the block that it failed on is not known")
+    block = case.other_block()
+    if block is None:
+        return Step(False, f"no other block of {case.executor_name} runs")
+    return Step(True, f"block {block} runs as well as block {case.failure.block}", case.failure.executor)
 
 
 def _other_executor(case: Case) -> Step:
@@ -253,4 +269,9 @@ def _anywhere(case: Case) -> Step:
     return Step(False, "")
 
 
-_CONSIDER = {SAME_NODE: _same_node, OTHER_NODE: _other_node, OTHER_EXECUTOR: _other_executor}
+_CONSIDER = {
+    SAME_NODE: _same_node,
+    OTHER_NODE: _other_node,
+    OTHER_BLOCK: _other_block,
+    OTHER_EXECUTOR: _other_executor,
+}

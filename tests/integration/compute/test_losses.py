@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from octopus_plugins import decisions, failures, tasks
+from octopus_plugins import decisions, failures, heartbeats, tasks
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.frameworks import explanation
 
@@ -31,9 +31,15 @@ def managers(endpoint: Any) -> dict[int, int]:
     """The workers of the endpoint, with the pool of each."""
     found = {}
     for process in endpoint.processes():
-        if "process_worker_pool" in " ".join(process.cmdline()) and "bash" not in process.name():
-            found |= {child.pid: process.pid for child in process.children()}
+        words = process.cmdline()
+        if "octopus_plugins.htex.pool" in words and words[0] != "sh":
+            found |= {child.pid: process.pid for child in process.children(recursive=True)}
     return found
+
+
+def blocks_up(octopus: OctopusConfig) -> set[str | None]:
+    """The blocks whose pools have said a word."""
+    return {beat.block for beat in heartbeats(config=octopus) if beat.component == "manager" and beat.state == "up"}
 
 
 def wait_until_running(task_id: Callable[[], str | None], octopus: OctopusConfig, wait_for: Any) -> int:
@@ -52,6 +58,27 @@ def wait_until_running(task_id: Callable[[], str | None], octopus: OctopusConfig
     return found[-1]
 
 
+def test_a_task_whose_worker_is_killed_is_tried_again_on_the_other_block(
+    endpoint: Any, sdk: Callable[..., Any], octopus: OctopusConfig, wait_for: Any
+) -> None:
+    executor = sdk(endpoint)
+    assert executor.submit(functions.double, 21).result(timeout=PATIENCE) == 42
+    wait_for(lambda: len(blocks_up(octopus)) == 2, PATIENCE)
+    task = executor.submit(functions.rest_once, str(endpoint.home / "once-more"), 300)
+    worker = wait_until_running(lambda: task.task_id, octopus, wait_for)
+    os.kill(worker, signal.SIGKILL)
+    assert task.result(timeout=PATIENCE) == "the second time"
+    (failure,) = failures(task_id=str(task.task_id), config=octopus)
+    assert (failure.signal, failure.host, failure.pid) == (signal.SIGKILL, HOST, worker)
+    (decision,) = decisions(task_id=str(task.task_id), config=octopus)
+    assert (decision.action, decision.rule) == ("retry", "worker_lost.other_block")
+    assert decision.placement is not None
+    assert decision.placement.avoid_blocks == (failure.block,)
+    assert "on another block" in decision.reason
+    again = [task for task in tasks(task_id=str(task.task_id), config=octopus) if task.try_id == 1 and task.block]
+    assert again and {task.block for task in again}.isdisjoint({failure.block})
+
+
 def test_a_task_of_a_killed_worker_pool_is_tried_again_on_another(
     endpoint: Any, sdk: Callable[..., Any], octopus: OctopusConfig, wait_for: Any
 ) -> None:
@@ -66,7 +93,7 @@ def test_a_task_of_a_killed_worker_pool_is_tried_again_on_another(
     assert failure.exception.type.endswith("ManagerLost")  # its pool was all that its block had
     assert (failure.categorization.category, failure.host, failure.pid) == ("block_failed", HOST, worker)
     (decision,) = decisions(task_id=str(first.task_id), config=octopus)
-    assert (decision.action, decision.category) == ("retry", "block_failed")
+    assert (decision.action, decision.rule) == ("retry", "block_failed.other_block")
     states = [(task.try_id, task.state) for task in tasks(task_id=str(first.task_id), config=octopus)]
     assert states[-1] == (1, "exec_done")
     assert (0, "fail_retryable") in states

@@ -17,6 +17,7 @@ from globus_compute_hooks import OctopusEngine
 from globus_compute_hooks.attempts import Attempt
 from octopus_plugins.events import Decision, Event, Failure, Task
 from octopus_plugins.frameworks import explanation
+from octopus_plugins.htex.observation import lost_task
 
 TASK = uuid.UUID("00000000-0000-4000-8000-000000000001")
 
@@ -102,6 +103,40 @@ def test_without_retries_a_lost_worker_is_told_decided_and_answered(make_engine:
     assert "WorkerLost" in answer.data
     assert explanation.read(answer.data)["category"] == "worker_lost"
     assert [task.state for task in told.of(Task)] == ["pending", "launched", "failed"]
+
+
+def of_agent(**found: Any) -> tuple[str, bytes]:
+    """What a node agent answers in the place of a worker that died."""
+    place = {"host": "n1", "block": "0", "manager": "m", "worker_id": 0, "pid": 11}
+    mortem = {"node": {"time": 3.0, "memory_total": 1 << 30}, "limits": {"open_files": 1024}, **found}
+    return lost_task(WorkerLost(0, "n1"), place, 2.0, {"time": 3.0, "rss": 4096}, mortem)
+
+
+def test_what_a_node_agent_saw_of_a_lost_worker_is_told(make_engine: Callable[..., Any]) -> None:
+    engine, told = make_engine()
+    answer = give(engine, [of_agent(exit_code=3)])
+    (failure,), (decision,) = told.of(Failure), told.of(Decision)
+    assert (failure.categorization.category, failure.exit_code) == ("app_exit", 3)
+    assert (failure.host, failure.block, failure.pid, failure.usage.rss) == ("n1", "0", 11, 4096)
+    assert (failure.node.memory_total, failure.limits.open_files) == (1 << 30, 1024)
+    assert decision.action == "terminate"
+    assert "Octopus: app_exit on n1" in answer.data
+    assert "WorkerLost" in answer.data
+    assert [task.state for task in told.of(Task)] == ["pending", "launched", "running", "running_ended", "failed"]
+
+
+def test_where_a_hook_raises_the_answer_of_an_agent_is_the_host_s(
+    make_engine: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, _ = make_engine()
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("a hook of ours is broken")
+
+    monkeypatch.setattr(engine._octopus_session, "failed", broken)
+    answer = give(engine, [of_agent(signal=9)])
+    assert answer.is_error
+    assert "WorkerLost" in answer.data and "Octopus" not in answer.data
 
 
 def test_a_system_failure_is_tried_again_within_the_host_s_number_of_retries(make_engine: Callable[..., Any]) -> None:

@@ -17,16 +17,16 @@ from parsl.jobs.error_handlers import noop_error_handler, simple_error_handler, 
 from parsl.providers import LocalProvider
 
 from octopus_plugins.errors import ConfigError
+from octopus_plugins.htex.selector import OctopusManagerSelector
+from octopus_plugins.htex.steering import STEERING, Steering
+from octopus_plugins.htex.wishes import AVOID, PREFER
 from octopus_plugins.wrath import Policy
 from octopus_plugins.wrath.standing import Standing
 from parsl_monitor.attempts import Attempt
 from parsl_monitor.errors import StragglerError
 from parsl_monitor.executor import ObservedExecutor, _worker_lacks_us
-from parsl_monitor.interchange import AVOID, PREFER
 from parsl_monitor.outcome import TryFuture, copy, deliver
 from parsl_monitor.revival import Revival
-from parsl_monitor.selector import OctopusManagerSelector
-from parsl_monitor.steering import STEERING, Steering
 
 
 class Plain:
@@ -234,7 +234,7 @@ def test_pools_have_an_agent_where_the_command_passes_through(
 ) -> None:
     executor.provider, executor.node_agent, executor.launch_cmd = provider, node_agent, DEFAULT_LAUNCH_CMD
     executor.start()
-    assert ("parsl_monitor.pool" in executor.launch_cmd) is started
+    assert ("octopus_plugins.htex.pool" in executor.launch_cmd) is started
 
 
 def test_a_launch_command_of_the_user_s_stays(executor: Observed) -> None:

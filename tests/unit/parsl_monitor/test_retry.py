@@ -14,8 +14,8 @@ from parsl.executors import ThreadPoolExecutor
 
 from octopus_plugins.errors import ConfigError, PolicyError
 from octopus_plugins.events import Decision, Failure, Placement
+from octopus_plugins.htex.steering import STEERING, Steering
 from parsl_monitor import OctopusHighThroughputExecutor, WrathRetryHandler, retry
-from parsl_monitor.steering import STEERING, Steering
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from parsl.executors.high_throughput.errors import WorkerLost
 from parsl.monitoring.message_type import MessageType
 
 from octopus_plugins.events import Decision, Event, Failure, Heartbeat, ResourceSample, Run, Task
+from octopus_plugins.htex.observation import TAG
 from octopus_plugins.plugins import Plugins
 from octopus_plugins.wrath import Policy
 from parsl_monitor.attempts import Attempts
 from parsl_monitor.story import Story
 from parsl_monitor.translate import Try
-from parsl_monitor.worker import TAG
 
 from .task_messages import task_info
 

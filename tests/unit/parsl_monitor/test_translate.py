@@ -11,7 +11,7 @@ from parsl.launchers import SimpleLauncher
 from parsl.providers import LocalProvider, SlurmProvider
 
 from octopus_plugins.events.failure import MAX_MESSAGE, MAX_STDERR
-from octopus_plugins.frameworks.htex import pool_of
+from octopus_plugins.htex.reports import pool_of
 from parsl_monitor.attempts import Attempt
 from parsl_monitor.translate import Try, failure_event, reported_failure, stderr_tail, worker_events
 

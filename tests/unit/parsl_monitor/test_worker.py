@@ -109,14 +109,14 @@ def test_what_ends_a_worker_still_does(end: BaseException) -> None:
     with pytest.raises(type(end)):
         execute(leave)
     assert worker._current is not None
-    assert worker._current._task is None
+    assert worker._current._running is None
 
 
 def test_a_measurement_that_fails_leaves_the_failure_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> Any:
         raise OSError("no /proc")
 
-    monkeypatch.setattr(worker, "node_state", broken)
+    monkeypatch.setattr("octopus_plugins.htex.watch.node_state", broken)
     observation = execute(lambda: 1 / 0)
     assert observation.post_mortem is not None
     assert "node" not in observation.post_mortem and "limits" in observation.post_mortem

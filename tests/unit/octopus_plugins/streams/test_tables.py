@@ -109,6 +109,7 @@ def test_a_dict_has_every_field_even_those_that_json_leaves_out() -> None:
         "rung": "other_node",
         "executor": None,
         "avoid_hosts": ["n1"],
+        "avoid_blocks": [],
         "prefer_hosts": [],
         "first": True,
     }

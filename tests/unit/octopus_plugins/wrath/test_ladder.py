@@ -5,7 +5,7 @@ from parsl.executors import ThreadPoolExecutor
 from parsl.executors.errors import BadStateException
 from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
 
-from octopus_plugins.events import Heartbeat, Placement, Pool, Run
+from octopus_plugins.events import Block, Heartbeat, Placement, Pool, Run
 from octopus_plugins.wrath import Category, CategoryPolicy, Policy, decide, policy_from
 
 NOW = 1_700_000_000.0
@@ -22,6 +22,38 @@ def import_absent():
 
 def bug():
     return int("twelve")
+
+
+# -- blocks, where a policy names them ---------------------------------------------------------------------------------
+
+BLOCKS = Policy(
+    categories={Category.worker_lost: CategoryPolicy(rungs=("other_node", "other_block", "same_node"), confirm=4)}
+)
+
+
+def test_where_no_other_node_is_known_a_retry_moves_to_another_block_that_runs(fail, world, step):
+    there = world(nodes=1)
+    for block in ("0", "1"):
+        there.observe(Block(run_id="r", time=NOW - 1, executor="small", block=block, state="RUNNING"))
+    decision = step(there.history, fail(WorkerLost(0, "small-0"), block="0"), BLOCKS)
+    assert decision.placement == Placement(rung="other_block", executor="small", avoid_blocks=("0",))
+    assert decision.rule == "worker_lost.other_block"
+    assert "retried on another block of executor 'small'" in decision.reason
+
+
+@pytest.mark.parametrize("state", ["FAILED", "PENDING"])
+def test_a_block_that_does_not_run_is_none(fail, world, step, state):
+    there = world(nodes=1)
+    there.observe(Block(run_id="r", time=NOW - 1, executor="small", block="1", state=state))
+    decision = step(there.history, fail(WorkerLost(0, "small-0"), block="0"), BLOCKS)
+    assert decision.placement.rung != "other_block"
+
+
+def test_a_policy_that_names_no_blocks_considers_none(fail, world, step):
+    there = world(nodes=1)
+    there.observe(Block(run_id="r", time=NOW - 1, executor="small", block="1", state="RUNNING"))
+    decision = step(there.history, fail(WorkerLost(0, "small-0"), block="0"), Policy())
+    assert "other_block" not in {rung.name for rung in decision.considered}
 
 
 # -- which nodes ------------------------------------------------------------------------------------------------------

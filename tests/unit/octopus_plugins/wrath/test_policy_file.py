@@ -97,8 +97,8 @@ WRONG = [
     ),
     (
         "[categories.worker_lost]\nrungs = ['next_node']",
-        "categories.worker_lost.rungs = ('next_node',): must be a list of same_node, other_node, other_executor, "
-        "each at most once, at least one",
+        "categories.worker_lost.rungs = ('next_node',): must be a list of same_node, other_node, other_block, "
+        "other_executor, each at most once, at least one",
     ),
     (
         "[categories.worker_lost]\ncharge = 0\nmaximum_attempts = 0",

@@ -1,4 +1,4 @@
-"""What Parsl's HighThroughputExecutor reports of its nodes and blocks, as events; Globus Compute runs one too.
+"""What a HighThroughputExecutor reports of its nodes and blocks, as events.
 
 Pure: the messages are plain values, and Parsl itself is not needed.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from octopus_plugins.events import Block, Heartbeat, NodeState, Pool, Usage, WorkerState
+from octopus_plugins.events import Block, Heartbeat, NodeState, Pool, ResourceSample, Usage, WorkerState
 
 _GIGABYTE = 1 << 30
 
@@ -71,6 +71,17 @@ def node_heartbeat(run_id: str, message: Mapping[str, Any], framework: str = "pa
     )
 
 
+def sample_event(about: Mapping[str, Any], message: Mapping[str, Any]) -> ResourceSample:
+    """A resource sample that a worker sent while a try ran.
+
+    Args:
+        about: What every event about the try says of it.
+        message: The worker's.
+    """
+    measured = msgspec.convert(message["usage"], Usage)
+    return ResourceSample(**about, time=measured.time, sequence=message["sequence"], usage=measured)
+
+
 def pool_of(executor: Any, *, steerable: bool) -> Pool:
     """An executor as the events describe it."""
     memory = getattr(executor, "mem_per_worker", None)
@@ -88,6 +99,11 @@ def pool_of(executor: Any, *, steerable: bool) -> Pool:
         walltime=_walltime(getattr(provider, "walltime", None)),
         maximum_nodes=blocks * nodes if isinstance(blocks, int) and isinstance(nodes, int) else None,
     )
+
+
+def canonical(name: str) -> str:
+    """The name of a distribution as it is compared: managers report it as its author wrote it."""
+    return name.lower().replace("_", "-")
 
 
 def usage(measured: Mapping[str, Any] | None) -> Usage | None:

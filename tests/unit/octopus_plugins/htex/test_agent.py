@@ -17,9 +17,9 @@ from parsl.app.errors import AppTimeout, RemoteExceptionWrapper
 from parsl.executors.high_throughput.errors import WorkerLost
 from parsl.serialize import deserialize
 
-from parsl_monitor.agent import Agent
-from parsl_monitor.board import BUSY, OVERTIME, Board, Slot
-from parsl_monitor.observation import EXECUTE, Observation, Settings
+from octopus_plugins.htex.agent import Agent
+from octopus_plugins.htex.board import BUSY, OVERTIME, Board, Slot
+from octopus_plugins.htex.observation import WATCHED, Observation, Settings
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's memfd_create")
 
@@ -49,7 +49,7 @@ class Pool:
 
     def give(self, number: int, task_id: int, *, observed: bool = True, walltime: float | None = None) -> None:
         """Record that a worker has a task, as Parsl and the worker do."""
-        context = {"task_executor": {"f": EXECUTE, "a": (task_id, tuple(SETTINGS), walltime), "k": {}}}
+        context = {WATCHED: (task_id, walltime)}
         self.tasks[number] = {"task_id": task_id, "buffer": b"", "context": context if observed else {}}
         deadline = 0.0 if walltime is None else time.monotonic() + walltime
         self.board.write(number, Slot(self.workers[number].pid or 0, BUSY, task_id, time.time(), deadline))

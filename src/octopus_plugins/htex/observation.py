@@ -17,8 +17,10 @@ from parsl.serialize import serialize
 OBSERVATION = "octopus-observation/1"
 """First item of a result that is ours; another number means other fields."""
 
-EXECUTE = "parsl_monitor.worker.execute"
-"""The function that Parsl's worker calls, by name."""
+WATCHED = "octopus_watched"
+"""Key of the context of a task whose worker writes it on the pool's board: its number there, and its walltime.
+
+Whoever submits it takes an `Observation` for an answer."""
 
 TAG = "octopus"
 """First item of the messages that are ours in Parsl's monitoring channel."""

@@ -11,9 +11,9 @@ import pytest
 from octopus_plugins.events import ResourceSample
 from octopus_plugins.fabric import grants
 from octopus_plugins.fabric.grants import Grant
-from parsl_monitor import direct
-from parsl_monitor.direct import Diversion, GrantMessage, take
-from parsl_monitor.observation import TAG, Settings
+from octopus_plugins.htex import direct
+from octopus_plugins.htex.direct import Diversion, GrantMessage, take
+from octopus_plugins.htex.observation import TAG, Settings
 
 PLACE = {"host": "node", "block": "0", "manager": "m", "worker_id": 1, "pid": 5}
 GRANT = Grant("me", {"bootstrap.servers": "127.0.0.1:9"}, 10_000)

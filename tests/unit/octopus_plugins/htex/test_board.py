@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from parsl_monitor.board import BUSY, Board, Slot, adopt
+from octopus_plugins.htex.board import BUSY, Board, Slot, adopt
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="needs Linux's memfd_create")
 
 WRITER = """
 import sys
-from parsl_monitor.board import BUSY, Board, Slot, adopt
+from octopus_plugins.htex.board import BUSY, Board, Slot, adopt
 adopt(sys.argv[1] or None)
 board = Board.of_pool()
 print(board is not None)

@@ -16,14 +16,16 @@ from parsl.executors.high_throughput.executor import DEFAULT_LAUNCH_CMD
 from parsl.launchers import SimpleLauncher, SrunLauncher, WrappedLauncher
 from parsl.providers import LocalProvider, SlurmProvider
 
-from parsl_monitor import pool
+from octopus_plugins.htex import pool
 from parsl_monitor.demo.nodes import NodeLauncher
 
 SETTINGS = ("run", "a label, {odd} & 'quoted'", 1.0, 10.0)
 
+PROBE = ("-m", "octopus_plugins.htex.pool", f"--probe={pool.PARSL_POOL}")
+
 
 def test_the_command_is_parsl_s_with_ours_before_it() -> None:
-    command = pool.launch_command(DEFAULT_LAUNCH_CMD, SETTINGS)
+    command = pool.launch_command(DEFAULT_LAUNCH_CMD, SETTINGS, "a.worker")
     assert command is not None
     shell, option, script = shlex.split(command)
     assert (shell, option) == ("sh", "-c")
@@ -34,7 +36,7 @@ def test_the_command_is_parsl_s_with_ours_before_it() -> None:
 
 
 def test_it_holds_nothing_that_a_here_document_or_a_format_string_would_change() -> None:
-    command = pool.launch_command(DEFAULT_LAUNCH_CMD, SETTINGS)
+    command = pool.launch_command(DEFAULT_LAUNCH_CMD, SETTINGS, "a.worker")
     assert command is not None
     assert not set("$`\\'").intersection(command)
     assert command.count("{") == 2 * DEFAULT_LAUNCH_CMD.count("{")
@@ -44,7 +46,7 @@ def test_it_holds_nothing_that_a_here_document_or_a_format_string_would_change()
     "default", ["my_pool.py {debug}", 'process_worker_pool.py "{debug}"', "process_worker_pool.sh -a"]
 )
 def test_a_command_of_another_form_is_left_alone(default: str) -> None:
-    assert pool.launch_command(default, SETTINGS) is None
+    assert pool.launch_command(default, SETTINGS, "a.worker") is None
 
 
 @pytest.mark.parametrize(
@@ -106,8 +108,7 @@ def test_every_option_is_read_as_parsl_s_script_reads_it() -> None:
 def probe(**changes: str) -> int:
     bin_dir = str(Path(sys.executable).parent)
     environment = {**os.environ, "PATH": f"{bin_dir}:/usr/bin:/bin", **changes}
-    asked = subprocess.run(["python3", "-m", "parsl_monitor.pool", "--probe"], env=environment, check=False,
-                           capture_output=True)  # fmt: skip
+    asked = subprocess.run(["python3", *PROBE], env=environment, check=False, capture_output=True)
     return asked.returncode
 
 
@@ -132,11 +133,10 @@ def test_where_parsl_s_pool_elsewhere_names_this_interpreter_it_says_yes(tmp_pat
 
 @pytest.mark.parametrize("where", ["first on the path", "in the working directory"])
 def test_where_our_package_is_another_or_missing_it_says_no(tmp_path: Path, where: str) -> None:
-    (tmp_path / "parsl_monitor").mkdir()
-    (tmp_path / "parsl_monitor" / "__init__.py").write_text("raise ModuleNotFoundError('none')\n", encoding="utf-8")
+    (tmp_path / "octopus_plugins").mkdir()
+    (tmp_path / "octopus_plugins" / "__init__.py").write_text("raise ModuleNotFoundError('none')\n", encoding="utf-8")
     if where == "first on the path":
         assert probe(PYTHONPATH=str(tmp_path)) == 1
     else:
-        asked = subprocess.run([sys.executable, "-m", "parsl_monitor.pool", "--probe"], cwd=tmp_path, check=False,
-                               capture_output=True)  # fmt: skip
+        asked = subprocess.run([sys.executable, *PROBE], cwd=tmp_path, check=False, capture_output=True)
         assert asked.returncode == 1

@@ -24,11 +24,11 @@ from parsl.app.errors import RemoteExceptionWrapper
 from parsl.executors.high_throughput.errors import WorkerLost
 from parsl.serialize import serialize
 
+from octopus_plugins.htex.board import BUSY, OVERTIME, Board, Slot
+from octopus_plugins.htex.observation import TAG, WATCHED, Settings, lost_task, overtime_error, versions
+from octopus_plugins.htex.walltime import GRACE
 from octopus_plugins.nodes import process
 from octopus_plugins.nodes.node import limits, node_state
-from parsl_monitor.board import BUSY, OVERTIME, Board, Slot
-from parsl_monitor.observation import EXECUTE, TAG, Settings, lost_task, overtime_error, versions
-from parsl_monitor.walltime import GRACE
 
 logger = logging.getLogger("parsl.executors.high_throughput.process_worker_pool")
 
@@ -157,14 +157,12 @@ class Agent:
         except KeyError:
             return False
         error: Exception = WorkerLost(number, platform.node())
-        context = task["context"].get("task_executor") or {}
-        if context.get("f") == EXECUTE:
-            arguments = context.get("a", ())
-            walltime = arguments[2] if len(arguments) > 2 else None
-            own = slot.pid == worker.pid and slot.number == task["task_id"]
+        if (watched := task["context"].get(WATCHED)) is not None:
+            mark, walltime = watched
+            own = slot.pid == worker.pid and slot.number == mark
             if own and slot.state == OVERTIME and walltime is not None:
                 error = overtime_error(walltime)
-            last = seen if seen is not None and seen["task"] == task["task_id"] else {}
+            last = seen if seen is not None and seen["task"] == mark else {}
             mortem = _post_mortem(last, worker, walltime)
             place = {**self._place, "worker_id": number, "pid": worker.pid}
             started = slot.started if own else time.time()

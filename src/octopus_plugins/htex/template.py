@@ -16,22 +16,26 @@ from typing import Any
 
 from parsl.multiprocessing import SpawnContext
 
-from parsl_monitor.board import adopt
+from octopus_plugins.htex.board import adopt
 
-_PRELOADED = ("parsl.executors.high_throughput.process_worker_pool", "parsl_monitor.worker")
+_PRELOADED = "parsl.executors.high_throughput.process_worker_pool"
 
 
 class Template:
-    """Starts workers from a template, or where there can be none as Parsl does."""
+    """Starts workers from a template, or where there can be none as Parsl does.
 
-    def __init__(self) -> None:
+    Args:
+        worker: The module whose function the workers will call; empty where they import it by themselves.
+    """
+
+    def __init__(self, worker: str) -> None:
         """Begin to make the template; returns at once."""
         self._context: Any = SpawnContext
         if _is_safe():
             from multiprocessing import forkserver
 
             self._context = multiprocessing.get_context("forkserver")
-            self._context.set_forkserver_preload(list(_PRELOADED))
+            self._context.set_forkserver_preload([_PRELOADED, *([worker] if worker else [])])
             forkserver.ensure_running()
 
     def start(self, name: str, board: str | None, work: Callable[..., None], arguments: tuple[Any, ...]) -> BaseProcess:

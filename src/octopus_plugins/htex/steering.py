@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from parsl_monitor import interchange as octopus_interchange
+from octopus_plugins.events import Placement
+from octopus_plugins.htex.wishes import AVOID, AVOID_BLOCKS, PREFER, PREFER_SECONDS
 
 STEERING = "octopus_steering"
 """Key of a resource specification under which the retry handler tells the executor how to place a retry."""
@@ -23,12 +24,14 @@ class Steering:
     Attributes:
         delay: Seconds to wait first.
         avoid_hosts: Nodes that must not get it while there is another one.
+        avoid_blocks: Blocks that must not get it while there is another one.
         prefer_hosts: Nodes that should get it, best first; after a second or two any other may.
         first: Whether it goes to the front of the executor's queue.
     """
 
     delay: float = 0.0
     avoid_hosts: tuple[str, ...] = ()
+    avoid_blocks: tuple[str, ...] = ()
     prefer_hosts: tuple[str, ...] = ()
     first: bool = True
 
@@ -40,8 +43,26 @@ class Steering:
         """
         told: dict[str, Any] = {}
         if self.avoid_hosts:
-            told[octopus_interchange.AVOID] = self.avoid_hosts, now + self.delay + AVOID_SECONDS
+            told[AVOID] = self.avoid_hosts, now + self.delay + AVOID_SECONDS
+        if self.avoid_blocks:
+            told[AVOID_BLOCKS] = self.avoid_blocks, now + self.delay + AVOID_SECONDS
         if self.prefer_hosts:
-            until = now + self.delay + octopus_interchange.PREFER_SECONDS
-            told[octopus_interchange.PREFER] = self.prefer_hosts, until
+            until = now + self.delay + PREFER_SECONDS
+            told[PREFER] = self.prefer_hosts, until
         return told
+
+
+def steering_of(placement: Placement, delay: float = 0.0) -> Steering:
+    """The way of a retry that a decision has placed.
+
+    Args:
+        placement: Where it goes.
+        delay: Seconds to wait first.
+    """
+    return Steering(
+        delay=delay,
+        avoid_hosts=placement.avoid_hosts,
+        avoid_blocks=placement.avoid_blocks,
+        prefer_hosts=placement.prefer_hosts,
+        first=placement.first,
+    )

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from octopus_plugins.fabric.grants import Deputy, Grant
-    from parsl_monitor.observation import Settings
+    from octopus_plugins.htex.observation import Settings
 
 logger = logging.getLogger("parsl.executors.high_throughput.process_worker_pool")
 
@@ -164,8 +164,7 @@ class Diversion:
 
 
 def _event(settings: Settings, subject: tuple[str, int], content: Mapping[str, Any]) -> Any:
-    from parsl_monitor.attempts import Attempt
-    from parsl_monitor.translate import Try, sample_event
+    from octopus_plugins.htex.reports import sample_event
 
-    attempt = Attempt(settings.executor, place=content["place"])
-    return sample_event(Try(settings.run_id, subject[0], subject[1]), attempt, content)
+    about = {"run_id": settings.run_id, "task_id": subject[0], "try_id": subject[1], "executor": settings.executor}
+    return sample_event({**about, **content["place"]}, content)

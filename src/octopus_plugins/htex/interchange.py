@@ -4,8 +4,8 @@ Run in place of Parsl's ``interchange.py`` through the executor's ``interchange_
 
 - Parsl's reports a manager's whole record, its list of packages included, on every dispatch and every result.
   This one reports when a manager comes, changes or goes, and once per heartbeat period.
-- A retry that must not go back to a node is kept for another one, while there is another one. One that should go
-  to certain nodes is kept for them, for a second or two.
+- A retry that must not go back to a node, or to a block, is kept for another one, while there is another one. One
+  that should go to certain nodes is kept for them, for a second or two.
 - A node on probation gets one task at a time, one where hardly anything ends well one a second.
 - A manager whose connection is closed (its process died, and its node's kernel said so) is lost after seconds,
   not only when its heartbeats are overdue.
@@ -26,29 +26,18 @@ import zmq
 
 if __name__ == "__main__":
     # Run by its path, so that it starts wherever the submit side could import it.
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from parsl.executors.high_throughput.interchange import PKL_HEARTBEAT_CODE, Interchange
 from sortedcontainers import SortedKeyList
 
 from octopus_plugins import __version__
-from parsl_monitor.direct import GRANT, GrantMessage
-from parsl_monitor.selector import OctopusManagerSelector, may_serve
-from parsl_monitor.versions import canonical
+from octopus_plugins.htex.direct import GRANT, GrantMessage
+from octopus_plugins.htex.reports import canonical
+from octopus_plugins.htex.selector import OctopusManagerSelector, may_serve
+from octopus_plugins.htex.wishes import is_choosy, waits, waits_for_block
 
 logger = logging.getLogger("parsl.executors.high_throughput.interchange")
-
-AVOID = "octopus_avoid"
-"""Key of a task's context: the hosts that must not get it, and until when, ``(hosts, Unix seconds)``."""
-
-PREFER = "octopus_prefer"
-"""Key of a task's context: the hosts that should get it, best first, and until when, ``(hosts, Unix seconds)``."""
-
-PREFER_SECONDS = 1.5
-"""How long a task waits for a node that it prefers while that node has room."""
-
-PREFER_FULL_SECONDS = 0.5
-"""How long it waits while that node is full."""
 
 PROBE_PERIOD = 1.0
 """Seconds between looks at whether the managers' connections stand, and at who has no grant yet; each costs one small
@@ -104,12 +93,12 @@ class _Pending(SortedKeyList):
         if grant is not None:
             self._granted(grant)  # no task: it only came the same way
             return
-        self.choosy += _is_choosy(value[2]["context"])
+        self.choosy += is_choosy(value[2]["context"])
         super().add(value)
 
     def pop(self, index: int = -1) -> Any:
         value = super().pop(index)
-        self.choosy -= _is_choosy(value[2]["context"])
+        self.choosy -= is_choosy(value[2]["context"])
         return value
 
 
@@ -180,13 +169,15 @@ class OctopusInterchange(Interchange):
                 count = self._on_trial(host, count, probation, poor)
         if count == 0 or not self.pending_task_queue.choosy:
             return super().get_tasks(count)
-        eligible, roomy = self._eligible_hosts()
+        block = self._ready_managers[self.serving]["block_id"]
+        eligible, roomy, blocks = self._eligible()
         now = time.time()
         tasks: list[Any] = []
         kept: list[Any] = []
         while self.pending_task_queue and len(tasks) < count and len(kept) < MAX_PASSED_OVER:
             entry = self.pending_task_queue.pop()
-            if _waits(entry[2]["context"], host, eligible, roomy, now):
+            context = entry[2]["context"]
+            if waits(context, host, eligible, roomy, now) or waits_for_block(context, block, blocks, now):
                 kept.append(entry)
             else:
                 tasks.append(entry[2])
@@ -212,12 +203,12 @@ class OctopusInterchange(Interchange):
             self._tried[host] = now
         return min(count, 1)
 
-    def _eligible_hosts(self) -> tuple[set[str], set[str]]:
-        """The nodes that may get tasks, and those of them that have room for one now."""
+    def _eligible(self) -> tuple[set[str], set[str], set[str]]:
+        """The nodes that may get tasks, those of them that have room for one now, and the blocks of the former."""
         denied = self._selector.denied_hosts() if self._steered else set()
         serving = [manager for manager in self._ready_managers.values() if may_serve(manager, denied)]
         roomy = {manager["hostname"] for manager in serving if len(manager["tasks"]) < manager["max_capacity"]}
-        return {manager["hostname"] for manager in serving}, roomy
+        return {manager["hostname"] for manager in serving}, roomy, {manager["block_id"] for manager in serving}
 
     def _take_grant(self, packed: bytes) -> None:
         """The submit side has made a fresh grant: every manager is to get it."""
@@ -255,33 +246,6 @@ class OctopusInterchange(Interchange):
             # Parsl's own loop does not expect a message to a manager that is gone to raise.
             self.manager_sock.setsockopt(zmq.ROUTER_MANDATORY, 0)
         return True
-
-
-def _is_choosy(context: Any) -> bool:
-    return AVOID in context or PREFER in context
-
-
-def _waits(context: Any, host: str, eligible: set[str], roomy: set[str], now: float) -> bool:
-    """Whether a task had better not go to this node now.
-
-    Args:
-        context: The task's.
-        host: The node.
-        eligible: The nodes that may get tasks.
-        roomy: Those of them with room.
-        now: Unix seconds.
-    """
-    avoid, until = context.get(AVOID, ((), 0.0))
-    if host in avoid and now < until and eligible.difference(avoid):
-        return True
-    prefer, until = context.get(PREFER, ((), 0.0))
-    if now >= until:
-        return False
-    better = prefer[: prefer.index(host)] if host in prefer else prefer
-    if not roomy.isdisjoint(better):
-        return True
-    while_full = PREFER_SECONDS - PREFER_FULL_SECONDS
-    return host not in prefer and now < until - while_full and not eligible.isdisjoint(better)
 
 
 def main() -> None:

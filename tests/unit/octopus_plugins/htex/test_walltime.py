@@ -11,8 +11,8 @@ import pytest
 from parsl.app.errors import AppTimeout
 from parsl.app.python import timeout
 
-from parsl_monitor import walltime
-from parsl_monitor.walltime import SIGNAL, Guard
+from octopus_plugins.htex import walltime
+from octopus_plugins.htex.walltime import SIGNAL, Guard
 
 
 class Calls:

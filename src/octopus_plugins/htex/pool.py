@@ -27,8 +27,9 @@ from urllib.parse import quote, unquote
 
 PARSL_POOL = "process_worker_pool.py"
 
-_HERE = Path(__file__).resolve().parent
-_MODULE = "parsl_monitor.pool"
+_PACKAGE = "octopus_plugins"
+_HERE = Path(__file__).resolve().parents[1]
+_MODULE = "octopus_plugins.htex.pool"
 _HOST = "parsl.executors.high_throughput.process_worker_pool"
 
 # How Parsl's own script makes its Manager: from which option, and how it is read.
@@ -57,24 +58,26 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-def launch_command(default: str, settings: Sequence[Any]) -> str | None:
+def launch_command(default: str, settings: Sequence[Any], worker: str, pool: str = PARSL_POOL) -> str | None:
     """The command that starts a pool with an agent, for HighThroughputExecutor's ``launch_cmd``.
 
     Args:
-        default: Parsl's own, with its ``{…}`` for str.format.
-        settings: See worker.Settings.
+        default: The host's own, with its ``{…}`` for str.format.
+        settings: See Settings.
+        worker: The module whose function the workers will call, by name.
+        pool: The program, with its first arguments, by which the host's own command starts Parsl's pool.
 
     Returns:
-        The command; None where Parsl's is not of the form that we know.
+        The command; None where the host's is not of the form that we know.
     """
-    script, _, arguments = default.partition(" ")
-    if script != PARSL_POOL or any(letter in default for letter in "$`\\'\""):
+    arguments = default.removeprefix(f"{pool} ")
+    if arguments == default or any(letter in default for letter in "$`\\'\""):
         return None
-    told = ",".join(quote(str(value), safe="") for value in settings)
+    told = ",".join(quote(str(value), safe="") for value in (*settings, worker, pool))
     ours = f"python3 -m {_MODULE}"
     return (
-        f'sh -c "{ours} --probe >/dev/null 2>&1 && exec {ours} --octopus={told} {arguments};'
-        f' exec {PARSL_POOL} {arguments}"'
+        f'sh -c "{ours} --probe={pool.partition(" ")[0]} >/dev/null 2>&1 && exec {ours} --octopus={told} {arguments};'
+        f' exec {pool} {arguments}"'
     )
 
 
@@ -95,34 +98,35 @@ def main(argv: Sequence[str]) -> None:
     """Answer the probe, or run the pool.
 
     Args:
-        argv: ``--probe``; or ``--octopus=SETTINGS`` and the arguments of Parsl's script.
+        argv: ``--probe=PROGRAM``; or ``--octopus=SETTINGS`` and the arguments of Parsl's script.
     """
-    if list(argv) == ["--probe"]:
-        sys.exit(0 if _at_home() else 1)
-    told = argv[0].partition("=")[2]
+    option, _, told = argv[0].partition("=")
+    if option == "--probe":
+        sys.exit(0 if _at_home(told) else 1)
     rest = list(argv[1:])
-    run_id, executor, sample_period, heartbeat_period = map(unquote, told.split(","))
+    run_id, executor, sample_period, heartbeat_period, worker, pool = map(unquote, told.split(","))
     try:
-        from parsl_monitor.manager import run
+        from octopus_plugins.htex.manager import run
 
         host = sys.modules[_HOST]
         if missing := _unknown(host):
             raise ImportError(f"this Parsl's worker pool is another: {missing}")
     except ImportError as error:
         sys.stderr.write(f"octopus-plugins: Parsl's own worker pool is started instead: {error}\n")
-        os.execvp(PARSL_POOL, [PARSL_POOL, *rest])
-    run(rest, (run_id, executor, float(sample_period), float(heartbeat_period)), _OPTIONS)
+        program = pool.split(" ")
+        os.execvp(program[0], [*program, *rest])
+    run(rest, (run_id, executor, float(sample_period), float(heartbeat_period)), worker, _OPTIONS)
 
 
-def _at_home() -> bool:
-    """Whether this interpreter is the one that Parsl's pool would run in, and has what we need of ours."""
+def _at_home(program: str) -> bool:
+    """Whether this interpreter is the one that the host's program would run in, and has what we need of ours."""
     # Asked of the finders: importlib.util.find_spec would name the module that runs, wherever that was found.
-    here = next(filter(None, (finder.find_spec("parsl_monitor", None) for finder in sys.meta_path)), None)
+    here = next(filter(None, (finder.find_spec(_PACKAGE, None) for finder in sys.meta_path)), None)
     if here is None or not here.origin or not Path(here.origin).parent.samefile(_HERE):
         return False  # found in the working directory only
-    if importlib.util.find_spec("parsl") is None or importlib.util.find_spec("octopus_plugins") is None:
+    if importlib.util.find_spec("parsl") is None:
         return False
-    script = shutil.which(PARSL_POOL)
+    script = shutil.which(program)
     if script is None:
         return False
     if Path(script).parent == Path(sys.executable).parent:
@@ -137,7 +141,7 @@ def _unknown(host: Any) -> str:
     present = set(inspect.signature(host.Manager.__init__).parameters) - {"self"}
     if present != set(_OPTIONS):
         return f"Manager takes {sorted(present ^ set(_OPTIONS))}"
-    from parsl_monitor.manager import WORKER_ARGUMENTS as known
+    from octopus_plugins.htex.manager import WORKER_ARGUMENTS as known
 
     taken = set(inspect.signature(host.worker).parameters)
     if taken != set(known):
@@ -147,9 +151,8 @@ def _unknown(host: Any) -> str:
 
 
 if __name__ == "__main__":
-    script = shutil.which(PARSL_POOL)
     # As for Parsl's script; the workers get this process's path.
-    sys.path.insert(0, str(Path(script or sys.executable).parent))
+    sys.path.insert(0, str(Path(shutil.which(PARSL_POOL) or sys.executable).parent))
     # Processes that are spawned would import the main module anew, and need nothing of it.
     __spec__ = None  # type: ignore[assignment]
     globals().pop("__file__")

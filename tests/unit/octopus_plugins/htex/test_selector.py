@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from parsl.executors.high_throughput.manager_selector import ManagerSelector
 
+from octopus_plugins.htex import selector
+from octopus_plugins.htex.selector import HostStanding, OctopusManagerSelector, publish
 from octopus_plugins.wrath.standing import Standing
-from parsl_monitor import selector
-from parsl_monitor.selector import HostStanding, OctopusManagerSelector, publish
 
 
 def deny(path: Path, hosts: dict[str, float]) -> None:

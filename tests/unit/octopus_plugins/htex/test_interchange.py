@@ -12,9 +12,10 @@ import pytest
 import zmq
 from parsl.executors.high_throughput.manager_selector import ManagerSelector
 
-from parsl_monitor import interchange as subject
-from parsl_monitor.interchange import AVOID, PREFER, PREFER_FULL_SECONDS, PREFER_SECONDS, OctopusInterchange
-from parsl_monitor.selector import POOR_STEP, HostStanding, OctopusManagerSelector, publish
+from octopus_plugins.htex import interchange as subject
+from octopus_plugins.htex.interchange import OctopusInterchange
+from octopus_plugins.htex.selector import POOR_STEP, HostStanding, OctopusManagerSelector, publish
+from octopus_plugins.htex.wishes import AVOID, AVOID_BLOCKS, PREFER, PREFER_FULL_SECONDS, PREFER_SECONDS
 
 
 class InOrder(ManagerSelector):
@@ -94,12 +95,15 @@ def submit(interchange: OctopusInterchange) -> Callable[..., None]:
         task_id: int,
         *,
         avoid: tuple[str, ...] = (),
+        avoid_blocks: tuple[str, ...] = (),
         patience: float = 60.0,
         prefer: tuple[str, ...] = (),
         waited: float = 0.0,
         priority: float = 10.0,
     ) -> None:
         context = {AVOID: (avoid, time.time() + patience)} if avoid else {}
+        if avoid_blocks:
+            context[AVOID_BLOCKS] = (avoid_blocks, time.time() + patience)
         if prefer:
             context[PREFER] = (prefer, time.time() - waited + PREFER_SECONDS)
         interchange.pending_task_queue.add((-priority, -next(numbers), {"task_id": task_id, "context": context}))
@@ -274,6 +278,23 @@ def test_it_waits_less_for_a_node_that_is_full(submit: Any, serve: Any, manager:
     assert serve(b) == []
     submit(2, prefer=("node-a",), waited=PREFER_FULL_SECONDS)
     assert serve(b) == [2]
+
+
+def test_a_task_is_kept_for_another_block_of_the_same_node(submit: Any, serve: Any, manager: Any) -> None:
+    shunned, other = manager("a", hostname="node", block_id="0"), manager("b", hostname="node", block_id="1")
+    submit(1, avoid_blocks=("0",))
+    submit(2)
+    assert serve(shunned) == [2]
+    assert serve(other) == [1]
+
+
+def test_the_block_it_shuns_gets_it_when_no_other_can_or_it_has_waited(submit: Any, serve: Any, manager: Any) -> None:
+    shunned = manager("a", block_id="0")
+    submit(1, avoid_blocks=("0",))
+    assert serve(shunned) == [1]
+    manager("b", block_id="1")
+    submit(2, avoid_blocks=("0",), patience=-1.0)
+    assert serve(shunned) == [2]
 
 
 @pytest.mark.parametrize("gone", [{"active": False}, {"draining": True}, {"hostname": "node-c"}])

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from parsl_monitor import template
+from octopus_plugins.htex import template
 
 PROGRAM = """
 import json, multiprocessing, os, random, signal, sys, time
 from parsl.multiprocessing import SpawnContext
-from parsl_monitor.template import Template
+from octopus_plugins.htex.template import Template
 
 
 def report(queue, number):
@@ -51,7 +51,7 @@ def of_worker(queue):
 
 
 if __name__ == "__main__":
-    template = Template()
+    template = Template("parsl_monitor.worker")
     queue = SpawnContext.SimpleQueue()
     began = time.monotonic()
     processes, told = [], []

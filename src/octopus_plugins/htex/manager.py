@@ -17,11 +17,11 @@ from parsl.executors.high_throughput import process_worker_pool as host
 from parsl.log_utils import set_file_logger
 from parsl.logconfigs.base import oneshot_initialize_logging
 
-from parsl_monitor.agent import Agent
-from parsl_monitor.board import Board
-from parsl_monitor.direct import Diversion
-from parsl_monitor.observation import Settings
-from parsl_monitor.template import Template
+from octopus_plugins.htex.agent import Agent
+from octopus_plugins.htex.board import Board
+from octopus_plugins.htex.direct import Diversion
+from octopus_plugins.htex.observation import Settings
+from octopus_plugins.htex.template import Template
 
 logger = logging.getLogger("parsl.executors.high_throughput.process_worker_pool")
 
@@ -115,6 +115,7 @@ class ObservedManager(host.Manager):
 def run(
     argv: Sequence[str],
     settings: tuple[str, str, float, float],
+    worker: str,
     readers: Mapping[str, Callable[[argparse.Namespace], Any] | None],
 ) -> None:
     """Run a worker pool, as Parsl's script does.
@@ -122,10 +123,11 @@ def run(
     Args:
         argv: The arguments of Parsl's script.
         settings: See Settings.
+        worker: The module whose function the workers will call; empty where they import it by themselves.
         readers: How each option of the manager is read from the arguments.
     """
     args = host.get_arg_parser().parse_args(argv)
-    template = Template()  # which imports while the manager gets ready
+    template = Template(worker)  # which imports while the manager gets ready
     host.args = args  # as in Parsl's script, where its workers' start looks for them
     log_config = None
     if args.logconf in (None, "None"):
