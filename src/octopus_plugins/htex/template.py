@@ -10,12 +10,14 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.connection
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from parsl.multiprocessing import SpawnContext
 
+from octopus_plugins.htex import clean_path
 from octopus_plugins.htex.board import adopt
 
 _PRELOADED = "parsl.executors.high_throughput.process_worker_pool"
@@ -35,8 +37,9 @@ class Template:
             from multiprocessing import forkserver
 
             self._context = multiprocessing.get_context("forkserver")
-            self._context.set_forkserver_preload([_PRELOADED, *([worker] if worker else [])])
-            forkserver.ensure_running()
+            self._context.set_forkserver_preload([clean_path.__name__, _PRELOADED, *([worker] if worker else [])])
+            with _marked():
+                forkserver.ensure_running()
 
     def start(self, name: str, board: str | None, work: Callable[..., None], arguments: tuple[Any, ...]) -> BaseProcess:
         """Start a worker.
@@ -50,6 +53,19 @@ class Template:
         process: BaseProcess = self._context.Process(target=_begin, args=(board, work, arguments), name=name)
         process.start()
         return process
+
+
+@contextmanager
+def _marked() -> Iterator[None]:
+    """Have Python's processes that are started meanwhile leave the working directory off their module path."""
+    if clean_path.VARIABLE in os.environ:
+        yield
+        return
+    os.environ[clean_path.VARIABLE] = clean_path.MARK
+    try:
+        yield
+    finally:
+        del os.environ[clean_path.VARIABLE]
 
 
 def _is_safe() -> bool:

@@ -16,15 +16,17 @@ from octopus_plugins.config import OctopusConfig
 from . import functions
 from .endpoint import PATIENCE, engine
 
-STUB = "raise ModuleNotFoundError(\"No module named 'globus_compute_hooks'\", name='globus_compute_hooks')\n"
+STUB = "raise ModuleNotFoundError(f'No module named {__name__!r}', name=__name__)\n"
+PACKAGES = ("globus_compute_hooks", "octopus_plugins")
 
 
 @pytest.fixture(scope="module")
 def bare_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory that, first on the path, makes our package as good as not installed."""
+    """A directory that, first on the path, makes our packages as good as not installed."""
     site = tmp_path_factory.mktemp("bare")
-    (site / "globus_compute_hooks").mkdir()
-    (site / "globus_compute_hooks" / "__init__.py").write_text(STUB)
+    for name in PACKAGES:
+        (site / name).mkdir()
+        (site / name / "__init__.py").write_text(STUB)
     return site
 
 

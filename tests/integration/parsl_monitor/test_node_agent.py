@@ -202,7 +202,7 @@ def test_where_another_interpreter_comes_first_parsl_s_own_pool_runs(
 def test_what_lies_in_the_working_directory_does_not_stand_in_for_modules(
     executor: Make, settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("parsl_monitor", "psutil", "queue"):
+    for name in ("parsl_monitor", "psutil", "queue", "zmq"):
         (tmp_path / f"{name}.py").write_text("raise RuntimeError('not me')\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     config = configured(settings(), executor("small"))

@@ -19,15 +19,17 @@ Make = Callable[..., Any]
 
 pytestmark = pytest.mark.slow
 
-STUB = 'raise ModuleNotFoundError("No module named \'parsl_monitor\'", name="parsl_monitor")\n'
+STUB = "raise ModuleNotFoundError(f'No module named {__name__!r}', name=__name__)\n"
+PACKAGES = ("octopus_plugins", "parsl_monitor")
 
 
 @pytest.fixture(scope="module")
 def bare_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory that, first on the path, makes our package as good as not installed."""
+    """A directory that, first on the path, makes our packages as good as not installed."""
     site = tmp_path_factory.mktemp("bare")
-    (site / "parsl_monitor").mkdir()
-    (site / "parsl_monitor" / "__init__.py").write_text(STUB, encoding="utf-8")
+    for name in PACKAGES:
+        (site / name).mkdir()
+        (site / name / "__init__.py").write_text(STUB, encoding="utf-8")
     return site
 
 

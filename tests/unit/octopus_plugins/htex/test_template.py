@@ -15,6 +15,9 @@ import pytest
 
 from octopus_plugins.htex import template
 
+STRANGERS = ("queue", "psutil", "zmq", *(("selectors", "socket") if sys.version_info >= (3, 11) else ()))
+"""Modules of these names lie in the pool's working directory."""
+
 PROGRAM = """
 import json, multiprocessing, os, random, signal, sys, time
 from parsl.multiprocessing import SpawnContext
@@ -25,7 +28,8 @@ def report(queue, number):
     import threading
     found = {
         "pid": os.getpid(), "parent": os.getppid(), "threads": threading.active_count(), "draw": random.random(),
-        "loaded": "parsl_monitor.worker" in sys.modules, "numpy": "numpy" in sys.modules,
+        "loaded": "parsl_monitor.worker" in sys.modules, "safe_path": os.environ.get("PYTHONSAFEPATH"),
+        "path": sys.path, "numpy": "numpy" in sys.modules,
         "signals": [repr(signal.getsignal(one)) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)],
     }
     queue.put(found)
@@ -73,9 +77,13 @@ if __name__ == "__main__":
 def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     directory: Path = tmp_path_factory.mktemp("template")
     (directory / "program.py").write_text(textwrap.dedent(PROGRAM))
+    elsewhere = directory / "elsewhere"
+    elsewhere.mkdir()
+    for name in STRANGERS:
+        (elsewhere / f"{name}.py").write_text(f"raise RuntimeError('a stranger stands in for {name}')\n")
     done = subprocess.run(
-        [sys.executable, "program.py"],
-        cwd=directory,
+        [sys.executable, directory / "program.py"],
+        cwd=elsewhere,
         env={**os.environ, "PYTHONPATH": os.fspath(directory)},
         capture_output=True,
         text=True,
@@ -88,6 +96,12 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_workers_have_loaded_what_they_need_and_nothing_of_their_users(ran: dict[str, Any]) -> None:
     assert all(told["loaded"] and not told["numpy"] for told in ran["told"])
+
+
+def test_what_lies_in_the_working_directory_is_none_of_their_modules(ran: dict[str, Any]) -> None:
+    for told in ran["told"]:
+        assert "" not in told["path"]
+        assert told["safe_path"] is None, "what a task starts finds its modules as ever"
 
 
 def test_they_are_forked_of_one_process_that_is_not_the_pool(ran: dict[str, Any]) -> None:
