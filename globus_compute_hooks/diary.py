@@ -10,11 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import msgspec
-
 from globus_compute_hooks.submission import Submission
 from globus_compute_hooks.translate import FRAMEWORK, OPAQUE, task_event
-from octopus_plugins.events import Categorization, Decision, ExceptionInfo, Failure, Heartbeat, Pool, Run, Task
+from octopus_plugins.events import Decision, ExceptionInfo, Failure, Heartbeat, Pool, Run, Task
 from octopus_plugins.events.exceptions import failure_details
 from octopus_plugins.events.failure import MAX_MESSAGE, MAX_TRACEBACK
 from octopus_plugins.fabric import Emitter
@@ -215,32 +213,10 @@ class Diary(Chronicle):
         return Failure(
             **about,
             **details,
-            **_placed(machine),
+            **explanation.place(machine),
             time=now,
             resources={key: value for key, value in resources.items() if isinstance(value, (str, int, float))},
             submitted=submission.submitted,
             launched=submission.launched,
-            categorization=_categorization(machine),
+            categorization=explanation.categorization(machine),
         )
-
-
-def _placed(machine: dict[str, Any]) -> dict[str, Any]:
-    """Where the endpoint says it failed, and how; only what has the type that it should have."""
-    kinds: dict[str, type] = {"host": str, "block": str, "manager": str, "pid": int, "exit_code": int, "signal": int}
-    return {key: machine[key] for key, kind in kinds.items() if isinstance(machine.get(key), kind)}
-
-
-def _categorization(machine: dict[str, Any]) -> Categorization | None:
-    """What the endpoint found; None where it says nothing that can be read."""
-    if "category" not in machine or "layer" not in machine:
-        return None
-    known = ("layer", "category", "scope", "resolvable", "confidence")
-    told = {name: machine[name] for name in known if name in machine}
-    reason = str(machine.get("reason", "")).partition("; not retried: ")[0]
-    try:
-        return msgspec.convert(
-            {**told, "rule": "endpoint", "reason": reason, "evidence": {"endpoint_rule": str(machine.get("rule", ""))}},
-            Categorization,
-        )
-    except msgspec.ValidationError:
-        return None

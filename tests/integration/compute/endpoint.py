@@ -204,11 +204,14 @@ class Endpoint:
         return [process for process in psutil.Process(self._process.pid).children() if process.status() != "zombie"]
 
     def processes(self) -> list[psutil.Process]:
-        """Every process of this endpoint, wherever it hangs: some hide their environment behind a title."""
+        """Every process of this endpoint, wherever it hangs.
+
+        Some hide their command and their environment behind a title; they are known by where they work.
+        """
         found: dict[int, psutil.Process] = {}
         for process in psutil.process_iter():
             try:
-                told = [*process.cmdline(), process.environ().get("HOME", "")]
+                told = [*process.cmdline(), process.environ().get("HOME", ""), process.cwd()]
                 if any(str(self.home) in word or (self.id and self.id in word) for word in told):
                     found[process.pid] = process
                     found.update({child.pid: child for child in process.children(recursive=True)})
