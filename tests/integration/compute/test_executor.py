@@ -26,7 +26,7 @@ from octopus_plugins.plugins import Plugins
 
 from . import functions, service
 from .endpoint import PATIENCE, engine
-from .told import own
+from .told import of, own
 
 
 @pytest.fixture(scope="module")
@@ -208,8 +208,3 @@ def test_a_program_ends_though_a_task_that_it_cancelled_still_runs(
     assert not web.tasks[task_id].results  # it runs on, and nobody waits
     assert [run.state for run in runs(run_id=run_id, config=octopus)] == ["started", "configured", "ended"]
     assert [task.state for task in tasks(run_id=run_id, config=octopus)] == ["pending", "launched", "failed"]
-
-
-def of(executor: OctopusExecutor, future: Any, ask: Callable[..., Any], octopus: OctopusConfig) -> list[Any]:
-    """What the executor's own run says of a future, once all is told."""
-    return own(executor, ask, octopus, task_id=future._metadata["octopus"]["task_id"])

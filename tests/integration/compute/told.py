@@ -22,3 +22,8 @@ def own(executor: OctopusExecutor, ask: Callable[..., Any], octopus: OctopusConf
     # Those who share a configuration share what sends their events, which goes on when one of them ends.
     assert executor._octopus_diary._emitter.flush(60)
     return list(ask(run_id=executor.octopus_run_id, config=octopus, **which))
+
+
+def of(executor: OctopusExecutor, future: Any, ask: Callable[..., Any], octopus: OctopusConfig) -> list[Any]:
+    """What the executor's own run says of a future, once all is told."""
+    return own(executor, ask, octopus, task_id=future._metadata["octopus"]["task_id"])
