@@ -69,7 +69,7 @@ class OctopusEngine(GlobusComputeEngine):
         """Start the engine; see GlobusComputeEngine.start."""
         if self.octopus is not None and endpoint_id is not None and run_dir is not None:
             with self._octopus_border("the endpoint runs without Octopus"):
-                self._octopus_open(self.octopus, str(endpoint_id), str(run_dir))
+                self._octopus_open(self.octopus, str(endpoint_id), str(run_dir), kwargs.get("monitored") is True)
         if self._octopus_session is not None:
             # The reports that the host asks for here come to us, and we hand them on.
             kwargs.pop("monitored", None)
@@ -175,7 +175,7 @@ class OctopusEngine(GlobusComputeEngine):
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _octopus_open(self, options: EngineOptions, endpoint: str, run_dir: str) -> None:
+    def _octopus_open(self, options: EngineOptions, endpoint: str, run_dir: str, placements: bool = False) -> None:
         check_endpoint()
         plugins = load_plugins()
         emitter = Emitter(options.config, transform=plugins.transform if plugins.has_transforms else None)
@@ -195,7 +195,7 @@ class OctopusEngine(GlobusComputeEngine):
             # From here on the executor knows us: nothing below may leave it half done.
             self._octopus_listen(run_dir)
             standing_file = Path(self.executor.logdir).absolute() / "octopus-standing.json"
-            self._octopus_steered = SteeredExecutor(self, settings, standing_file)
+            self._octopus_steered = SteeredExecutor(self, settings, standing_file, placements=placements)
         except BaseException:
             if session is not None:
                 session.end()

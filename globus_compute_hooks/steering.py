@@ -30,9 +30,10 @@ class SteeredExecutor:
         engine: The engine that has it, before it starts.
         settings: What its pools and workers are told.
         standing_file: Where the interchange reads how the nodes stand.
+        placements: Whether the host wants to know at once where each task is, as for the audit log of an endpoint.
     """
 
-    def __init__(self, engine: Any, settings: Settings, standing_file: Path) -> None:
+    def __init__(self, engine: Any, settings: Settings, standing_file: Path, *, placements: bool = False) -> None:
         executor = engine.executor
         self._file = standing_file
         self._standing = HostStanding()
@@ -46,6 +47,7 @@ class SteeredExecutor:
                 interchange.__file__,
                 f"--label={settings.executor}",
                 f"--period={settings.heartbeat_period}",
+                *(["--placements"] if placements else []),
             ]
             executor.manager_selector = OctopusManagerSelector(standing_file, executor.manager_selector)
         # In a container there may be neither a shell nor a Python of that name.

@@ -164,7 +164,8 @@ class Story(Chronicle):
                 attempt = self.attempts.of_number(number)
                 if attempt is not None and not attempt.place:
                     attempt.place = place
-            self.tell(reports.manager_heartbeat(message, now, FRAMEWORK))
+            if not content.get(reports.ONLY_PLACEMENTS):
+                self.tell(reports.manager_heartbeat(message, now, FRAMEWORK))
 
     def _hear_worker(self, message: Mapping[str, Any]) -> None:
         kind, place = message["kind"], message["place"]

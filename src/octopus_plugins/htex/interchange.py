@@ -33,7 +33,7 @@ from sortedcontainers import SortedKeyList
 
 from octopus_plugins import __version__
 from octopus_plugins.htex.direct import GRANT, GrantMessage
-from octopus_plugins.htex.reports import canonical
+from octopus_plugins.htex.reports import ONLY_PLACEMENTS, canonical
 from octopus_plugins.htex.selector import OctopusManagerSelector, may_serve
 from octopus_plugins.htex.wishes import is_choosy, waits, waits_for_block
 
@@ -108,13 +108,15 @@ class OctopusInterchange(Interchange):
     Args:
         label: Label of the executor, added to what is reported.
         period: Seconds between reports of a manager that does not change.
+        placements: Whether to report as often as Parsl's: somebody must know at once where each task is.
         **config: As Parsl's Interchange takes it.
     """
 
-    def __init__(self, *, label: str, period: float, **config: Any) -> None:
+    def __init__(self, *, label: str, period: float, placements: bool = False, **config: Any) -> None:
         super().__init__(**config)
         self.label = label
         self.period = period
+        self.placements = placements
         self.serving: bytes | None = None
         self.pending_task_queue = _Pending(self._take_grant)
         self._grant: bytes | None = None
@@ -132,10 +134,13 @@ class OctopusInterchange(Interchange):
         standing = (manager["active"], manager["draining"], manager["block_id"])
         known = self._reported.get(manager["uid"])
         now = time.monotonic()
-        if known is not None and known[0] == standing and now < known[1]:
+        due = known is None or known[0] != standing or now >= known[1]
+        if not due and not self.placements:
             return
-        self._reported[manager["uid"]] = (standing, now + self.period)
+        if due:
+            self._reported[manager["uid"]] = (standing, now + self.period)
         report = dict(manager)
+        report[ONLY_PLACEMENTS] = not due
         report["executor_label"] = self.label
         packages = {canonical(name): version for name, version in manager.get("packages", {}).items()}
         report["packages"] = {name: version for name, version in packages.items() if name in _PACKAGES}
@@ -255,10 +260,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--label", required=True)
     parser.add_argument("--period", type=float, default=10.0)
+    parser.add_argument("--placements", action="store_true")
     options = parser.parse_args()
     setproctitle("parsl: HTEX interchange")
     config = pickle.load(sys.stdin.buffer)
-    OctopusInterchange(label=options.label, period=options.period, **config).start()
+    OctopusInterchange(**vars(options), **config).start()
 
 
 if __name__ == "__main__":

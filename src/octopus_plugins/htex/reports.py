@@ -16,6 +16,10 @@ from octopus_plugins.events import Block, Heartbeat, NodeState, Pool, ResourceSa
 _GIGABYTE = 1 << 30
 
 
+ONLY_PLACEMENTS = "octopus_only_placements"
+"""Key of a report of a manager: whether it is made for the sake of the tasks that it names, and is no heartbeat."""
+
+
 def block_event(message: Mapping[str, Any], now: float, framework: str = "parsl") -> Block:
     """A block's change of state, from one entry of BLOCK_INFO."""
     job = message.get("job_id")

@@ -90,10 +90,13 @@ def test_a_task_of_a_killed_worker_pool_is_tried_again_on_another(
     assert first.result(timeout=PATIENCE) == "the second time"
     (failure,) = failures(task_id=str(first.task_id), config=octopus)
     assert failure.categorization is not None
-    assert failure.exception.type.endswith("ManagerLost")  # its pool was all that its block had
-    assert (failure.categorization.category, failure.host, failure.pid) == ("block_failed", HOST, worker)
+    assert failure.exception.type.endswith("ManagerLost")
+    # Its pool was all that its block had; whether that is known by now depends on when the host last asked.
+    category = failure.categorization.category
+    assert category in {"block_failed", "manager_lost"}
+    assert (failure.host, failure.pid) == (HOST, worker)
     (decision,) = decisions(task_id=str(first.task_id), config=octopus)
-    assert (decision.action, decision.rule) == ("retry", "block_failed.other_block")
+    assert (decision.action, decision.rule) == ("retry", f"{category}.other_block")
     states = [(task.try_id, task.state) for task in tasks(task_id=str(first.task_id), config=octopus)]
     assert states[-1] == (1, "exec_done")
     assert (0, "fail_retryable") in states

@@ -30,7 +30,7 @@ provider:
   max_blocks: 1
   launcher:
     type: SimpleLauncher
-  worker_init: "export PATH={site}:$PATH"
+  worker_init: "export PATH={site}:$PATH PBS_NODEFILE={site}/nodes"
 """
 
 MPIEXEC = """#!/bin/bash
@@ -49,6 +49,7 @@ def executor(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> OctopusExecutor:
     site: Path = tmp_path_factory.mktemp("mpi")
+    (site / "nodes").write_text("localhost\n")  # as in a job of PBS: without a scheduler Parsl's pool does not begin
     (site / "mpiexec").write_text(MPIEXEC)
     (site / "mpiexec").chmod(0o755)
     endpoint = start_endpoint(ENGINE.format(site=site))

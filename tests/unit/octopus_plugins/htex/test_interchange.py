@@ -14,6 +14,7 @@ from parsl.executors.high_throughput.manager_selector import ManagerSelector
 
 from octopus_plugins.htex import interchange as subject
 from octopus_plugins.htex.interchange import OctopusInterchange
+from octopus_plugins.htex.reports import ONLY_PLACEMENTS
 from octopus_plugins.htex.selector import POOR_STEP, HostStanding, OctopusManagerSelector, publish
 from octopus_plugins.htex.wishes import AVOID, AVOID_BLOCKS, PREFER, PREFER_FULL_SECONDS, PREFER_SECONDS
 
@@ -208,6 +209,19 @@ def test_what_does_not_change_is_reported_once_in_a_period(interchange: OctopusI
     for _ in range(2):
         interchange._send_monitoring_info(radio, record)
     assert len(radio.reports) == 3
+
+
+def test_where_each_task_is_can_be_had_at_once_and_is_no_heartbeat(
+    interchange: OctopusInterchange, manager: Any
+) -> None:
+    interchange.placements = True
+    radio = Radio()
+    record = interchange._ready_managers[manager("a")]
+    for task in range(3):
+        record["tasks"].append(task)
+        interchange._send_monitoring_info(radio, record)
+    assert radio.reports[-1]["tasks"] == [0, 1, 2]
+    assert [report[ONLY_PLACEMENTS] for report in radio.reports] == [False, True, True]
 
 
 @pytest.mark.parametrize("change", [{"active": False}, {"draining": True}])
