@@ -39,6 +39,7 @@ class Runs:
         amounts: Tasks of the round that warms up and of the one that counts.
         missing: What should have been there and was not, in words.
         arrived: Events counted in the topics, one entry for each run of ``octopus``.
+        cpu: Microseconds of CPU that the engine's process took for each task, run after run, by variant.
     """
 
     broker: str
@@ -46,6 +47,7 @@ class Runs:
     amounts: tuple[int, int]
     missing: list[str] = field(default_factory=list)
     arrived: list[dict[str, int]] = field(default_factory=list)
+    cpu: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in VARIANTS})
 
     def rate(self, variant: str) -> float:
         """Run a variant once.
@@ -77,7 +79,9 @@ class Runs:
             )
         if variant == "octopus":
             self._count(name)
-        return self.amounts[-1] / float(json.loads(finished.stdout)[-1])
+        seconds, cpu = json.loads(finished.stdout)[-1]
+        self.cpu[variant].append(1e6 * cpu / self.amounts[-1])
+        return self.amounts[-1] / float(seconds)
 
     def _count(self, namespace: str) -> None:
         """Count, at the topics, what a run of ours sent; the Reader passes over second copies."""
@@ -105,6 +109,8 @@ def measure(options: Options) -> Result:
         Figure("GlobusComputeEngine", Spread.of(none), "tasks/s"),
         Figure("OctopusEngine", Spread.of(ours), "tasks/s"),
         Figure("cost of ours per task", cost, "µs"),
+        Figure("CPU of the engine's process per task, GlobusComputeEngine", Spread.of(runs.cpu["none"]), "µs"),
+        Figure("CPU of the engine's process per task, OctopusEngine", Spread.of(runs.cpu["octopus"]), "µs"),
     )
     arrived = "; ".join(", ".join(f"{count:,} {what}" for what, count in run.items()) for run in runs.arrived[-1:])
     notes = (
@@ -120,7 +126,7 @@ def measure(options: Options) -> Result:
         "no-op tasks through the engine of a Globus Compute endpoint",
         figures,
         notes,
-        {"tasks/s": rates, "arrived": runs.arrived, "missing": runs.missing},
+        {"tasks/s": rates, "cpu": runs.cpu, "arrived": runs.arrived, "missing": runs.missing},
     )
 
 
