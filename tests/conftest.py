@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,6 +12,10 @@ from xdist.scheduler import LoadFileScheduling
 
 if TYPE_CHECKING:
     Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background of a script, as by `nohup make test &`: else all that tests start ignored Ctrl-C, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _in_ci() -> bool:

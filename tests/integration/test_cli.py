@@ -311,7 +311,7 @@ def test_tail_shows_what_is_there_and_ends_quietly_on_ctrl_c(
             _, said = process.communicate(timeout=20)
         finally:
             process.kill()
-            process.wait()
+            process.communicate()
     assert process.returncode == 0
     assert said.startswith("Watching task-metrics, failures, decisions of ")
     assert said.count("\n") == 1
