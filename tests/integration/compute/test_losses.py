@@ -13,6 +13,8 @@ import pytest
 
 from octopus_plugins import decisions, failures, heartbeats, tasks
 from octopus_plugins.config import OctopusConfig
+from octopus_plugins.events import Block
+from octopus_plugins.fabric import Reader
 from octopus_plugins.frameworks import explanation
 
 from . import functions
@@ -37,9 +39,18 @@ def managers(endpoint: Any) -> dict[int, int]:
     return found
 
 
-def blocks_up(octopus: OctopusConfig) -> set[str | None]:
-    """The blocks whose pools have said a word."""
-    return {beat.block for beat in heartbeats(config=octopus) if beat.component == "manager" and beat.state == "up"}
+def wait_for_both_blocks(executor: Any, octopus: OctopusConfig, wait_for: Any) -> None:
+    """Wait until the endpoint knows both blocks to run: their pools have said a word, and the provider says so, too."""
+
+    def run() -> bool:
+        beats = heartbeats(config=octopus)
+        pools = {beat.block for beat in beats if beat.component == "manager" and beat.state == "up"}
+        states = {event.block: event.state for event in Reader(octopus, Block.TOPIC) if isinstance(event, Block)}
+        running = {block for block, state in states.items() if state == "RUNNING"}
+        return len(pools & running) == 2
+
+    assert executor.submit(functions.double, 21).result(timeout=PATIENCE) == 42
+    wait_for(run, PATIENCE)
 
 
 def wait_until_running(task_id: Callable[[], str | None], octopus: OctopusConfig, wait_for: Any) -> int:
@@ -62,8 +73,7 @@ def test_a_task_whose_worker_is_killed_is_tried_again_on_the_other_block(
     endpoint: Any, sdk: Callable[..., Any], octopus: OctopusConfig, wait_for: Any
 ) -> None:
     executor = sdk(endpoint)
-    assert executor.submit(functions.double, 21).result(timeout=PATIENCE) == 42
-    wait_for(lambda: len(blocks_up(octopus)) == 2, PATIENCE)
+    wait_for_both_blocks(executor, octopus, wait_for)
     task = executor.submit(functions.rest_once, str(endpoint.home / "once-more"), 300)
     worker = wait_until_running(lambda: task.task_id, octopus, wait_for)
     os.kill(worker, signal.SIGKILL)
@@ -83,6 +93,7 @@ def test_a_task_of_a_killed_worker_pool_is_tried_again_on_another(
     endpoint: Any, sdk: Callable[..., Any], octopus: OctopusConfig, wait_for: Any
 ) -> None:
     executor = sdk(endpoint)
+    wait_for_both_blocks(executor, octopus, wait_for)
     first = executor.submit(functions.rest_once, str(endpoint.home / "once"), 300)
     worker = wait_until_running(lambda: first.task_id, octopus, wait_for)
     os.kill(managers(endpoint)[worker], signal.SIGKILL)
