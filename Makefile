@@ -28,7 +28,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 demo: setup  ## a real workflow that fails in several ways, recovers, and explains itself (OPTIONS=--keep leaves the broker up)
 	@$(BIN)/octopus demo $(OPTIONS)
 
-quick: setup  ## the fast tests, under 90 s
+quick: setup  ## the fast tests, four minutes on 2 cores
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow" tests/unit tests/contract tests/integration
 
 check: setup  ## lint, format, types, contracts, generated docs
