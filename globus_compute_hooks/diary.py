@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from globus_compute_hooks.submission import Submission
-from globus_compute_hooks.translate import FRAMEWORK, OPAQUE, task_event
+from globus_compute_hooks.translate import FRAMEWORK, OPAQUE, USERS_OWN, run_ended, task_event
 from octopus_plugins.events import Decision, ExceptionInfo, Failure, Heartbeat, Pool, Run, Task
 from octopus_plugins.events.exceptions import failure_details
 from octopus_plugins.events.failure import MAX_MESSAGE, MAX_TRACEBACK
@@ -28,9 +28,6 @@ logger = logging.getLogger("octopus_plugins")
 COMPONENT = "sdk"
 """What an executor's heartbeats name: they show that its topics can be heard."""
 
-USERS_OWN = frozenset({"application", "unknown"})
-"""Layers of which nothing is tried again that a function itself raised: Globus Compute promises as much."""
-
 
 class Diary(Chronicle):
     """The story of an executor. Thread-safe.
@@ -45,8 +42,7 @@ class Diary(Chronicle):
     def __init__(self, emitter: Emitter, plugins: Plugins, policy: Policy, retries: int | None) -> None:
         super().__init__(emitter, plugins)
         # One executor is handed whatever its program has to run: it is never stopped as one run.
-        self._policy = replace(policy, breaker=BreakerPolicy(enabled=False))
-        self.policy = self._policy
+        self.policy: Policy = replace(policy, breaker=BreakerPolicy(enabled=False))
         self.retries = retries
         self.run_id = str(uuid.uuid4())
         self._endpoints: list[str] = []
@@ -89,7 +85,7 @@ class Diary(Chronicle):
                     state="configured",
                     retries=self.retries,
                     pools=tuple(Pool(label=endpoint, kind="endpoint") for endpoint in self._endpoints),
-                    policy=policy_to_data(self._policy),
+                    policy=policy_to_data(self.policy),
                     labels={"decider": "workflow"},
                 )
             )
@@ -109,17 +105,7 @@ class Diary(Chronicle):
 
     def close(self) -> None:
         """The executor is shut down; delivers what is left, within the configured time."""
-        self.tell(
-            Run(
-                run_id=self.run_id,
-                framework=FRAMEWORK,
-                time=time.time(),
-                state="ended",
-                host=platform.node(),
-                tasks_done=self._done,
-                tasks_failed=self._failed,
-            )
-        )
+        self.tell(run_ended(self.run_id, platform.node(), self._done, self._failed, time.time()))
         if failed := self.summary():
             logger.info("executor %s: failed tries by category: %s", self.run_id, failed)
         self._emitter.close()
@@ -164,7 +150,7 @@ class Diary(Chronicle):
             failure = self._failure(submission, error, text, now)
             if failure.categorization is None:
                 failure = self.categorized(failure)
-            decision = self._plugins.change(failure, decide(failure, self.history, self._policy))
+            decision = self._plugins.change(failure, decide(failure, self.history, self.policy))
             if decision.action == "retry":
                 decision = self._settled(decision, submission, system=error is not None, final=final)
             again = decision.action == "retry" and decision.mode != "passive"

@@ -32,9 +32,6 @@ _SUBJECT = (
     "pid",
 )
 
-_USERS_OWN = frozenset({"application", "unknown"})
-"""Layers of which an endpoint retries nothing that a function itself raised: Globus Compute promises as much."""
-
 
 class Session(Story):
     """What becomes of the tasks of an endpoint. See Story."""
@@ -144,7 +141,7 @@ class Session(Story):
 
     def _settled(self, failure: Failure, attempt: Attempt, *, system: bool) -> Decision:
         decision = self._plugins.change(failure, decide(failure, self.history, self.policy))
-        if decision.action == "retry" and not system and decision.layer in _USERS_OWN:
+        if decision.action == "retry" and not system and decision.layer in translate.USERS_OWN:
             rule = "max_retries_on_system_failure"
             return terminated(decision, "an endpoint retries no error of a function's own", rule=rule)
         return within_budget(decision, self.retries - attempt.charged, self.retries)

@@ -91,17 +91,7 @@ class Story(Chronicle):
 
     def end(self) -> None:
         """The endpoint stops."""
-        self.tell(
-            Run(
-                run_id=self.run_id,
-                framework=FRAMEWORK,
-                time=time.time(),
-                state="ended",
-                host=platform.node(),
-                tasks_done=self._done,
-                tasks_failed=self._failed,
-            )
-        )
+        self.tell(translate.run_ended(self.run_id, platform.node(), self._done, self._failed, time.time()))
 
     def hear(self, tag: Any, content: Any) -> None:
         """Take in a message of the interchange, of a poller of blocks, or of one of our workers."""

@@ -9,12 +9,15 @@ import msgspec
 
 from globus_compute_hooks.attempts import Attempt
 from globus_compute_hooks.observation import Observation
-from octopus_plugins.events import ExceptionInfo, Failure, Heartbeat, Limits, NodeState, Task
+from octopus_plugins.events import ExceptionInfo, Failure, Heartbeat, Limits, NodeState, Run, Task
 from octopus_plugins.events.exceptions import failure_details
 from octopus_plugins.events.failure import MAX_MESSAGE, MAX_TRACEBACK
 from octopus_plugins.htex.reports import usage
 
 FRAMEWORK = "globus_compute"
+
+USERS_OWN = frozenset({"application", "unknown"})
+"""Layers of which nothing is tried again that a function itself raised: Globus Compute promises as much."""
 
 OPAQUE = "globus_compute_sdk.errors.error_types.TaskExecutionFailed"
 """The type that stands for an exception of which there is text only."""
@@ -34,6 +37,27 @@ def subject(run_id: str, executor: str, attempt: Attempt, app: str | None) -> di
         "executor": executor,
         **attempt.place,
     }
+
+
+def run_ended(run_id: str, host: str, done: int, failed: int, now: float) -> Run:
+    """The end of a run.
+
+    Args:
+        run_id: The run.
+        host: Where it was.
+        done: How many of its tasks ended well.
+        failed: How many did not.
+        now: Unix seconds.
+    """
+    return Run(
+        run_id=run_id,
+        framework=FRAMEWORK,
+        time=now,
+        state="ended",
+        host=host,
+        tasks_done=done,
+        tasks_failed=failed,
+    )
 
 
 def task_event(about: Mapping[str, Any], state: str, time: float, **more: Any) -> Task:
