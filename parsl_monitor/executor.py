@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("octopus_plugins")
 
+ATTEMPTS_PER_NODE = 4
+"""Tasks in vain per node, after which no worker of the executor is taken to have octopus-plugins."""
+
 NAMED_SECONDS = 1.0
 """How long a task waits for its name, where it needs one."""
 
@@ -88,6 +91,7 @@ class ObservedExecutor:
         self._octopus_call = threading.local()
         self._octopus_delays = Delays(f"octopus-delays-{self.label}")
         self._octopus_missing = 0
+        self._octopus_in_vain = 0
         self._octopus_seen = 0
         self._octopus_observe = self._octopus_hub is not None
         self._octopus_file = Path(self.logdir).absolute() / "octopus-standing.json"
@@ -188,6 +192,12 @@ class ObservedExecutor:
             self._send(attempt, context, buffer, repack, outer)
             outer.parsl_executor_task_id = attempt.number  # type: ignore[attr-defined]
         return outer
+
+    def node_came(self) -> None:
+        """A node has registered of which nothing was known: its workers may have us, where none had so far."""
+        with self._octopus_lock:
+            self._octopus_in_vain = 0
+            self._octopus_observe = self._octopus_hub is not None
 
     def hand_grant(self, packed: bytes, *, secret: bool) -> None:
         """Have the nodes take a grant to produce; see `octopus_plugins.htex.direct`.
@@ -309,8 +319,12 @@ class ObservedExecutor:
         self._octopus_missing += 1
         if self._octopus_missing == 1 and self._octopus_hub is not None:
             self._octopus_hub.warn_unobserved(self.label)
-        if self._octopus_seen == 0:
-            self._octopus_observe = False
+        with self._octopus_lock:
+            self._octopus_in_vain += 1
+            # All of them may have come from the first node that there was: the next may be another matter.
+            nodes = self._octopus_hub.count_nodes(self.label) if self._octopus_hub is not None else 1
+            if self._octopus_seen == 0 and self._octopus_in_vain >= ATTEMPTS_PER_NODE * max(nodes, 1):
+                self._octopus_observe = False
         context = {key: value for key, value in context.items() if key not in ("task_executor", WATCHED)}
         buffer = repack()
         with self._octopus_lock:

@@ -171,6 +171,10 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
             executor,
         )
 
+    def count_nodes(self, executor: str) -> int:
+        """How many nodes of an executor have registered so far."""
+        return len(self._registered_hosts.get(executor, ()))
+
     def receive(self, message: Message) -> None:
         """Take a message that came from another process."""
         try:
@@ -213,8 +217,13 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
             self.granting.hear(content["place"], content["direct"])
         if isinstance(content, dict) and isinstance(content.get("packages"), dict) and "executor_label" in content:
             names = set(map(canonical, content["packages"]))
-            hosts = self._registered_hosts.setdefault(content["executor_label"], {})
-            hosts[content["hostname"]] = "octopus-plugins" in names
+            label, host = content["executor_label"], content["hostname"]
+            hosts = self._registered_hosts.setdefault(label, {})
+            known = host in hosts
+            hosts[host] = "octopus-plugins" in names
+            for executor in () if known else self.executors:
+                if executor.label == label:
+                    executor.node_came()
 
     def _suspects(self, executor: str) -> set[str]:
         """The hosts that may lack our package: Parsl names no host with the error that tells of it."""

@@ -22,9 +22,10 @@ from octopus_plugins.htex.steering import STEERING, Steering
 from octopus_plugins.htex.wishes import AVOID, PREFER
 from octopus_plugins.wrath import Policy
 from octopus_plugins.wrath.standing import Standing
-from parsl_monitor.attempts import Attempt
+from parsl_monitor.attempts import Attempt, Attempts
 from parsl_monitor.errors import StragglerError
-from parsl_monitor.executor import ObservedExecutor, _worker_lacks_us
+from parsl_monitor.executor import ATTEMPTS_PER_NODE, ObservedExecutor, _worker_lacks_us
+from parsl_monitor.halting import Halts
 from parsl_monitor.outcome import TryFuture, copy, deliver
 from parsl_monitor.revival import Revival
 
@@ -308,6 +309,48 @@ def test_a_resubmission_that_is_refused_ends_the_task(executor: Observed, monkey
     monkeypatch.setattr(Plain, "submit_payload", refuse)
     inner.set_exception(ModuleNotFoundError("no", name="parsl_monitor"))
     assert isinstance(future.exception(timeout=0), ConnectionError)
+
+
+class Hub:
+    """What a lacking worker is told to, with the nodes that the test says."""
+
+    def __init__(self) -> None:
+        self.nodes, self.warned = 1, 0
+        self.attempts, self.halts = Attempts(), Halts()
+
+    def count_nodes(self, executor: str) -> int:
+        return self.nodes
+
+    def warn_unobserved(self, executor: str) -> None:
+        self.warned += 1
+
+    def hold(self, *_: object) -> bool:
+        return False
+
+
+def fail_for_want_of_us(executor: Observed, tasks: int) -> None:
+    for _ in range(tasks):
+        executor.submit(print, {})
+        executor.sent[-1][2].set_exception(ModuleNotFoundError("no", name="parsl_monitor"))
+
+
+def is_observed(executor: Observed) -> bool:
+    executor.submit(print, {})
+    return "task_executor" in executor.sent[-1][0]
+
+
+def test_a_node_that_comes_later_is_observed_where_the_first_one_lacks_us(executor: Observed) -> None:
+    hub: Any = Hub()
+    executor._octopus_hub, executor._octopus_observe = hub, True
+    fail_for_want_of_us(executor, ATTEMPTS_PER_NODE)
+    assert not is_observed(executor)
+    hub.nodes = 2
+    executor.node_came()
+    fail_for_want_of_us(executor, 2 * ATTEMPTS_PER_NODE - 1)
+    assert is_observed(executor)
+    fail_for_want_of_us(executor, 1)
+    assert not is_observed(executor)
+    assert hub.warned == 1
 
 
 def test_what_a_task_raised_is_noted_and_passed_on_as_parsl_has_it() -> None:
