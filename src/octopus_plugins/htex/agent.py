@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, MutableMapping
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, Protocol
 
 from parsl.app.errors import RemoteExceptionWrapper
 from parsl.executors.high_throughput.errors import WorkerLost
@@ -36,6 +36,13 @@ SHORT_LIFE = 10.0
 """Seconds: a worker that ended sooner, without ever a task, may not be able to start; its successor waits."""
 
 
+class Tasks(Protocol):
+    """Who does what: Parsl's own record, or `octopus_plugins.htex.progress.InProgress`."""
+
+    def pop(self, worker: int, /) -> Any:
+        """The task of a worker, which does it no more; raises KeyError where it has none."""
+
+
 class Agent:
     """Looks after the workers of one pool.
 
@@ -43,7 +50,7 @@ class Agent:
         settings: What the submit side says: run, executor, periods.
         place: Host, block, manager and pid of the pool.
         board: Where the workers write what they do; None where there is none.
-        tasks: Parsl's own record of who does what: worker's number to its task.
+        tasks: Who does what.
         put: Sends one pickled message to the interchange.
         restart: Starts a worker anew, by its number.
         restart_period: Seconds that the successor of a worker waits that died young.
@@ -55,7 +62,7 @@ class Agent:
         settings: Settings,
         place: dict[str, Any],
         board: Board | None,
-        tasks: MutableMapping[int, Any],
+        tasks: Tasks,
         put: Callable[[bytes], None],
         restart: Callable[[int], BaseProcess],
         restart_period: float,

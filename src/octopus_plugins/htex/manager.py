@@ -21,6 +21,7 @@ from octopus_plugins.htex.agent import Agent
 from octopus_plugins.htex.board import Board
 from octopus_plugins.htex.direct import Diversion
 from octopus_plugins.htex.observation import Settings
+from octopus_plugins.htex.progress import InProgress, PromptResults
 from octopus_plugins.htex.template import Template
 
 logger = logging.getLogger("parsl.executors.high_throughput.process_worker_pool")
@@ -33,7 +34,7 @@ WORKER_ARGUMENTS: dict[str, Callable[[Any], Any]] = {
     "pool_id": lambda manager: manager.uid,
     "pool_size": lambda manager: manager.worker_count,
     "task_queue": lambda manager: manager.pending_task_queue,
-    "result_queue": lambda manager: manager.pending_result_queue,
+    "result_queue": lambda manager: manager.results,
     "monitoring_queue": lambda manager: manager.monitoring_queue,
     "ready_worker_count": lambda manager: manager.ready_worker_count,
     "tasks_in_progress": lambda manager: manager._tasks_in_progress,
@@ -65,6 +66,9 @@ class ObservedManager(host.Manager):
         super().__init__(**options)
         self._template = template
         self._board = Board.create(self.worker_count)
+        queue = self.pending_result_queue
+        self.results = PromptResults(queue) if PromptResults.fit(queue) else queue
+        self._tasks_in_progress: Any = InProgress.create(self.worker_count) or self._tasks_in_progress
         place = {"host": platform.node(), "block": options["block_id"], "manager": self.uid, "worker_id": None}
         self._agent = Agent(
             settings,
