@@ -20,6 +20,7 @@ from parsl.logconfigs.base import oneshot_initialize_logging
 from octopus_plugins.htex.agent import Agent
 from octopus_plugins.htex.board import Board
 from octopus_plugins.htex.direct import Diversion
+from octopus_plugins.htex.logs import skip_unheard
 from octopus_plugins.htex.observation import Settings
 from octopus_plugins.htex.progress import InProgress, PromptResults
 from octopus_plugins.htex.template import Template
@@ -143,6 +144,7 @@ def run(
             log_config = pickle.load(file)
         directory = pathlib.Path(args.logdir) / f"block-{args.block_id}" / args.uid
         oneshot_initialize_logging(log_config=log_config, log_dir=directory, log_name="manager")
+    skip_unheard()
     logger.info("Octopus worker pool with arguments %s", " ".join(argv))
     try:
         options = {name: read(args) if read else log_config for name, read in readers.items()}
