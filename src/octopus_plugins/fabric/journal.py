@@ -6,8 +6,9 @@
         00000001.log …   segments of frames; a segment whose records have all arrived is deleted
         acked            up to where everything has arrived
 
-A record is written with one ``write`` before anything else is done with it and never synced: it survives
-the death of the process by whatever signal, not the loss of power of the machine.
+A record is written to its segment before anything else is done with it and never synced: it survives the death
+of the process by whatever signal, not the loss of power of the machine. What was written last is also kept in
+memory, up to a bound: as long as the sender keeps up it reads nothing back.
 """
 
 from __future__ import annotations
@@ -22,14 +23,17 @@ import shutil
 import threading
 import time
 import uuid
+from collections import deque
 from pathlib import Path
 
 from octopus_plugins.fabric.frames import HEADER_BYTES, MAX_BODY_BYTES, Record, frame_bytes, scan
 from octopus_plugins.fabric.position import Position, PositionFile
+from octopus_plugins.fabric.segments import MappedSegment, WrittenSegment, new_segment, used_bytes
 
 log = logging.getLogger("octopus_plugins")
 
 SEGMENT_BYTES = 4 * 1024 * 1024
+_TAIL_BYTES = 1024 * 1024  # kept in memory of what was not taken yet
 _ACKED_EVERY = 0.1  # seconds between two writes of the acknowledged position
 
 # POSIX locks do not lock out their own process, which even loses one by closing any descriptor of the file. So the
@@ -64,7 +68,7 @@ class Journal:
         Args:
             directory: The session's directory.
             lock: Descriptor of the lock file, which this process has locked.
-            max_bytes: Most that the segments may take on disk.
+            max_bytes: Most that may be in the segments.
 
         Raises:
             OSError: The directory cannot be read.
@@ -75,14 +79,20 @@ class Journal:
         self._max_bytes = max_bytes
         self._segment_bytes = min(SEGMENT_BYTES, max_bytes // 8)
         self._mutex = threading.Lock()
-        self._sizes = {int(file.stem): file.stat().st_size for file in sorted(directory.glob("*.log"))}
+        self._sizes = {int(file.stem): used_bytes(file) for file in sorted(directory.glob("*.log"))}
         self._total = sum(self._sizes.values())
         self._acked_file = PositionFile(directory / "acked")
         self._acked = self._cursor = self._acked_file.read()
         self._acked_written = 0.0
         self._appended = self._acknowledged = 0
-        self._write_file = self._read_file = -1
+        last = next(reversed(self._sizes), 0)
+        self._end = Position(last, self._sizes.get(last, 0))
+        self._written: MappedSegment | WrittenSegment | None = None
+        self._read_file = -1
         self._read_segment = 0
+        # What was appended last, its size and end: without a gap, from the cursor on.
+        self._tail: deque[tuple[list[Record], int, Position]] = deque()
+        self._tail_bytes = 0
         _owned.add(_inode(os.fstat(lock)))
 
     @classmethod
@@ -92,7 +102,7 @@ class Journal:
         Args:
             spool_dir: Where sessions live; made if it is missing.
             description: What ``session.json`` says.
-            max_bytes: Most that the segments may take on disk.
+            max_bytes: Most that may be in the segments.
 
         Raises:
             OSError: The directory cannot be written, or its file system has no locks.
@@ -165,15 +175,14 @@ class Journal:
     def unread(self) -> bool:
         """Whether there is anything that was not taken yet."""
         with self._mutex:
-            last = next(reversed(self._sizes), 0)
-            return self._cursor < Position(last, self._sizes.get(last, 0))
+            return self._cursor < self._end
 
-    def append(self, data: bytes, count: int) -> bool:
+    def append(self, data: bytes, records: list[Record]) -> bool:
         """Write whole frames.
 
         Args:
             data: The frames.
-            count: How many they are.
+            records: What is in them.
 
         Returns:
             False where the journal is as large as it may be; nothing is written then.
@@ -181,24 +190,23 @@ class Journal:
         Raises:
             OSError: The disk does not take them; nothing is written then.
         """
+        size = len(data)
         with self._mutex:
-            if self._total + len(data) > self._max_bytes:
+            if self._total + size > self._max_bytes:
                 return False
-            segment = next(reversed(self._sizes), 0)
-            if self._write_file < 0 or self._sizes[segment] >= self._segment_bytes:
-                segment = self._new_segment(segment + 1)
-            written = -1
-            try:
-                written = os.write(self._write_file, data)
-                if written != len(data):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path(segment)))
-            except OSError:
-                if written > 0:
-                    os.ftruncate(self._write_file, self._sizes[segment])
-                raise
-            self._sizes[segment] += written
-            self._total += written
-            self._appended += count
+            before = self._end
+            written = self._written
+            if written is None or before.offset + size > written.capacity:
+                written = self._next_segment(size)
+            written.append(data)
+            segment, offset = self._end
+            end = self._end = Position(segment, offset + size)
+            self._sizes[segment] = end.offset
+            self._total += size
+            self._appended += len(records)
+            if (self._tail[-1][2] if self._tail else self._cursor) == before and self._tail_bytes < _TAIL_BYTES:
+                self._tail.append((records, size, end))
+                self._tail_bytes += size
             return True
 
     def take(self, max_bytes: int) -> tuple[list[Record], Position]:
@@ -214,8 +222,10 @@ class Journal:
             OSError: The files cannot be read.
         """
         while True:
-            segment, offset = self._cursor
             with self._mutex:
+                if self._tail:
+                    return self._take_from_memory(max_bytes)
+                segment, offset = self._cursor
                 size = self._sizes.get(segment, 0)
                 later = [number for number in self._sizes if number > segment]
             if offset < size:
@@ -246,7 +256,10 @@ class Journal:
 
     def rewind(self) -> list[Record]:
         """Read again from the acknowledged position. Nothing is ever lost by that: an empty list."""
-        self._cursor = self._acked
+        with self._mutex:
+            self._cursor = self._acked
+            self._tail.clear()
+            self._tail_bytes = 0
         return []
 
     def close(self) -> bool:
@@ -256,8 +269,10 @@ class Journal:
             Whether it was deleted.
         """
         with self._mutex:
-            last = next(reversed(self._sizes), 0)
-            empty = self._acked >= Position(last, self._sizes.get(last, 0)) or not self._total
+            if self._written is not None:
+                self._written.finish()
+                self._written = None
+            empty = self._acked >= self._end or not self._total
         try:
             if empty:
                 shutil.rmtree(self.directory, ignore_errors=True)
@@ -275,27 +290,39 @@ class Journal:
         """
         with contextlib.suppress(OSError):
             self._acked_file.close()
-        for descriptor in (self._write_file, self._read_file):
-            if descriptor >= 0:
-                with contextlib.suppress(OSError):
-                    os.close(descriptor)
+        if self._written is not None:
+            self._written.abandon()
+        if self._read_file >= 0:
+            with contextlib.suppress(OSError):
+                os.close(self._read_file)
         if self._lock_file >= 0:
             with contextlib.suppress(OSError):
                 _release(self._lock_file)
-        self._write_file = self._read_file = self._lock_file = -1
+        self._written = None
+        self._read_file = self._lock_file = -1
 
     def _path(self, segment: int) -> Path:
         return self.directory / f"{segment:08}.log"
 
-    def _new_segment(self, number: int) -> int:
-        descriptor = os.open(
-            self._path(number), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600
-        )
-        if self._write_file >= 0:
-            os.close(self._write_file)
-        self._write_file = descriptor
+    def _next_segment(self, size: int) -> MappedSegment | WrittenSegment:
+        if self._written is not None:
+            self._written.finish()
+            self._written = None
+        number = self._end.segment + 1
+        self._written = new_segment(self._path(number), max(self._segment_bytes, size))
+        self._end = Position(number, 0)
         self._sizes[number] = 0
-        return number
+        return self._written
+
+    def _take_from_memory(self, max_bytes: int) -> tuple[list[Record], Position]:
+        records: list[Record] = []
+        left = max_bytes
+        while self._tail and (not records or self._tail[0][1] <= left):
+            some, size, self._cursor = self._tail.popleft()
+            records += some
+            left -= size
+            self._tail_bytes -= size
+        return records, self._cursor
 
     def _read(self, size: int, max_bytes: int, *, last: bool) -> list[Record]:
         segment, offset = self._cursor

@@ -189,7 +189,7 @@ class Producer:
             for sample in samples:
                 self._drop(self._samples.put(sample))
             # While older ones wait in memory the new ones line up behind them.
-            if records and (self._overflow or not self._append(data, len(records))):
+            if records and (self._overflow or not self._append(data, records)):
                 for record in records:
                     self._drop(self._overflow.put(record, 0 if record.topic in _IMPORTANT else 1))
             return True
@@ -205,7 +205,7 @@ class Producer:
                 self._config.namespace,
             )
 
-    def _append(self, data: bytes, count: int) -> bool:
+    def _append(self, data: bytes, records: list[Record]) -> bool:
         now = time.monotonic()
         if self._journal is None and now < self._retry_journal:
             return False
@@ -214,7 +214,7 @@ class Producer:
                 self._journal = begin_session(self._config)
                 if self._sender is not None:
                     self._sender.lanes.insert(0, Lane(self._journal))
-            if self._journal.append(data, count):
+            if self._journal.append(data, records):
                 if self._journal_trouble is not None:
                     log.warning("the spool in %s takes records again", self._config.spool_dir)
                     self._journal_trouble = None

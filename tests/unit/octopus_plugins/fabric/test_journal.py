@@ -28,7 +28,7 @@ def create(tmp_path: Path, max_bytes: int = 1024 * 1024) -> Journal:
 
 
 def write(journal: Journal, *records: Record) -> bool:
-    return journal.append(b"".join(map(encode_frame, records)), len(records))
+    return journal.append(b"".join(map(encode_frame, records)), list(records))
 
 
 def take_all(journal: Journal) -> list[Record]:
@@ -91,10 +91,10 @@ def test_a_full_journal_takes_nothing_more(tmp_path: Path) -> None:
     number = 0
     while write(journal, record(number)):
         number += 1
-    size = sum(file.stat().st_size for file in journal.directory.glob("*.log"))
-    assert 7 * 1024 < size <= 8 * 1024
+    assert 7 * 1024 < journal.unread_bytes <= 8 * 1024
     assert journal.waiting == number
-    journal.close()
+    assert not journal.close()
+    assert sum(file.stat().st_size for file in journal.directory.glob("*.log")) == journal.unread_bytes
 
 
 def test_after_a_crash_what_was_not_acknowledged_is_taken_again(tmp_path: Path) -> None:
@@ -114,6 +114,7 @@ def test_after_a_crash_what_was_not_acknowledged_is_taken_again(tmp_path: Path) 
 def test_a_torn_tail_is_no_damage(tmp_path: Path) -> None:
     journal = create(tmp_path)
     assert write(journal, record(1), record(2))
+    assert not journal.close(), "from here on the file ends where its last record does, as one that was written does"
     (segment,) = journal.directory.glob("*.log")
     os.truncate(segment, segment.stat().st_size - 3)
     journal = reopen(journal)
@@ -220,3 +221,54 @@ def test_a_disk_without_locks_is_an_error_and_leaves_nothing(tmp_path: Path, mon
     with pytest.raises(OSError, match="no locks"):
         create(tmp_path)
     assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_whoever_keeps_up_reads_nothing_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = create(tmp_path, max_bytes=8 * 1024)
+
+    def refuse(*arguments: int) -> bytes:
+        raise OSError(errno.EIO, "nothing is to be read")
+
+    monkeypatch.setattr(os, "pread", refuse)
+    for number in range(0, 1000, 2):
+        assert write(journal, record(number), record(number + 1))
+        records, position = journal.take(1)
+        assert records == [record(number), record(number + 1)]
+        journal.acknowledge(position, 2)
+    assert journal.close()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(st.lists(st.sampled_from(["append", "take", "take all", "acknowledge", "rewind"]), min_size=20, max_size=200))
+def test_memory_and_files_together_lose_nothing_and_keep_the_order(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[str]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("octopus_plugins.fabric.journal._TAIL_BYTES", 300)
+        journal = create(tmp_path_factory.mktemp("journal"), max_bytes=8 * 1024)
+        appended = taken = acknowledged = 0
+        token = journal.take(1)[1]
+        for step in steps:
+            if step == "append" and write(journal, *(record(appended + each) for each in range(1 + appended % 3))):
+                appended += 1 + appended % 3
+            elif step == "acknowledge":
+                journal.acknowledge(token, taken - acknowledged)
+                acknowledged = taken
+            elif step == "rewind":
+                journal.rewind()
+                taken = acknowledged
+                token = journal._cursor
+            elif step.startswith("take"):
+                while True:
+                    records, token = journal.take(150)
+                    assert records == [record(taken + each) for each in range(len(records))]
+                    taken += len(records)
+                    if step == "take" or not records:
+                        break
+                assert step == "take" or taken == appended
+        assert journal.waiting == appended - acknowledged
+        journal = reopen(journal)
+        assert take_all(journal)[-(appended - acknowledged) or appended :] == [
+            record(number) for number in range(acknowledged, appended)
+        ]
+        journal.abandon()
