@@ -16,6 +16,7 @@ from confluent_kafka import Producer as KafkaProducer
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.events import Decision, Heartbeat, ResourceSample, Task, Topic, Usage, encode
 from octopus_plugins.fabric import Emitter, Producer, Reader, ensure_topics, existing_topics, orphans, topic_name
+from octopus_plugins.fabric.frames import Record
 from octopus_plugins.local.embedded import EmbeddedBroker
 
 
@@ -219,13 +220,8 @@ def test_what_is_refused_for_good_is_kept_for_people_and_holds_up_nothing(
     config: OctopusConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
     producer = Producer(config)
-    producer.put_many(
-        [
-            (Topic.failures, "run/1", encode(task(1)), True),
-            (Topic.failures, "run/2", b"x" * 3 * config.max_event_bytes, True),
-            (Topic.failures, "run/3", encode(task(3)), True),
-        ]
-    )
+    values = {"run/1": encode(task(1)), "run/2": b"x" * 3 * config.max_event_bytes, "run/3": encode(task(3))}
+    producer.put([Record("failures", key.encode(), value) for key, value in values.items()], [])
     assert producer.flush(20)
     counts = producer.counts
     producer.close(5)

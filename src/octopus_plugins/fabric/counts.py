@@ -71,6 +71,13 @@ class Tally:
             for topic in topics:
                 counts[topic] += 1
 
+    def add_numbers(self, what: str, numbers: Mapping[str, int]) -> None:
+        """Add to a count a number for each topic."""
+        counts = self._counts[what]
+        with self._lock:
+            for topic, number in numbers.items():
+                counts[topic] += number
+
     def counts(self, spooled: int) -> Counts:
         """The counts as they are now."""
         with self._lock:

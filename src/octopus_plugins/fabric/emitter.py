@@ -7,11 +7,14 @@ from collections.abc import Callable
 
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import SchemaError
-from octopus_plugins.events import Event, Topic, encode
+from octopus_plugins.events import EVENT_CLASSES, Event, encode
 from octopus_plugins.fabric.counts import Counts
+from octopus_plugins.fabric.frames import Record
 from octopus_plugins.fabric.producer import Producer
 
 log = logging.getLogger("octopus_plugins")
+
+_TOPICS = {each: each.TOPIC.value for each in EVENT_CLASSES}  # an enum's value is slow to come by
 
 
 class Emitter:
@@ -28,6 +31,7 @@ class Emitter:
             transform: Called with each event before it leaves; returns the event to send, or None to withhold it.
         """
         self._config = config
+        self._max_bytes = config.max_event_bytes
         self._transform = transform
         self._producer = Producer.shared(config)
         self._closed = False
@@ -35,9 +39,12 @@ class Emitter:
 
     def emit(self, *events: Event) -> None:
         """Send events; those that come together are written together."""
-        items = [item for event in events if (item := self._prepare(event)) is not None]
-        if items:
-            self._producer.put_many(items)
+        records: list[Record] = []
+        samples: list[Record] = []
+        for event in events:
+            self._prepare(event, records, samples)
+        if records or samples:
+            self._producer.put(records, samples)
 
     def hurry(self) -> None:
         """Have what was emitted so far sent at once: it would wait a moment for more, and somebody awaits an answer."""
@@ -69,21 +76,22 @@ class Emitter:
         """What became of the events so far."""
         return self._producer.counts
 
-    def _prepare(self, event: Event) -> tuple[Topic, str, bytes, bool] | None:
+    def _prepare(self, event: Event, records: list[Record], samples: list[Record]) -> None:
         try:
             outgoing = event if self._transform is None else self._transformed(event)
             if outgoing is None:
                 self._producer.tally.add("withheld", [event.TOPIC.value])
-                return None
-            value = encode(outgoing, max_bytes=self._config.max_event_bytes)
-            return outgoing.TOPIC, outgoing.key, value, outgoing.RECORD
+                return
+            value = encode(outgoing, max_bytes=self._max_bytes)
+            topic = _TOPICS.get(type(outgoing)) or outgoing.TOPIC.value
+            record = Record(topic, outgoing.key.encode("utf-8", "replace"), value)
+            (records if outgoing.RECORD else samples).append(record)
         except SchemaError as error:
             self._producer.tally.add("invalid", [event.TOPIC.value])
             self._report_once("encode", event, f"is not sent: {error}")
         except Exception as error:  # noqa: BLE001  whatever was given for an event, its sender must not be hurt
             self._producer.tally.add("invalid", [""])
             self._report_once("encode", event, f"is not sent: {type(error).__name__}: {error}")
-        return None
 
     def _transformed(self, event: Event) -> Event | None:
         assert self._transform is not None

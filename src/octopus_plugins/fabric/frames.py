@@ -37,8 +37,9 @@ class Scan(NamedTuple):
 
 def encode_frame(record: Record) -> bytes:
     """Write one record as a frame."""
-    topic = record.topic.encode()
-    body = b"".join((_LENGTHS.pack(len(topic), len(record.key)), topic, record.key, record.value))
+    name, key, value = record
+    topic = name.encode()
+    body = _LENGTHS.pack(len(topic), len(key)) + topic + key + value
     return _HEADER.pack(len(body), zlib.crc32(body)) + body
 
 

@@ -34,6 +34,7 @@ log = logging.getLogger("octopus_plugins")
 
 SEGMENT_BYTES = 4 * 1024 * 1024
 _TAIL_BYTES = 1024 * 1024  # kept in memory of what was not taken yet
+_PIECE_BYTES = 64 * 1024  # of that, taken at once
 _ACKED_EVERY = 0.1  # seconds between two writes of the acknowledged position
 
 # POSIX locks do not lock out their own process, which even loses one by closing any descriptor of the file. So the
@@ -49,6 +50,17 @@ def _own_nothing() -> None:
 
 
 os.register_at_fork(after_in_child=_own_nothing)
+
+
+class _Piece:
+    """What was appended last, in memory: few objects for many records, or the garbage collector would be kept busy."""
+
+    __slots__ = ("end", "records", "size")
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.size = 0
+        self.end = (0, 0)
 
 
 class Journal:
@@ -85,13 +97,13 @@ class Journal:
         self._acked = self._cursor = self._acked_file.read()
         self._acked_written = 0.0
         self._appended = self._acknowledged = 0
-        last = next(reversed(self._sizes), 0)
-        self._end = Position(last, self._sizes.get(last, 0))
+        self._segment = next(reversed(self._sizes), 0)
+        self._offset = self._sizes.get(self._segment, 0)
         self._written: MappedSegment | WrittenSegment | None = None
         self._read_file = -1
         self._read_segment = 0
-        # What was appended last, its size and end: without a gap, from the cursor on.
-        self._tail: deque[tuple[list[Record], int, Position]] = deque()
+        # What was appended last: without a gap, from the cursor to the end.
+        self._tail: deque[_Piece] = deque()
         self._tail_bytes = 0
         _owned.add(_inode(os.fstat(lock)))
 
@@ -175,7 +187,7 @@ class Journal:
     def unread(self) -> bool:
         """Whether there is anything that was not taken yet."""
         with self._mutex:
-            return self._cursor < self._end
+            return self._cursor < (self._segment, self._offset)
 
     def append(self, data: bytes, records: list[Record]) -> bool:
         """Write whole frames.
@@ -194,26 +206,23 @@ class Journal:
         with self._mutex:
             if self._total + size > self._max_bytes:
                 return False
-            before = self._end
+            keeps_up = self._tail or self._cursor == (self._segment, self._offset)
             written = self._written
-            if written is None or before.offset + size > written.capacity:
+            if written is None or self._offset + size > written.capacity:
                 written = self._next_segment(size)
             written.append(data)
-            segment, offset = self._end
-            end = self._end = Position(segment, offset + size)
-            self._sizes[segment] = end.offset
+            self._offset = self._sizes[self._segment] = self._offset + size
+            if keeps_up:
+                self._remember(records, size)
             self._total += size
             self._appended += len(records)
-            if (self._tail[-1][2] if self._tail else self._cursor) == before and self._tail_bytes < _TAIL_BYTES:
-                self._tail.append((records, size, end))
-                self._tail_bytes += size
             return True
 
     def take(self, max_bytes: int) -> tuple[list[Record], Position]:
         """Read on.
 
         Args:
-            max_bytes: How many bytes to read at most; one record is read whatever its size.
+            max_bytes: How many bytes to read from a file at most; one record is read whatever its size.
 
         Returns:
             The next records, none at the end, and the position behind them for ``acknowledge``.
@@ -224,7 +233,10 @@ class Journal:
         while True:
             with self._mutex:
                 if self._tail:
-                    return self._take_from_memory(max_bytes)
+                    piece = self._tail.popleft()
+                    self._tail_bytes -= piece.size
+                    self._cursor = Position(*piece.end)
+                    return piece.records, self._cursor
                 segment, offset = self._cursor
                 size = self._sizes.get(segment, 0)
                 later = [number for number in self._sizes if number > segment]
@@ -258,8 +270,7 @@ class Journal:
         """Read again from the acknowledged position. Nothing is ever lost by that: an empty list."""
         with self._mutex:
             self._cursor = self._acked
-            self._tail.clear()
-            self._tail_bytes = 0
+            self._forget()
         return []
 
     def close(self) -> bool:
@@ -272,7 +283,7 @@ class Journal:
             if self._written is not None:
                 self._written.finish()
                 self._written = None
-            empty = self._acked >= self._end or not self._total
+            empty = self._acked >= (self._segment, self._offset) or not self._total
         try:
             if empty:
                 shutil.rmtree(self.directory, ignore_errors=True)
@@ -308,21 +319,27 @@ class Journal:
         if self._written is not None:
             self._written.finish()
             self._written = None
-        number = self._end.segment + 1
+        number = self._segment + 1
         self._written = new_segment(self._path(number), max(self._segment_bytes, size))
-        self._end = Position(number, 0)
+        self._segment, self._offset = number, 0
         self._sizes[number] = 0
         return self._written
 
-    def _take_from_memory(self, max_bytes: int) -> tuple[list[Record], Position]:
-        records: list[Record] = []
-        left = max_bytes
-        while self._tail and (not records or self._tail[0][1] <= left):
-            some, size, self._cursor = self._tail.popleft()
-            records += some
-            left -= size
-            self._tail_bytes -= size
-        return records, self._cursor
+    def _remember(self, records: list[Record], size: int) -> None:
+        self._tail_bytes += size
+        if self._tail_bytes > _TAIL_BYTES:
+            self._forget()
+            return
+        if not self._tail or self._tail[-1].size + size > _PIECE_BYTES:
+            self._tail.append(_Piece())
+        piece = self._tail[-1]
+        piece.records += records
+        piece.size += size
+        piece.end = (self._segment, self._offset)
+
+    def _forget(self) -> None:
+        self._tail.clear()
+        self._tail_bytes = 0
 
     def _read(self, size: int, max_bytes: int, *, last: bool) -> list[Record]:
         segment, offset = self._cursor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any, Protocol
 
 from confluent_kafka import KafkaError
@@ -50,7 +51,7 @@ class Batch:
         self._failed = failed
         self.count = self.left = len(records)
         self.bytes = total_bytes(records)
-        self.topics = Counter(record.topic for record in records)
+        self.topics = Counter(map(itemgetter(0), records))
 
     def reject(self, record: Record) -> None:
         """Take out a record that is refused for good."""

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterable
 
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.events import Topic
@@ -103,31 +102,20 @@ class Producer:
         """Where the counts are kept."""
         return self._tally
 
-    def put(self, topic: Topic, key: str, value: bytes, record: bool) -> None:
-        """Send one record or sample; see ``put_many``."""
-        self.put_many([(topic, key, value, record)])
-
-    def put_many(self, items: Iterable[tuple[Topic, str, bytes, bool]]) -> None:
-        """Send records and samples: topic, key, value, and whether it is a record.
+    def put(self, records: list[Record], samples: list[Record]) -> None:
+        """Send records and samples; the lists are the producer's from now on.
 
         Records that come together are written to the journal at once. Never raises, never waits for the network.
         After ``close`` they are dropped, counted, and warned of once: nobody would send them.
         """
         try:
-            records: list[Record] = []
-            samples: list[Record] = []
-            emitted: list[str] = []
-            for topic, key, value, is_record in items:
-                name = topic.value
-                item = Record(name, key.encode("utf-8", "replace"), value)
-                emitted.append(name)
-                (records if is_record else samples).append(item)
-            self._tally.add("emitted", emitted)
+            both = records + samples if samples else records
+            self._tally.add("emitted", [record.topic for record in both])
             if not self._keep(records, samples):
-                self._refuse(records + samples)
+                self._refuse(both)
                 return
             if self._sender is None:
-                self._start(key.partition("/")[0] if emitted else "")
+                self._start(both[-1].key.decode("utf-8", "replace").partition("/")[0] if both else "")
             if self._sender is not None:
                 self._sender.wake()
         except Exception:  # the host must not be hurt, whatever it is
@@ -182,7 +170,7 @@ class Producer:
         Returns:
             False after ``close``; nothing is kept then.
         """
-        data = b"".join(map(encode_frame, records))
+        data = encode_frame(records[0]) if len(records) == 1 else b"".join(map(encode_frame, records))
         with self._lock:
             if self._ended:
                 return False
@@ -206,8 +194,7 @@ class Producer:
             )
 
     def _append(self, data: bytes, records: list[Record]) -> bool:
-        now = time.monotonic()
-        if self._journal is None and now < self._retry_journal:
+        if self._journal is None and time.monotonic() < self._retry_journal:
             return False
         try:
             if self._journal is None:
@@ -222,7 +209,7 @@ class Producer:
             trouble = f"it has reached spool_max_bytes ({self._config.spool_max_bytes:,} bytes)"
         except OSError as error:
             if self._journal is None:
-                self._retry_journal = now + _RETRY_JOURNAL_SECONDS
+                self._retry_journal = time.monotonic() + _RETRY_JOURNAL_SECONDS
             trouble = str(error)
         if self._journal_trouble is None:
             log.warning(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection
+from operator import itemgetter
 
 from octopus_plugins.fabric.frames import Record
 
+_key, _value = itemgetter(1), itemgetter(2)
 _OVERHEAD = 200  # bytes that Python needs for a record besides key and value
 
 
@@ -99,9 +101,9 @@ class BoundedQueue:
         return gone
 
 
-def total_bytes(records: Iterable[Record]) -> int:
+def total_bytes(records: Collection[Record]) -> int:
     """How much memory or buffer these records take, in bytes."""
-    return sum(map(_size, records))
+    return sum(map(len, map(_key, records))) + sum(map(len, map(_value, records))) + _OVERHEAD * len(records)
 
 
 def _size(record: Record) -> int:

@@ -275,9 +275,14 @@ class Sender:
         if not self._in_flight:
             self._waiting_since = time.monotonic()
         self._in_flight += batch.bytes
+        produce, names, report = self._client.produce, self._names, batch.report
         for record in records:
-            if not self._produce(record, batch.report):
-                batch.reject(record)
+            topic, key, value = record
+            try:
+                produce(names[topic], value, key, -1, report)
+            except (KeyError, BufferError, KafkaException):
+                if not self._produce(record, report):
+                    batch.reject(record)
         return batch.bytes
 
     def _produce(self, record: Record, report: Callable[[Any, Any], None]) -> bool:
@@ -330,7 +335,7 @@ class Sender:
             while batches and batches[0].left == 0:
                 batch = batches.popleft()
                 self._in_flight -= batch.bytes
-                self.tally.add(lane.counted_as, batch.topics.elements())
+                self.tally.add_numbers(lane.counted_as, batch.topics)
                 lane.queue.acknowledge(batch.token, batch.count)  # last: whoever waits for it reads the counts
                 arrived = True
         if arrived:

@@ -12,14 +12,14 @@ def record(number: int, size: int = 100) -> Record:
 
 
 def test_the_oldest_goes_when_the_queue_is_full() -> None:
-    queue = BoundedQueue(total_bytes(map(record, range(3))))
+    queue = BoundedQueue(total_bytes(list(map(record, range(3)))))
     dropped = [each for number in range(5) for each in queue.put(record(number))]
     assert dropped == [record(0), record(1)]
     assert queue.take(10_000)[0] == [record(2), record(3), record(4)]
 
 
 def test_the_least_important_goes_first_and_the_most_important_is_taken_first() -> None:
-    queue = BoundedQueue(total_bytes(map(record, range(2))), levels=2)
+    queue = BoundedQueue(total_bytes(list(map(record, range(2)))), levels=2)
     queue.put(record(0), 0)
     queue.put(record(1), 1)
     assert queue.put(record(2), 0) == [record(1)]
