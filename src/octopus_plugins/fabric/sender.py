@@ -34,7 +34,7 @@ from octopus_plugins.fabric.topics import QuietLogger, ensure_topics, topic_name
 log = logging.getLogger("octopus_plugins")
 
 _CHUNK_BYTES = 64 * 1024  # taken from a lane at once; small, since it is handled with the GIL held
-_LINGER_SECONDS = 0.025
+_LINGER_SECONDS = 0.1  # what somebody waits for is hurried; a request for each few records is dear to the broker
 _HURRY_SECONDS = 0.01  # at most, for a hurried record to leave
 _SILENCE_SECONDS = 3.0  # without an answer, until a person is told
 _PATIENCE_SECONDS = (5.0, 60.0)  # without an answer, until the client is thought to be beyond help: first, at most
