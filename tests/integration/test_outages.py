@@ -93,6 +93,17 @@ def test_a_broker_that_is_back_but_slow_to_answer_is_waited_for_at_the_end(
     assert orphans(config) == []
 
 
+def stop(pid: int, wait_for: WaitFor) -> None:
+    """Stop a process, all of its threads: each goes on until it hears of it."""
+    os.kill(pid, signal.SIGSTOP)
+    threads = Path(f"/proc/{pid}/task")
+
+    def stands_still() -> bool:
+        return all((each / "stat").read_text().rpartition(")")[2].split()[0] == "T" for each in threads.iterdir())
+
+    wait_for(stands_still)
+
+
 @pytest.mark.slow
 def test_a_broker_stopped_in_the_middle_gets_everything_when_it_goes_on(
     own_broker: EmbeddedBroker, make_config: MakeConfig, wait_for: WaitFor
@@ -101,7 +112,7 @@ def test_a_broker_stopped_in_the_middle_gets_everything_when_it_goes_on(
     emitter = Emitter(config)
     emitter.emit(*(task(number) for number in range(100)))
     assert emitter.flush(20)
-    os.kill(own_broker.pid, signal.SIGSTOP)
+    stop(own_broker.pid, wait_for)
     try:
         start = time.monotonic()
         for number in range(100, 2000):
@@ -196,13 +207,13 @@ def test_flush_and_close_take_a_bounded_time_when_the_broker_is_away(
 
 @pytest.mark.slow
 def test_close_takes_a_bounded_time_when_the_broker_is_silent(
-    own_broker: EmbeddedBroker, make_config: MakeConfig
+    own_broker: EmbeddedBroker, make_config: MakeConfig, wait_for: WaitFor
 ) -> None:
     config = make_config(own_broker.address)
     emitter = Emitter(config)
     emitter.emit(task(1))
     assert emitter.flush(20)
-    os.kill(own_broker.pid, signal.SIGSTOP)
+    stop(own_broker.pid, wait_for)
     try:
         emitter.emit(task(2))
         start = time.monotonic()
