@@ -136,9 +136,22 @@ class Options:
     """What the command line asks of every entry.
 
     Attributes:
-        pairs: How often each variant runs, in turn with the others.
+        pairs: How often each variant runs, in turn with the others; default: as the entry says.
         quick: Much smaller workloads: to see that it works, not for figures to quote.
+        scale: Tasks of the entry ``scale``.
+        outage: Seconds for which the entry ``memory`` is without its broker.
     """
 
-    pairs: int = 5
+    pairs: int | None = None
     quick: bool = False
+    scale: int = 100_000
+    outage: float = 60.0
+
+    def rounds(self, usual: int = 5) -> int:
+        """How often each variant runs.
+
+        Args:
+            usual: Where the command line does not say it.
+        """
+        asked = self.pairs if self.pairs is not None else usual
+        return min(asked, 2) if self.quick else asked

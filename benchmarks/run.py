@@ -33,8 +33,15 @@ def main(arguments: list[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(description="Measure octopus-plugins against what stands beside it.")
     parser.add_argument("--only", metavar="NAME", action="append", choices=sorted(ENTRIES), help="run this entry only")
-    parser.add_argument("--pairs", type=int, default=5, help="runs of each variant, in turn (default: 5)")
+    parser.add_argument("--pairs", type=int, help="runs of each variant, in turn (default: 5, of some 7 or 3)")
     parser.add_argument("--quick", action="store_true", help="small workloads, 2 pairs: to see that it works")
+    usual = Options()
+    parser.add_argument(
+        "--scale", type=int, default=usual.scale, metavar="TASKS", help=f"of `scale` (default: {usual.scale:,})"
+    )
+    parser.add_argument(
+        "--outage", type=float, default=usual.outage, metavar="SECONDS", help=f"of `memory` (default: {usual.outage:g})"
+    )
     page = DOCUMENT.relative_to(ROOT)
     parser.add_argument("--write-docs", action="store_true", help=f"write {page}; with --only, its sections in there")
     parser.add_argument("--list", action="store_true", help="list the entries and stop")
@@ -43,9 +50,13 @@ def main(arguments: list[str] | None = None) -> int:
         for name, entry in ENTRIES.items():
             print(f"{name:14}{(entry.__doc__ or '').splitlines()[0]}")
         return 0
-    if asked.pairs < 1:
+    if asked.pairs is not None and asked.pairs < 1:
         parser.error("--pairs must be at least 1")
-    options = Options(pairs=min(asked.pairs, 2) if asked.quick else asked.pairs, quick=asked.quick)
+    if asked.scale < 1_000:
+        parser.error("--scale must be at least 1000")
+    if asked.outage <= 0:
+        parser.error("--outage must be above 0")
+    options = Options(asked.pairs, asked.quick, asked.scale, asked.outage)
     console = Console(width=None if sys.stdout.isatty() else 120)
     described = machine.describe()
     console.print("; ".join(f"{name} {value}" for name, value in described.items()), highlight=False)

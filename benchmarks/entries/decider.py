@@ -54,7 +54,7 @@ def measure(options: Options) -> Result:
     seconds = 6.0 if options.quick else 12.0
     runs: dict[str, list[Delays]] = {name: [] for name in _VARIANTS}
     with tempfile.TemporaryDirectory(prefix="octopus-bench-") as directory:
-        for number in range(min(options.pairs, 3)):
+        for number in range(options.rounds(3)):
             for name in _VARIANTS:
                 home = Path(directory) / f"{number}-{uuid.uuid4().hex[:6]}"
                 home.mkdir()

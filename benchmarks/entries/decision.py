@@ -36,7 +36,7 @@ def measure(options: Options) -> Result:
     sizes = SIZES[:2] if options.quick else SIZES
     decisions = 300 if options.quick else 3_000
     _grow((10,), 300)  # the first decisions of a process load what they need
-    runs = [_grow(sizes, decisions) for _ in range(min(options.pairs, 2))]
+    runs = [_grow(sizes, decisions) for _ in range(options.rounds(2))]
     timed = {size: [run[size] for run in runs] for size in sizes}
     goals = (Goal(50, at_least=False), Goal(1000, at_least=False), None)
     figures = [

@@ -37,7 +37,7 @@ def measure(options: Options) -> Result:
             f"emit {GROUP} at a time": partial(_emit, config, events, GROUP),
             "bare loop": partial(_bare, config, events),
         }
-        rates = in_turn(variants, options.pairs)
+        rates = in_turn(variants, options.rounds())
     bare = rates.pop("bare loop")
     figures = (
         *(Figure(f"{name} / bare loop", ratios(measured, bare), "×", Goal(0.8)) for name, measured in rates.items()),

@@ -101,7 +101,7 @@ def measure(options: Options) -> Result:
     amounts = (100, 500) if options.quick else (500, 3000)
     with EmbeddedBroker() as broker, tempfile.TemporaryDirectory(prefix="octopus-bench-") as directory:
         runs = Runs(broker.address, Path(directory), amounts)
-        rates = in_turn({name: partial(runs.rate, name) for name in VARIANTS}, options.pairs, _progress)
+        rates = in_turn({name: partial(runs.rate, name) for name in VARIANTS}, options.rounds(), _progress)
     none, ours = rates["none"], rates["octopus"]
     cost = Spread.of(1e6 / with_us - 1e6 / without for with_us, without in zip(ours, none, strict=True))
     figures = (

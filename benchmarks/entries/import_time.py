@@ -37,7 +37,7 @@ def measure(options: Options) -> Result:
         variants = {name: partial(_starts_per_second, statement, bytecode) for name, statement in _STATEMENTS.items()}
         for start in variants.values():
             start()  # the first one compiles and reads the files from disk
-        rates = in_turn(variants, options.pairs)
+        rates = in_turn(variants, options.rounds())
     seconds = {name: [1 / rate for rate in measured] for name, measured in rates.items()}
     figures = tuple(
         Figure(f"{name}, over {under}", _differences(seconds[name], seconds[under]), "ms")

@@ -1,25 +1,40 @@
 """The Parsl configurations that ``parsl-perf`` runs; read by it as a file.
 
-The environment says which: ``BENCH_VARIANT`` is ``none``, ``octopus`` or ``parsl``; ``BENCH_RUN_DIR`` is where
-Parsl writes. The Octopus settings come from ``OCTOPUS_*``.
+The environment says which: ``BENCH_VARIANT`` is ``none``, ``octopus``, ``parsl`` or ``parsl-states``;
+``BENCH_RUN_DIR`` is where Parsl writes; ``BENCH_WORKERS`` says how many workers, ``BENCH_TASK_SECONDS`` what each task
+sleeps. The Octopus settings come from ``OCTOPUS_*``.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
+from parsl import python_app
 from parsl.config import Config
 from parsl.executors import HighThroughputExecutor
 from parsl.providers import LocalProvider
 
-WORKERS = 2
+SECONDS = float(os.environ.get("BENCH_TASK_SECONDS", "0"))
 
 
 def fresh_config() -> Config:
     """The configuration of the variant asked for. Called by parsl-perf, which loads this file twice."""
-    variant = os.environ["BENCH_VARIANT"]
-    return {"none": _none, "octopus": _octopus, "parsl": _parsl}[variant]()
+    if SECONDS:
+        # parsl-perf has no option for what its tasks do: its app is a global of the script.
+        sys.modules["__main__"].app = sleeping  # type: ignore[attr-defined]
+    variants = {"none": _none, "octopus": _octopus, "parsl": _parsl, "parsl-states": _parsl_states}
+    return variants[os.environ["BENCH_VARIANT"]]()
+
+
+@python_app
+def sleeping(extra_payload: Any, seconds: float = SECONDS, **rest: Any) -> int:
+    """parsl-perf's app, which takes some time."""
+    import time
+
+    time.sleep(seconds)
+    return 7
 
 
 def _none() -> Config:
@@ -46,13 +61,19 @@ def _parsl() -> Config:
     )
 
 
+def _parsl_states() -> Config:
+    from parsl.monitoring import MonitoringHub
+
+    return _config(HighThroughputExecutor, monitoring=MonitoringHub(resource_monitoring_enabled=False))
+
+
 def _config(executor: type[Any], executor_options: dict[str, Any] | None = None, **options: Any) -> Config:
     return Config(
         executors=[
             executor(
                 label="htex",
                 address="127.0.0.1",
-                max_workers_per_node=WORKERS,
+                max_workers_per_node=int(os.environ.get("BENCH_WORKERS", "2")),
                 provider=LocalProvider(init_blocks=1, min_blocks=1, max_blocks=1),
                 **(executor_options or {}),
             )

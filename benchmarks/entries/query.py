@@ -41,7 +41,7 @@ def measure(options: Options) -> Result:
                 "iteration": partial(_iterate, config, count),
                 "bare loop": partial(_bare, config, count),
             },
-            options.pairs,
+            options.rounds(),
         )
     bare = rates.pop("bare loop")
     figures = (
