@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks.entries import decider, decider_speed, decision, emitter, engine, import_time, parsl_perf, query
+from benchmarks.entries import decider, decider_speed, decision, emitter, engine, import_time, parsl_perf, query, scale
 from benchmarks.figures import Options, Result
 
 ENTRIES: dict[str, Callable[[Options], Result]] = {
     "parsl-perf": parsl_perf.measure,
+    "scale": scale.measure,
     "engine": engine.measure,
     "emitter": emitter.measure,
     "decision": decision.measure,

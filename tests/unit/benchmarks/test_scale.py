@@ -1,0 +1,39 @@
+"""What a long run costs at each size."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.entries.scale import Amounts, Mark, result, sizes_up_to, stages
+
+
+@pytest.mark.parametrize(
+    ("top", "sizes"),
+    [
+        (1_000, (1_000,)),
+        (5_000, (1_000, 5_000)),
+        (100_000, (1_000, 10_000, 100_000)),
+        (1_000_000, (1_000, 10_000, 100_000, 1_000_000)),
+    ],
+)
+def test_the_cost_is_told_at_each_decade_up_to_the_top(top: int, sizes: tuple[int, ...]) -> None:
+    assert sizes_up_to(top) == sizes
+
+
+def test_the_cost_at_a_size_is_that_of_the_last_tasks_before_it_of_all_processes() -> None:
+    amounts = Amounts(10, (1_000, 20_000))
+    assert amounts.marks == [0, 1_000, 18_000, 20_000]
+    marks = [
+        Mark(0, 0.0, (10.0, 1.0, 0.0), (1 << 20, 0, 0)),
+        Mark(1_000, 1.0, (11.0, 1.5, 0.5), (2 << 20, 1 << 20, 0)),
+        Mark(18_000, 30.0, (40.0, 3.0, 2.0), (3 << 20, 0, 0)),
+        Mark(20_000, 36.0, (46.0, 4.0, 3.0), (4 << 20, 8 << 20, 2 << 20)),
+    ]
+    first, last = stages(marks, amounts.sizes)
+    assert (first.cpu, first.host, first.wall, first.memory) == (2_000, 1_000, 1_000, (2, 1, 0))
+    assert (last.tasks, last.cpu, last.host, last.wall, last.memory) == (2_000, 4_000, 3_000, 3_000, (4, 8, 2))
+    said = result({"octopus": [first, last], "none": [first, first]}, amounts, ["one is missing"])
+    flat, of_none, *_ = said.figures
+    assert flat.value.median == 2 and flat.goal is not None and flat.goal.verdict(2).startswith("missed")
+    assert of_none.value.median == 1
+    assert said.notes[-1] == "one is missing"
