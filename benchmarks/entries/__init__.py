@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks.entries import decider, decider_speed, decision, emitter, engine, import_time, parsl_perf, query, scale
+from benchmarks.entries import (
+    decider,
+    decider_speed,
+    decision,
+    emitter,
+    engine,
+    import_time,
+    memory,
+    parsl_perf,
+    query,
+    scale,
+    shutdown,
+)
 from benchmarks.figures import Options, Result
 
 ENTRIES: dict[str, Callable[[Options], Result]] = {
@@ -16,5 +28,7 @@ ENTRIES: dict[str, Callable[[Options], Result]] = {
     "query": query.measure,
     "decider": decider.measure,
     "decider-speed": decider_speed.measure,
+    "memory": memory.measure,
+    "shutdown": shutdown.measure,
     "import-time": import_time.measure,
 }

@@ -162,7 +162,8 @@ def result(found: dict[str, list[Stage]], amounts: Amounts, missing: list[str]) 
                 ]
     notes = (
         f"one run each; no-op tasks, 2 workers, {amounts.window:,} on their way at once; {amounts.warm_up:,} tasks"
-        " before the first that counts. The cost at a size is that of the last tenth of the tasks before it, at least 1,000",
+        " before the first that counts. The cost at a size is that of the last tenth of the tasks before it, at least"
+        " 1,000",
         "everything on: task states, worker start and end, samples every 1 s, node heartbeats, retry handler, embedded"
         " broker, and a decider service that takes in all of it; CPU is that of all of them together",
         "a million tasks: --scale 1000000, which takes about an hour and some GiB for the embedded broker",

@@ -14,11 +14,9 @@ from typing import Any
 
 import parsl
 from parsl import python_app
-from parsl.config import Config
-from parsl.executors import HighThroughputExecutor
-from parsl.providers import LocalProvider
 
-WORKERS = 2
+from benchmarks.entries.parsl_config import config
+
 PATIENCE = 300.0
 """Seconds without any result after which the run is given up."""
 
@@ -53,7 +51,7 @@ def main(variant: str, run_dir: str, window: int, marks: list[int]) -> None:
         room.release()
 
     wanted = set(marks)
-    with parsl.load(_config(variant, run_dir)):
+    with parsl.load(config(variant, run_dir, initialize_logging=False)):
         for _ in range(marks[-1]):
             _await(room)
             no_op().add_done_callback(end)
@@ -67,36 +65,6 @@ def main(variant: str, run_dir: str, window: int, marks: list[int]) -> None:
 def _await(room: threading.Semaphore) -> None:
     if not room.acquire(timeout=PATIENCE):
         raise RuntimeError(f"no task ended within {PATIENCE:g} s")
-
-
-def _config(variant: str, run_dir: str) -> Config:
-    executor: Any = HighThroughputExecutor
-    options: dict[str, Any] = {}
-    ours: dict[str, Any] = {}
-    if variant == "octopus":
-        from parsl_monitor import OctopusHighThroughputExecutor, OctopusMonitoringHub, WrathRetryHandler
-
-        executor, options = OctopusHighThroughputExecutor, {"sample_period": 1.0, "node_heartbeat_period": 10.0}
-        ours = {
-            "monitoring": OctopusMonitoringHub(),
-            "retry_handler": WrathRetryHandler(decider="service"),
-        }
-    return Config(
-        executors=[
-            executor(
-                label="htex",
-                address="127.0.0.1",
-                max_workers_per_node=WORKERS,
-                provider=LocalProvider(init_blocks=1, min_blocks=1, max_blocks=1),
-                **options,
-            )
-        ],
-        strategy="none",
-        retries=3,
-        run_dir=run_dir,
-        initialize_logging=False,
-        **ours,
-    )
 
 
 if __name__ == "__main__":
