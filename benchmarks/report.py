@@ -31,8 +31,14 @@ def show(result: Result, console: Console) -> None:
         console.print(f"  {note}", markup=False, highlight=False)
 
 
-def write_json(results: Sequence[Result], machine: Mapping[str, str], directory: Path) -> Path:
+def write_json(results: Sequence[Result], machine: Mapping[str, str], directory: Path, *, quick: bool = False) -> Path:
     """Write everything that was measured, under a name with the time in it.
+
+    Args:
+        results: What was measured.
+        machine: On what.
+        directory: Where to; it is made.
+        quick: Whether the workloads were small, so that nobody takes the figures for more.
 
     Raises:
         OSError: The directory cannot be written.
@@ -43,6 +49,7 @@ def write_json(results: Sequence[Result], machine: Mapping[str, str], directory:
     content = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", now),
         "machine": dict(machine),
+        "quick": quick,
         "results": [asdict(result) for result in results],
     }
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -13,12 +13,13 @@ if __name__ == "__main__":
 
 from rich.console import Console
 
-from benchmarks import machine, report
+from benchmarks import history, machine, report
 from benchmarks.entries import ENTRIES
 from benchmarks.figures import Options, Result
 
 ROOT = Path(__file__).resolve().parents[1]
 JSON_DIRECTORY = ROOT / "build" / "bench"
+PLOT = JSON_DIRECTORY / "history.svg"
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 
 
@@ -44,12 +45,16 @@ def main(arguments: list[str] | None = None) -> int:
     )
     page = DOCUMENT.relative_to(ROOT)
     parser.add_argument("--write-docs", action="store_true", help=f"write {page}; with --only, its sections in there")
+    plot = PLOT.relative_to(ROOT)
+    parser.add_argument("--plot", action="store_true", help=f"draw all results that were kept into {plot} and stop")
     parser.add_argument("--list", action="store_true", help="list the entries and stop")
     asked = parser.parse_args(arguments)
     if asked.list:
         for name, entry in ENTRIES.items():
             print(f"{name:14}{(entry.__doc__ or '').splitlines()[0]}")
         return 0
+    if asked.plot:
+        return _plot()
     if asked.pairs is not None and asked.pairs < 1:
         parser.error("--pairs must be at least 1")
     if asked.scale < 1_000:
@@ -71,7 +76,9 @@ def main(arguments: list[str] | None = None) -> int:
             traceback.print_exc()
         else:
             report.show(results[-1], console)
-    console.print(f"Written: {report.write_json(results, described, JSON_DIRECTORY)}", highlight=False)
+    console.print(
+        f"Written: {report.write_json(results, described, JSON_DIRECTORY, quick=options.quick)}", highlight=False
+    )
     if asked.write_docs:
         if asked.only:
             page = report.with_sections(DOCUMENT.read_text(encoding="utf-8"), results, described)
@@ -80,6 +87,17 @@ def main(arguments: list[str] | None = None) -> int:
         DOCUMENT.write_text(page, encoding="utf-8")
         console.print(f"Written: {DOCUMENT}", highlight=False)
     return int(failed)
+
+
+def _plot() -> int:
+    """Draw the history."""
+    series = history.read(JSON_DIRECTORY)
+    if not series:
+        print(f"nothing to draw: there are no results in {JSON_DIRECTORY}, but those of --quick", file=sys.stderr)
+        return 1
+    PLOT.write_text(history.svg(series), encoding="utf-8")
+    print(f"Written: {PLOT}")
+    return 0
 
 
 if __name__ == "__main__":

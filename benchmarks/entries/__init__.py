@@ -12,8 +12,10 @@ from benchmarks.entries import (
     engine,
     import_time,
     memory,
+    parsl_matrix,
     parsl_perf,
     query,
+    round_trip,
     scale,
     shutdown,
 )
@@ -21,12 +23,14 @@ from benchmarks.figures import Options, Result
 
 ENTRIES: dict[str, Callable[[Options], Result]] = {
     "parsl-perf": parsl_perf.measure,
+    "parsl-matrix": parsl_matrix.measure,
     "scale": scale.measure,
     "engine": engine.measure,
     "emitter": emitter.measure,
     "decision": decision.measure,
     "query": query.measure,
     "decider": decider.measure,
+    "round-trip": round_trip.measure,
     "decider-speed": decider_speed.measure,
     "memory": memory.measure,
     "shutdown": shutdown.measure,

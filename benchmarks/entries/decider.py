@@ -9,10 +9,11 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.entries.decider_service import serving
 from benchmarks.figures import Distribution, Figure, Goal, Options, Result, Spread
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.streams import decisions, failures, tasks
@@ -159,22 +160,12 @@ def _run(name: str, seconds: float, home: Path) -> Delays:
             "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
-        with _service(environment, home) if decider == "service" else contextlib.nullcontext() as service:
+        with (
+            serving(environment, home / "service.log") if decider == "service" else contextlib.nullcontext() as service
+        ):
             arguments = [decider, str(DEADLINE), str(seconds), str(home)]
             run_id = _work(arguments, environment, lambda: _VARIANTS[name](broker, service), broker.proxy.restore)
         return _delays(OctopusConfig.load(profile="local", **settings), run_id)
-
-
-@contextlib.contextmanager
-def _service(environment: dict[str, str], home: Path) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "octopus_plugins.cli", "wrath", "serve"]
-    with (home / "service.log").open("wb") as log:
-        service = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        yield service
-    finally:
-        service.kill()
-        service.wait()
 
 
 def _work(

@@ -1,163 +1,243 @@
-"""The decider service's own speed: from a failure to its decision, and failures a second."""
+"""Failures a second through decider services on Apache Kafka, by partitions, against a bare consume loop."""
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import subprocess
 import tempfile
-import threading
 import time
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
 
-from benchmarks.entries.sample_events import RUN_ID, failure
+from benchmarks.entries.decider_service import check, serving
+from benchmarks.entries.round_trip import POOLS
+from benchmarks.entries.sample_events import failure
 from benchmarks.figures import Figure, Goal, Options, Result, Spread
 from benchmarks.pairing import in_turn, ratios
+from benchmarks.session import environment
+from benchmarks.usage import process_cpu
 from octopus_plugins.config import OctopusConfig
-from octopus_plugins.events import Decision, Failure, Topic
+from octopus_plugins.events import Run, Topic, encode
 from octopus_plugins.fabric import Emitter, ensure_topics, kafka_options, topic_name
 from octopus_plugins.fabric.consumer import reading_options
-from octopus_plugins.local import EmbeddedBroker
-from octopus_plugins.plugins import Plugins
-from octopus_plugins.services import Decider, DecisionInbox
+from octopus_plugins.local import ApacheKafka
 
-_SECONDS = 60.0
+MEMBERS = (1, 2, 4)
+"""Members of the group, and partitions of the topic of failures."""
+
+GROUP = "bench"
+_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Speeds:
+    """Measures on one cluster.
+
+    Attributes:
+        kafka: The cluster.
+        directory: For logs and spools.
+        failures: How many failures each time.
+        cpu: Microseconds of CPU of all services for each failure, by members.
+        twice: Decisions above one for each failure, in all runs.
+    """
+
+    kafka: ApacheKafka
+    directory: Path
+    failures: int
+    cpu: dict[int, list[float]] = field(default_factory=dict)
+    twice: list[int] = field(default_factory=list)
+
+    def decide(self, members: int) -> float:
+        """Failures per second of a group of services, from a topic with as many partitions.
+
+        The services stand still while the failures are produced: what is measured is they alone.
+
+        Raises:
+            RuntimeError: Not all were decided in time, or a service ended.
+        """
+        name = f"bench-{uuid.uuid4().hex[:12]}"
+        config = self._config(name, members)
+        with contextlib.ExitStack() as stack:
+            logs = [self.directory / f"{name}-{number}.log" for number in range(members)]
+            surroundings = {
+                **environment(self.kafka.address, name, self.directory / name),
+                "OCTOPUS_PROFILE": "kafka",
+                "PYTHONUNBUFFERED": "",
+            }
+            services = [stack.enter_context(serving(surroundings, log, "--group", GROUP)) for log in logs]
+            run_id = _configured(config)
+            self._await_shares(config, members, services, logs)
+            _send(services, signal.SIGSTOP)
+            self._produce(config, run_id)
+            before, begin = sum(process_cpu(service.pid) for service in services), time.perf_counter()
+            _send(services, signal.SIGCONT)
+            decided = self._await_decisions(config, services, logs)
+            seconds = time.perf_counter() - begin
+            used = sum(process_cpu(service.pid) for service in services) - before
+        self.cpu.setdefault(members, []).append(1e6 * used / self.failures)
+        self.twice.append(decided - self.failures)
+        return self.failures / seconds
+
+    def consume(self) -> float:
+        """Failures per second of one bare consume loop.
+
+        Raises:
+            RuntimeError: Not all were read in time.
+        """
+        config = self._config(f"bench-{uuid.uuid4().hex[:12]}", 1)
+        self._produce(config, str(uuid.uuid4()))
+        name = topic_name(config, Topic.failures)
+        begin = time.perf_counter()
+        consumer = Consumer(reading_options(config))
+        consumer.list_topics(name, timeout=10)
+        consumer.assign([TopicPartition(name, 0, OFFSET_BEGINNING)])
+        found, ended = 0, False
+        while not ended and time.perf_counter() - begin < _SECONDS:
+            for message in consumer.consume(1000, 0.1):
+                found += message.error() is None
+                ended = ended or (message.error() is not None and message.error().code() == KafkaError._PARTITION_EOF)
+        seconds = time.perf_counter() - begin
+        consumer.close()
+        if found != self.failures:
+            raise RuntimeError(f"{found:,} of {self.failures:,} failures were read")
+        return found / seconds
+
+    def _config(self, name: str, partitions: int) -> OctopusConfig:
+        """A namespace with its topics, that of failures with so many partitions."""
+        config = OctopusConfig(**self.kafka.client_settings(name), spool_dir=self.directory / name)
+        admin = AdminClient(kafka_options(config))
+        wanted = NewTopic(topic_name(config, Topic.failures), num_partitions=partitions)
+        for made in admin.create_topics([wanted]).values():
+            made.result(30)
+        ensure_topics(config)
+        return config
+
+    def _await_shares(
+        self, config: OctopusConfig, members: int, services: list[subprocess.Popen[bytes]], logs: list[Path]
+    ) -> None:
+        """Wait until each member has one partition, and all have read so far that they decide."""
+        admin = AdminClient(kafka_options(config))
+        group = f"{config.namespace}.{GROUP}"
+        for _ in _patience("the group did not share out the partitions"):
+            _check_all(services, logs)
+            with contextlib.suppress(Exception):  # there is no such group at first
+                found: Any = admin.describe_consumer_groups([group])[group].result(10)
+                shares = [len(member.assignment.topic_partitions) for member in found.members]
+                ready = all("Deciding for" in log.read_text(errors="replace") for log in logs)
+                if shares == [1] * members and ready:
+                    return
+
+    def _produce(self, config: OctopusConfig, run_id: str) -> None:
+        producer = Producer({**kafka_options(config), "linger.ms": 5, "queue.buffering.max.messages": 0})
+        name, now = topic_name(config, Topic.failures), time.time()
+        for number in range(self.failures):
+            event = msgspec.structs.replace(failure(number), run_id=run_id, time=now)
+            producer.produce(name, encode(event), event.key.encode())
+            producer.poll(0)
+        if producer.flush(_SECONDS):
+            raise RuntimeError("the failures were not all produced")
+
+    def _await_decisions(self, config: OctopusConfig, services: list[subprocess.Popen[bytes]], logs: list[Path]) -> int:
+        """Wait until each failure is decided; how many decisions there are."""
+        consumer = Consumer(reading_options(config))
+        place = TopicPartition(topic_name(config, Topic.decisions), 0, OFFSET_BEGINNING)
+        keys: set[bytes | None] = set()
+        count, reading = 0, False
+        try:
+            for _ in _patience("the failures were not all decided"):
+                _check_all(services, logs)
+                # The end of the topic costs nothing to ask for; what is in it is read when it can be all.
+                _, end = consumer.get_watermark_offsets(place, timeout=10)
+                if end < self.failures:
+                    continue
+                if not reading:
+                    consumer.assign([place])
+                    reading = True
+                for message in consumer.consume(self.failures, 0.1):
+                    if message.error() is None:
+                        count += 1
+                        keys.add(message.key())
+                if len(keys) >= self.failures:
+                    return count
+        finally:
+            consumer.close()
+        raise AssertionError("unreachable: patience ends by an error")
 
 
 def measure(options: Options) -> Result:
-    """From a failure to its decision, against one produce-consume round trip; and failures a second."""
-    trips, failed = (50, 1_000) if options.quick else (300, 10_000)
-    with EmbeddedBroker() as broker, tempfile.TemporaryDirectory(prefix="octopus-bench-") as spool:
-
-        def config(name: str) -> OctopusConfig:
-            settings = {"bootstrap_servers": broker.address, "namespace": name, "spool_dir": Path(spool) / name}
-            made = OctopusConfig.load(profile="local", **settings)
-            ensure_topics(made)
-            return made
-
-        there_and_back = sorted(_round_trips(config("bench-trips"), trips))
-        decided = sorted(_decisions(config("bench-decisions"), trips))
-        busy = config("bench-rate")
-        emitter = Emitter(busy)
-        emitter.emit(*(_now(number) for number in range(failed)))
-        if not emitter.flush(_SECONDS):
-            raise RuntimeError(f"the failures were not all delivered within {_SECONDS:g} s: {emitter.counts}")
-        emitter.close()
-        variants = {"decider": partial(_decide_all, busy, failed), "bare loop": partial(_consume_all, busy, failed)}
-        # Once: what is decided is not decided again.
-        rates = in_turn(variants, 1)
-    middle, worst = len(decided) // 2, len(decided) * 99 // 100
-    figures = [
-        Figure(
-            f"failure to decision / round trip, {name}",
-            Spread.of([decided[place] / there_and_back[place]]),
-            "×",
-            Goal(3, at_least=False),
-        )
-        for name, place in (("p50", middle), ("p99", worst))
-    ]
-    figures += [
-        Figure("failure to decision, p50", Spread.of([decided[middle] * 1000]), "ms"),
-        Figure("failure to decision, p99", Spread.of([decided[worst] * 1000]), "ms"),
-        Figure("round trip, p50", Spread.of([there_and_back[middle] * 1000]), "ms"),
-        Figure("decider / bare loop", ratios(rates["decider"], rates["bare loop"]), "×", Goal(0.3)),
-        Figure("decider", Spread.of(rates["decider"]), "failures/s"),
-    ]
-    notes = (
-        "embedded broker, which holds a fetch for up to 10 ms: two are in the way of a decision, one in a round trip",
-        f"{trips} decisions one after the other, service in a thread of this process; {failed:,} failures that waited",
+    """Failures/s of decider services, 1, 2 and 4 in a group with as many partitions, against a bare consume loop."""
+    failed, members = (2_000, MEMBERS[:2]) if options.quick else (20_000, MEMBERS)
+    with tempfile.TemporaryDirectory(prefix="octopus-bench-") as directory, ApacheKafka() as kafka:
+        speeds = Speeds(kafka, Path(directory), failed)
+        variants = {_said(number): partial(speeds.decide, number) for number in members}
+        rates = in_turn({**variants, "bare loop": speeds.consume}, 1 if options.quick else options.rounds(3))
+    bare = rates["bare loop"]
+    one = rates[_said(1)]
+    figures = (
+        Figure(f"{_said(1)} / bare loop", ratios(one, bare), "×", Goal(0.3)),
+        *(Figure(f"{_said(n)} / {_said(1)}", ratios(rates[_said(n)], one), "×", Goal(1)) for n in members[1:]),
+        *(Figure(_said(n), Spread.of(rates[_said(n)]), "failures/s") for n in members),
+        Figure("bare loop", Spread.of(bare), "failures/s"),
+        *(Figure(f"CPU per failure, {_said(n)}", Spread.of(speeds.cpu[n]), "µs") for n in members),
     )
-    raw = {"round trip in s": there_and_back, "failure to decision in s": decided, "per second": rates}
-    return Result("decider-speed", "from a failure to its decision", tuple(figures), notes, raw)
+    notes = (
+        f"{failed:,} failures of {len(encode(failure(0))):,} bytes that wait in the topic, `octopus wrath serve"
+        " --group`, one node of Apache Kafka on the same machine; until the last decision is in its topic",
+        "each member takes in what the others decide, for its history: more members decide more failures, and each of"
+        " them reads all; with the broker they share the processors of this machine",
+        f"decisions above one for each failure, in all runs: {sum(speeds.twice):,}",
+    )
+    raw = {"failures/s": rates, "cpu in µs": {str(n): found for n, found in speeds.cpu.items()}}
+    return Result("decider-speed", "failures a second through decider services", figures, notes, raw)
 
 
-def _now(number: int) -> Failure:
-    return msgspec.structs.replace(failure(number), time=time.time())
+def _said(members: int) -> str:
+    return "1 decider" if members == 1 else f"{members} deciders"
 
 
-def _round_trips(config: OctopusConfig, number: int) -> Iterator[float]:
-    producer = Producer({**kafka_options(config), "linger.ms": 0})
-    consumer = Consumer(reading_options(config))
-    name = topic_name(config, Topic.decisions)
-    consumer.assign([TopicPartition(name, 0, OFFSET_END)])
-    consumer.poll(1.0)
-    for _ in range(number):
-        begin = time.perf_counter()
-        producer.produce(name, b"x" * 1000, b"key")
-        producer.poll(0)
-        while (message := consumer.poll(5.0)) is not None and message.error() is not None:
-            pass
-        if message is None:
-            raise RuntimeError("a record did not come back within 5 s")
-        yield time.perf_counter() - begin
-    producer.flush(5)
-    consumer.close()
+def _configured(config: OctopusConfig) -> str:
+    """Tell of a run that has its failures decided by the service; its id."""
+    run_id = str(uuid.uuid4())
+    emitter = Emitter(config)
+    emitter.emit(
+        Run(
+            run_id=run_id,
+            time=time.time(),
+            state="configured",
+            retries=3,
+            pools=POOLS,
+            labels={"decider": "service"},
+        )
+    )
+    if not emitter.flush(30):
+        raise RuntimeError(f"the run was not told within 30 s: {emitter.counts}")
+    emitter.close()
+    return run_id
 
 
-def _decisions(config: OctopusConfig, number: int) -> Iterator[float]:
-    arrived = threading.Semaphore(0)
-
-    def hear(decision: Decision) -> None:
-        arrived.release()
-
-    inbox, emitter = DecisionInbox(config, RUN_ID, hear), Emitter(config)
-    inbox.start()
-    try:
-        with _service(config):
-            while not inbox.service_alive():
-                time.sleep(0.01)
-            for one in range(-1, number):
-                begin = time.perf_counter()
-                emitter.emit(_now(one + 1))
-                emitter.hurry()
-                if not arrived.acquire(timeout=10):
-                    raise RuntimeError("a failure was not decided within 10 s")
-                if one >= 0:  # the first one finds the emitter not yet connected
-                    yield time.perf_counter() - begin
-    finally:
-        inbox.close()
-        emitter.close()
+def _send(services: list[subprocess.Popen[bytes]], number: signal.Signals) -> None:
+    for service in services:
+        service.send_signal(number)
 
 
-@contextmanager
-def _service(config: OctopusConfig) -> Iterator[None]:
-    decider = Decider(config, plugins=Plugins())
-    thread = threading.Thread(target=decider.run)
-    thread.start()
-    try:
+def _check_all(services: list[subprocess.Popen[bytes]], logs: list[Path]) -> None:
+    for service, log in zip(services, logs, strict=True):
+        check(service, log)
+
+
+def _patience(what: str) -> Iterator[None]:
+    """Look again every few milliseconds, until patience ends."""
+    deadline = time.monotonic() + _SECONDS
+    while time.monotonic() < deadline:
         yield
-    finally:
-        decider.close()
-        thread.join(10)
-
-
-def _decide_all(config: OctopusConfig, expected: int) -> float:
-    decider = Decider(config, plugins=Plugins())
-    begin = time.perf_counter()
-    decider.run(once=True)
-    return _rate(decider.decided, expected, begin)
-
-
-def _consume_all(config: OctopusConfig, expected: int) -> float:
-    name = topic_name(config, Topic.failures)
-    begin = time.perf_counter()
-    consumer = Consumer(reading_options(config))
-    consumer.list_topics(name, timeout=10)
-    consumer.assign([TopicPartition(name, 0, OFFSET_BEGINNING)])
-    found, ended = 0, False
-    while not ended and time.perf_counter() - begin < _SECONDS:
-        for message in consumer.consume(1000, 0.1):
-            found += message.error() is None
-            ended = ended or (message.error() is not None and message.error().code() == KafkaError._PARTITION_EOF)
-    consumer.close()
-    return _rate(found, expected, begin)
-
-
-def _rate(found: int, expected: int, begin: float) -> float:
-    seconds = time.perf_counter() - begin
-    if found != expected:
-        raise RuntimeError(f"{found:,} of {expected:,} failures were read or decided")
-    return found / seconds
+        time.sleep(0.02)
+    raise RuntimeError(f"{what} within {_SECONDS:g} s")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from parsl import python_app
 from parsl.config import Config
 from parsl.executors import HighThroughputExecutor
 from parsl.providers import LocalProvider
@@ -50,3 +51,12 @@ def config(variant: str, run_dir: str, workers: int = 2, **options: Any) -> Conf
         run_dir=run_dir,
         **options,
     )
+
+
+@python_app
+def sleeping(seconds: float, extra_payload: Any, parsl_resource_specification: dict[str, Any] | None = None) -> int:
+    """The app of parsl-perf, which takes some time."""
+    import time
+
+    time.sleep(seconds)
+    return 7

@@ -8,29 +8,19 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from functools import partial
 
-from parsl import python_app
 from parsl.config import Config
 
-from benchmarks.entries.parsl_config import config as _config
-
-SECONDS = float(os.environ.get("BENCH_TASK_SECONDS", "0"))
+from benchmarks.entries.parsl_config import config as configured
+from benchmarks.entries.parsl_config import sleeping
 
 
 def fresh_config() -> Config:
     """The configuration of the variant asked for. Called by parsl-perf, which loads this file twice."""
-    if SECONDS:
+    seconds = float(os.environ["BENCH_TASK_SECONDS"])
+    if seconds:
         # parsl-perf has no option for what its tasks do: its app is a global of the script.
-        sys.modules["__main__"].app = sleeping  # type: ignore[attr-defined]
+        sys.modules["__main__"].app = partial(sleeping, seconds)  # type: ignore[attr-defined]
     workers = int(os.environ["BENCH_WORKERS"])
-    return _config(os.environ["BENCH_VARIANT"], os.environ["BENCH_RUN_DIR"], workers)
-
-
-@python_app
-def sleeping(extra_payload: Any, seconds: float = SECONDS, **rest: Any) -> int:
-    """parsl-perf's app, which takes some time."""
-    import time
-
-    time.sleep(seconds)
-    return 7
+    return configured(os.environ["BENCH_VARIANT"], os.environ["BENCH_RUN_DIR"], workers)

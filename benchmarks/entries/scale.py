@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+
+from benchmarks.entries.decider_service import check, serving
 from benchmarks.figures import Figure, Goal, Options, Result, Spread
 from benchmarks.session import environment, watched
 from benchmarks.usage import MIB, process_cpu, resident, session_cpu
 from octopus_plugins.config import OctopusConfig
+from octopus_plugins.events import Topic
+from octopus_plugins.fabric import topic_name
+from octopus_plugins.fabric.consumer import reading_options
 from octopus_plugins.local import EmbeddedBroker
 from octopus_plugins.streams import tasks
 
@@ -28,7 +33,8 @@ MEMORY = 256.0
 
 VARIANTS = {"none": "without us", "octopus": "everything on"}
 STATES = ("pending", "launched", "running", "running_ended", "exec_done")
-_MAX_RATE_SECONDS = 0.02  # for a task, on a very busy machine
+_TASK_SECONDS = 0.02  # for a task, on a very busy machine
+_READ_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +44,14 @@ class Mark:
     Attributes:
         ended: Tasks, without those that warmed up.
         time: When, on a clock of its own.
-        cpu: CPU seconds until then of the run's processes, of the broker, and of the decider service.
+        cpu: CPU seconds until then of all the run's processes, of the submitting one among them, of the broker, and of
+            the decider service.
         memory: Bytes resident, of the submitting process, of the broker, and of the decider service.
     """
 
     ended: int
     time: float
-    cpu: tuple[float, float, float]
+    cpu: tuple[float, float, float, float]
     memory: tuple[int, int, int]
 
 
@@ -55,18 +62,40 @@ class Stage:
     Attributes:
         at: How many had ended at its end.
         tasks: How many these are.
-        cpu: Microseconds of CPU for each, of all processes.
-        host: Of these, those of the run's own processes.
+        run: Microseconds of CPU for each, of all the run's own processes.
+        submitting: Of these, those of the submitting process.
+        broker: Those of the broker.
+        service: Those of the decider service.
         wall: Microseconds for each.
         memory: MiB at its end: submitting process, broker, decider service.
     """
 
     at: int
     tasks: int
-    cpu: float
-    host: float
+    run: float
+    submitting: float
+    broker: float
+    service: float
     wall: float
     memory: tuple[float, float, float]
+
+    @property
+    def cpu(self) -> float:
+        """Microseconds of CPU for each task, of all processes."""
+        return self.run + self.broker + self.service
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What there is in the topic of tasks and samples in the end.
+
+    Attributes:
+        records: How many.
+        bytes: Keys and values of all, as they were before compression.
+    """
+
+    records: int
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,30 +144,46 @@ def stages(marks: Sequence[Mark], sizes: Sequence[int]) -> list[Stage]:
         cpu = [1e6 * (after - before) / count for before, after in zip(begin.cpu, end.cpu, strict=True)]
         submitting, broker, service = (each / MIB for each in end.memory)
         wall = 1e6 * (end.time - begin.time) / count
-        found.append(Stage(size, count, sum(cpu), cpu[0], wall, (submitting, broker, service)))
+        found.append(Stage(size, count, *cpu, wall, (submitting, broker, service)))
     return found
 
 
 def measure(options: Options) -> Result:
     """Cost per task at 10³, 10⁴, … tasks of one run with everything on, and the memory it takes (--scale 1000000)."""
     amounts = Amounts(250, (1_000, 3_000)) if options.quick else Amounts(2_000, sizes_up_to(options.scale))
-    found, missing = {}, []
+    found: dict[str, list[Stage]] = {}
+    missing: list[str] = []
+    sent = Sent(0, 0)
     for variant in VARIANTS:
         with tempfile.TemporaryDirectory(prefix="octopus-bench-") as directory:
             run = _Run(variant, amounts, Path(directory))
             found[variant] = stages(run.marks, amounts.sizes)
             missing += run.missing
-    return result(found, amounts, missing)
+            sent = run.sent
+    return result(found, amounts, sent, missing)
 
 
-def result(found: dict[str, list[Stage]], amounts: Amounts, missing: list[str]) -> Result:
-    """The figures of both runs."""
+def result(found: dict[str, list[Stage]], amounts: Amounts, sent: Sent, missing: list[str]) -> Result:
+    """The figures of both runs.
+
+    Args:
+        found: What was seen at each size, by variant.
+        amounts: How much each run did.
+        sent: What ours sent.
+        missing: What should have been in the topics and was not, in words.
+    """
     ours, none = found["octopus"], found["none"]
     top = amounts.sizes[-1]
     first = amounts.sizes[0]
     flat = Goal(FLAT, at_least=False, source="issue 6")
     figures = [
         Figure(f"CPU per task at {top:,}, everything on, / at {first:,}", _one(ours[-1].cpu / ours[0].cpu), "×", flat),
+        Figure(
+            f"CPU per task at {top:,}, everything on, / where it is least before",
+            _one(ours[-1].cpu / min(stage.cpu for stage in ours[:-1] or ours)),
+            "×",
+            flat,
+        ),
         Figure(f"CPU per task at {top:,}, without us, / at {first:,}", _one(none[-1].cpu / none[0].cpu), "×"),
         Figure(f"time per task at {top:,}, everything on, / at {first:,}", _one(ours[-1].wall / ours[0].wall), "×"),
     ]
@@ -146,17 +191,26 @@ def result(found: dict[str, list[Stage]], amounts: Amounts, missing: list[str]) 
         grown = ours[-1].memory[place] - ours[0].memory[place]
         goal = Goal(MEMORY, at_least=False)
         figures.append(Figure(f"growth of the {name} from {first:,} to {top:,}", _one(grown), "MiB", goal))
+    count = amounts.warm_up + top
+    stored = (ours[-1].memory[1] - ours[0].memory[1]) * MIB / (top - first) if top > first else 0.0
+    figures += [
+        Figure("records per task", _one(sent.records / count), ""),
+        Figure("bytes per task, keys and values, before compression", _one(sent.bytes / count), "bytes"),
+        Figure(f"growth of the broker per task from {first:,} to {top:,}", _one(stored), "bytes"),
+    ]
     for variant, said in VARIANTS.items():
         for stage in found[variant]:
             at = f"at {stage.at:,}, {said}:"
             figures += [
                 Figure(f"{at} CPU per task", _one(stage.cpu), "µs"),
                 Figure(f"{at} time per task", _one(stage.wall), "µs"),
+                Figure(f"{at} CPU per task of the submitting process", _one(stage.submitting), "µs"),
                 Figure(f"{at} submitting process", _one(stage.memory[0]), "MiB"),
             ]
             if variant == "octopus":
                 figures += [
-                    Figure(f"{at} CPU per task of the run's own processes", _one(stage.host), "µs"),
+                    Figure(f"{at} CPU per task of the broker", _one(stage.broker), "µs"),
+                    Figure(f"{at} CPU per task of the decider service", _one(stage.service), "µs"),
                     Figure(f"{at} decider service", _one(stage.memory[2]), "MiB"),
                     Figure(f"{at} broker, which keeps all events in memory", _one(stage.memory[1]), "MiB"),
                 ]
@@ -166,10 +220,10 @@ def result(found: dict[str, list[Stage]], amounts: Amounts, missing: list[str]) 
         " 1,000",
         "everything on: task states, worker start and end, samples every 1 s, node heartbeats, retry handler, embedded"
         " broker, and a decider service that takes in all of it; CPU is that of all of them together",
-        "a million tasks: --scale 1000000, which takes about an hour and some GiB for the embedded broker",
+        "a million tasks: --scale 1000000, which takes two hours or so and, for the embedded broker, about a GiB",
         *(missing or [f"every one of the {len(STATES)} events of every task was in the topic, exactly once by id"]),
     )
-    raw = {variant: [asdict(stage) for stage in each] for variant, each in found.items()}
+    raw = {variant: [{**asdict(stage), "cpu": stage.cpu} for stage in each] for variant, each in found.items()}
     return Result("scale", "one long run", tuple(figures), notes, raw)
 
 
@@ -182,31 +236,35 @@ class _Run:
     directory: Path
     marks: list[Mark] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    sent: Sent = Sent(0, 0)
 
     def __post_init__(self) -> None:
         warm, namespace = self.amounts.warm_up, f"bench-{uuid.uuid4().hex[:12]}"
         ours = self.variant == "octopus"
         with EmbeddedBroker() as broker:
             surroundings = environment(broker.address, namespace, self.directory / "spool")
-            with _service(surroundings, self.directory) if ours else contextlib.nullcontext(0) as service:
+            log = self.directory / "service.log"
+            with serving(surroundings, log) if ours else contextlib.nullcontext() as service:
+                others = (broker.pid, service.pid) if service is not None else (0, 0)
 
                 def hear(session: int, line: str) -> None:
                     words = line.split()
                     if words[:1] == ["mark"]:
-                        others = (broker.pid, service) if ours else (0, 0)
                         self.marks.append(
                             Mark(
                                 int(words[1]) - warm,
                                 time.monotonic(),
-                                (session_cpu(session), *map(process_cpu, others)),  # type: ignore[arg-type]
+                                (session_cpu(session), process_cpu(session), *map(process_cpu, others)),  # type: ignore[arg-type]
                                 tuple(map(resident, (session, *others))),  # type: ignore[arg-type]
                             )
                         )
 
                 marks = [str(warm + mark) for mark in self.amounts.marks]
                 command = [sys.executable, str(DRIVER), self.variant, str(self.directory / "run")]
-                limit = 120 + (warm + self.amounts.sizes[-1]) * _MAX_RATE_SECONDS
+                limit = 120 + (warm + self.amounts.sizes[-1]) * _TASK_SECONDS
                 watched([*command, str(self.amounts.window), *marks], surroundings, self.directory, limit, hear)
+                if service is not None:
+                    check(service, log)
             if ours:
                 self._count(OctopusConfig.load(profile="local", bootstrap_servers=broker.address, namespace=namespace))
 
@@ -218,27 +276,25 @@ class _Run:
             for state in STATES
             if found.get(state, 0) != expected
         ]
+        self.sent = _sent(config)
 
 
-@contextlib.contextmanager
-def _service(surroundings: dict[str, str], directory: Path) -> Iterator[int]:
-    """A decider service of its own; its process id."""
-    log = directory / "service.log"
-    with log.open("wb") as output:
-        service = subprocess.Popen(
-            [sys.executable, "-m", "octopus_plugins.cli", "wrath", "serve"],
-            env=surroundings,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        yield service.pid
-        if service.poll() is not None:
-            raise RuntimeError(f"the decider service ended:\n{log.read_text(errors='replace')[-2000:]}")
-    finally:
-        service.kill()
-        service.wait()
+def _sent(config: OctopusConfig) -> Sent:
+    consumer = Consumer(reading_options(config))
+    consumer.assign([TopicPartition(topic_name(config, Topic.task_metrics), 0, OFFSET_BEGINNING)])
+    records = size = 0
+    deadline, ended = time.monotonic() + _READ_SECONDS, False
+    while not ended:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the topic could not be read within {_READ_SECONDS:g} s")
+        for message in consumer.consume(1000, 0.5):
+            if message.error() is None:
+                records += 1
+                size += len(message.key() or b"") + len(message.value() or b"")
+            elif message.error().code() == KafkaError._PARTITION_EOF:
+                ended = True
+    consumer.close()
+    return Sent(records, size)
 
 
 def _one(value: float) -> Spread:
