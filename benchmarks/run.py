@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Measure octopus-plugins against what stands beside it.")
     parser.add_argument("--only", metavar="NAME", action="append", choices=sorted(ENTRIES), help="run this entry only")
     parser.add_argument("--pairs", type=int, help="runs of each variant, in turn (default: 5, of some 7 or 3)")
-    parser.add_argument("--quick", action="store_true", help="small workloads, 2 pairs: to see that it works")
+    parser.add_argument("--quick", action="store_true", help="small workloads, 2 pairs at most: to see that it works")
     usual = Options()
     parser.add_argument(
         "--scale", type=int, default=usual.scale, metavar="TASKS", help=f"of `scale` (default: {usual.scale:,})"
