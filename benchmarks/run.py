@@ -45,8 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     page = DOCUMENT.relative_to(ROOT)
     parser.add_argument("--write-docs", action="store_true", help=f"write {page}; with --only, its sections in there")
-    plot = PLOT.relative_to(ROOT)
-    parser.add_argument("--plot", action="store_true", help=f"draw all results that were kept into {plot} and stop")
+    parser.add_argument(
+        "--plot", action="store_true", help=f"draw all results that were kept into {PLOT.name} and stop"
+    )
     parser.add_argument("--list", action="store_true", help="list the entries and stop")
     asked = parser.parse_args(arguments)
     if asked.list:
