@@ -11,6 +11,7 @@ from globus_compute_hooks.ledger import Ledger
 from globus_compute_hooks.observation import Observation
 from globus_compute_hooks.story import Story
 from octopus_plugins.events import Decision, Failure, Task
+from octopus_plugins.events.task import Earlier, with_earlier
 from octopus_plugins.fabric import Emitter
 from octopus_plugins.htex import reports
 from octopus_plugins.plugins import Plugins
@@ -64,20 +65,20 @@ class Session(Story):
     def launched(self, attempt: Attempt, now: float) -> None:
         """A try goes to the executor."""
         attempt.launched = now
-        about = self._about(attempt)
-        told = [translate.task_event(about, "launched", now)]
+        earlier: tuple[Earlier, ...] = ()
         if attempt.try_id:
             self._note(attempt)
         else:
-            told.insert(0, translate.task_event(about, "pending", attempt.submitted))
-        self.tell(*told)
+            earlier = (Earlier("pending", attempt.submitted),)
+        self.tell(translate.task_event(self._about(attempt), "launched", now, earlier=earlier))
 
     def succeeded(self, attempt: Attempt, seen: Observation | None) -> None:
         """A task ended well."""
         with self.lock:
             self._done += 1
             told = self._settled_try(attempt, seen)
-            self.tell(*told, translate.task_event(self._about(attempt), "exec_done", time.time()))
+            done = translate.task_event(self._about(attempt), "exec_done", time.time())
+            self.tell(with_earlier(done, told))
         self._close(attempt)
 
     def failed(

@@ -95,6 +95,7 @@ class Story(Chronicle):
         task_id = str(message["task_id"])
         state = message["task_status_name"]
         unhandled: tuple[Failure, Decision] | None = None
+        settles = False
         with self.lock:
             if state == "launched":
                 self._launched_on[task_id] = message["task_executor"]
@@ -109,18 +110,30 @@ class Story(Chronicle):
                 if ran_on not in (None, message["task_executor"]):
                     # By now the record names the executor that a retry handler moved the task to.
                     message = {**message, "task_executor": ran_on}
-                subject = self._subject(message, place, attempt)
-                self._settle(subject, attempt)
-                if state in _FAILED and self._reported.pop(task_id, None) != subject.try_id:
-                    failure = self._unhandled_failure(subject, attempt, message, now)
-                    unhandled = self._tell_unhandled(failure, final=state in _ENDED_BADLY)
+                settles = state not in _FAILED and _is_unsettled(attempt, message["task_executor"])
+                if settles and attempt is not None:
+                    attempt.settled = True
+                else:
+                    unhandled = self._hear_of_end(message, place, attempt, now)
                 self.attempts.close(task_id)
                 self._done += state in _ENDED_WELL
                 if state in _ENDED_BADLY:
                     self._note_failed(task_id)
-            self.tell(translate.task_event(message, now, place, attempt))
+            self.tell(translate.task_event(message, now, place, attempt, settles=settles))
         if unhandled is not None:
             self._plugins.decided(*unhandled)
+
+    def _hear_of_end(
+        self, message: Mapping[str, Any], place: Mapping[str, Any], attempt: Attempt | None, now: float
+    ) -> tuple[Failure, Decision] | None:
+        """Tell what is to be said of a try before the state that ends it; a decision where Parsl asked for none."""
+        subject = self._subject(message, place, attempt)
+        self._settle(subject, attempt)
+        state, task_id = message["task_status_name"], subject.task_id
+        if state not in _FAILED or self._reported.pop(task_id, None) == subject.try_id:
+            return None
+        failure = self._unhandled_failure(subject, attempt, message, now)
+        return self._tell_unhandled(failure, final=state in _ENDED_BADLY)
 
     def _tell_unhandled(self, failure: Failure, *, final: bool) -> tuple[Failure, Decision] | None:
         """Tell a failure of which Parsl asked no handler, and the decision: whatever it was, Parsl ends the task."""
@@ -244,3 +257,8 @@ class Story(Chronicle):
             if attempt is not None:
                 attempt.place = place
         return replace(subject, place=place or subject.place)
+
+
+def _is_unsettled(attempt: Attempt | None, executor: str) -> bool:
+    """Whether a try ended on its worker, and of that nothing was told: the state that ends it can tell it."""
+    return attempt is not None and attempt.ended is not None and not attempt.settled and attempt.executor == executor

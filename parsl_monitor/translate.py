@@ -22,6 +22,7 @@ from octopus_plugins.events import (
 )
 from octopus_plugins.events.exceptions import failed_dependencies, failure_details
 from octopus_plugins.events.failure import MAX_CAUSES, MAX_STDERR, MAX_TRACEBACK
+from octopus_plugins.events.task import Earlier
 from octopus_plugins.frameworks import explanation
 from octopus_plugins.htex import reports
 from octopus_plugins.htex.reports import usage
@@ -66,9 +67,23 @@ class Try:
 
 
 def task_event(
-    message: Mapping[str, Any], now: float, place: Mapping[str, Any], attempt: Attempt | None = None
+    message: Mapping[str, Any],
+    now: float,
+    place: Mapping[str, Any],
+    attempt: Attempt | None = None,
+    *,
+    settles: bool = False,
 ) -> Task:
-    """A task's change of state, from the DataFlowKernel's TASK_INFO."""
+    """A task's change of state, from the DataFlowKernel's TASK_INFO.
+
+    Args:
+        message: Parsl's.
+        now: Unix seconds.
+        place: Where it ran, as far as that is known.
+        attempt: What was seen of the try.
+        settles: Whether it is to tell, with the end, what the worker reported before it.
+    """
+    seen = attempt if settles else None
     return Task(
         run_id=message["run_id"],
         time=now,
@@ -85,8 +100,18 @@ def task_event(
         stdout=_path(message["task_stdout"]),
         stderr=_path(message["task_stderr"]),
         labels=compute.labels_of(attempt),
+        earlier=_worker_states(seen) if seen is not None else (),
+        usage=usage(seen.usage) if seen is not None else None,
         **place,
     )
+
+
+def _worker_states(attempt: Attempt) -> tuple[Earlier, ...]:
+    assert attempt.ended is not None
+    ended = Earlier("running_ended", attempt.ended)
+    if attempt.started is None or attempt.announced:
+        return (ended,)
+    return (Earlier("running", attempt.started), ended)
 
 
 def worker_events(subject: Try, attempt: Attempt) -> list[Task]:

@@ -12,12 +12,15 @@ from collections.abc import Callable
 
 import pytest
 from confluent_kafka import Producer as KafkaProducer
+from msgspec.structs import replace
 
 from octopus_plugins.config import OctopusConfig
-from octopus_plugins.events import Decision, Heartbeat, ResourceSample, Task, Topic, Usage, encode
+from octopus_plugins.events import Decision, Event, Heartbeat, ResourceSample, Task, Topic, Usage, encode
+from octopus_plugins.events.task import with_earlier
 from octopus_plugins.fabric import Emitter, Producer, Reader, ensure_topics, existing_topics, orphans, topic_name
 from octopus_plugins.fabric.frames import Record
 from octopus_plugins.local.embedded import EmbeddedBroker
+from octopus_plugins.streams import tasks
 
 
 def task(task_id: int, state: str = "running", run_id: str = "run") -> Task:
@@ -53,6 +56,50 @@ def test_everything_is_counted_by_topic(config: OctopusConfig, emitter: Emitter)
         "heartbeats": 1,
         "decisions": 1,
     }
+
+
+def end_of(task_id: int) -> Task:
+    """The last three states of a task, in one record."""
+    return with_earlier(task(task_id, "exec_done"), [task(task_id, "running"), task(task_id, "running_ended")])
+
+
+def test_states_of_a_try_in_one_record_are_read_one_by_one(config: OctopusConfig, emitter: Emitter) -> None:
+    emitter.emit(end_of(1), end_of(2), task(3))
+    assert emitter.flush(20)
+    assert emitter.counts.delivered == 3
+    states = ("running", "running_ended", "exec_done")
+    told = [(event.key, event.state) for event in Reader(config, Topic.task_metrics) if isinstance(event, Task)]
+    assert told == [("run/1", state) for state in states] + [("run/2", state) for state in states] + [
+        ("run/3", "running")
+    ]
+    (first,) = tasks(config=config, task_id="1", state="running_ended")
+    assert first.id == task(1, "running_ended").id
+
+
+def test_a_transform_sees_each_state_and_may_withhold_one_of_them(config: OctopusConfig) -> None:
+    seen: list[str] = []
+
+    def transform(event: Event) -> Event | None:
+        assert isinstance(event, Task)
+        seen.append(event.state)
+        return None if event.state == "running_ended" else replace(event, labels={"site": "here"})
+
+    emitter = Emitter(config, transform=transform)
+    emitter.emit(end_of(1))
+    emitter.close(20)
+    assert seen == ["running", "running_ended", "exec_done"]
+    assert [(event.id, event.labels) for event in Reader(config, Topic.task_metrics)] == [
+        (task(1, state).id, {"site": "here"}) for state in ("running", "exec_done")
+    ]
+
+
+def test_a_state_that_cannot_be_written_costs_only_itself(config: OctopusConfig, emitter: Emitter) -> None:
+    emitter.emit(replace(end_of(1), usage=object()))
+    assert emitter.flush(20)
+    assert [event.id for event in Reader(config, Topic.task_metrics)] == [
+        task(1, state).id for state in ("running", "exec_done")
+    ]
+    assert emitter.counts.invalid == 1
 
 
 def test_a_clean_close_leaves_nothing_on_disk(config: OctopusConfig) -> None:

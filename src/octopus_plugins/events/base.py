@@ -75,6 +75,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """The CloudEvents source."""
         return f"/{self.framework}/{self.run_id}"
 
+    @property
+    def states(self) -> int:
+        """How many things the record says: see `unfolded`."""
+        return 1
+
+    def unfolded(self) -> tuple[Event, ...]:
+        """What the record says, one by one: most say one thing; see Task."""
+        return (self,)
+
 
 class TryEvent(Event, frozen=True, kw_only=True, omit_defaults=True):
     """An event about one try of one task, and the place where it ran.

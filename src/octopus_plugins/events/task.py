@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
-from octopus_plugins.events.base import Event, Name, Topic, TryEvent, Whole
+from octopus_plugins.events.base import Event, Moment, Name, Topic, TryEvent, Whole
 from octopus_plugins.events.resource import Usage
+
+MAX_EARLIER = 4
+"""States that one record may tell before its own."""
+
+
+class Earlier(msgspec.Struct, frozen=True, array_like=True):
+    """A state that a task had before, told together with a later one.
+
+    Attributes:
+        state: Its name.
+        time: When the task got into it, Unix seconds.
+    """
+
+    state: Name
+    time: Moment
 
 
 class Task(TryEvent, frozen=True, kw_only=True, omit_defaults=True):
@@ -24,7 +40,9 @@ class Task(TryEvent, frozen=True, kw_only=True, omit_defaults=True):
         from_memo: Whether the result came from a memo or checkpoint.
         stdout: Where standard output goes, if redirected.
         stderr: Where standard error goes, if redirected.
-        usage: On ``running_ended``, what the try used in all.
+        usage: On ``running_ended``, what the try used in all; so also where that is among ``earlier``.
+        earlier: States that the try had before this one, told with it: an event each, at the same place. Every reader
+            of ours gives them one by one (`unfolded`).
     """
 
     TYPE: ClassVar[str] = "octopus.task/v1"
@@ -39,10 +57,64 @@ class Task(TryEvent, frozen=True, kw_only=True, omit_defaults=True):
     stdout: str | None = None
     stderr: str | None = None
     usage: Usage | None = None
+    earlier: Annotated[tuple[Earlier, ...], msgspec.Meta(max_length=MAX_EARLIER)] = ()
 
     @property
     def id(self) -> str:
         return f"{self.run_id}/{self.task_id}/{self.try_id}/task/{self.state}"
+
+    @property
+    def states(self) -> int:
+        return 1 + len(self.earlier)
+
+    def unfolded(self) -> tuple[Task, ...]:
+        if not self.earlier:
+            return (self,)
+        shared = {name: getattr(self, name) for name in _SHARED}
+        first = self.order - len(self.earlier)
+        before = [
+            Task(
+                **shared,
+                state=each.state,
+                time=each.time,
+                order=first + number if first > 0 else 0,
+                usage=self.usage if each.state == _MEASURED else None,
+            )
+            for number, each in enumerate(self.earlier)
+        ]
+        kept = None if any(each.state == _MEASURED for each in self.earlier) else self.usage
+        return (*before, msgspec.structs.replace(self, earlier=(), usage=kept))
+
+
+_MEASURED = "running_ended"
+_SHARED = (
+    "run_id",
+    "framework",
+    "labels",
+    "task_id",
+    "try_id",
+    "app",
+    "executor",
+    "block",
+    "manager",
+    "host",
+    "worker_id",
+    "pid",
+)
+
+
+def with_earlier(last: Task, earlier: Sequence[Task]) -> Task:
+    """A record that tells states of one try, at one place.
+
+    Args:
+        last: The last of them.
+        earlier: Those before it, in order; of them state, time and usage are told.
+    """
+    if not earlier:
+        return last
+    told = tuple(Earlier(each.state, each.time) for each in earlier)
+    usage = next((each.usage for each in earlier if each.usage is not None), last.usage)
+    return msgspec.structs.replace(last, earlier=told, usage=usage)
 
 
 class Pool(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

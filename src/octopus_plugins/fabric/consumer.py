@@ -275,26 +275,24 @@ class Reader:
                     del ends[partition]
                 if offset >= end:
                     continue
-            event = self._event(message)
-            if event is not None:
-                events.append(event)
+            events += self._told(message)
         return events
 
-    def _event(self, message: Any) -> Event | None:
+    def _told(self, message: Any) -> list[Event]:
+        """What a record says that is wanted and new."""
         if self._keep is not None and not self._keep(message.key() or b""):
-            return None
+            return []
         try:
             event = decode(message.value() or b"")
         except SchemaError as error:
             self._skips.add(message, error)
-            return None
+            return []
         if event is None:
-            return None  # of a newer version
-        if self._since is not None and event.time < self._since:
-            return None
-        if self._until is not None and event.time > self._until:
-            return None
-        return event if self._seen.add(event) else None
+            return []  # of a newer version
+        return [each for each in event.unfolded() if self._is_in_time(each) and self._seen.add(each)]
+
+    def _is_in_time(self, event: Event) -> bool:
+        return (self._since is None or event.time >= self._since) and (self._until is None or event.time <= self._until)
 
 
 def read_also(consumer: Any, name: str, numbers: Iterable[int]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import SchemaError
@@ -41,7 +41,12 @@ class Emitter:
         """Send events; those that come together are written together."""
         records: list[Record] = []
         samples: list[Record] = []
-        for event in events:
+        told: Sequence[Event] = events
+        if self._transform is not None:
+            # Plugins see each state by itself, and each goes out by itself then.
+            single = (each for event in events for each in event.unfolded())
+            told = [outgoing for event in single if (outgoing := self._transformed(event)) is not None]
+        for event in told:
             self._prepare(event, records, samples)
         if records or samples:
             self._producer.put(records, samples)
@@ -78,15 +83,15 @@ class Emitter:
 
     def _prepare(self, event: Event, records: list[Record], samples: list[Record]) -> None:
         try:
-            outgoing = event if self._transform is None else self._transformed(event)
-            if outgoing is None:
-                self._producer.tally.add("withheld", [event.TOPIC.value])
-                return
-            value = encode(outgoing, max_bytes=self._max_bytes)
-            topic = _TOPICS.get(type(outgoing)) or outgoing.TOPIC.value
-            record = Record(topic, outgoing.key.encode("utf-8", "replace"), value)
-            (records if outgoing.RECORD else samples).append(record)
+            value = encode(event, max_bytes=self._max_bytes)
+            topic = _TOPICS.get(type(event)) or event.TOPIC.value
+            record = Record(topic, event.key.encode("utf-8", "replace"), value)
+            (records if event.RECORD else samples).append(record)
         except SchemaError as error:
+            if len(single := event.unfolded()) > 1:  # one of them cannot be written: the others can
+                for each in single:
+                    self._prepare(each, records, samples)
+                return
             self._producer.tally.add("invalid", [event.TOPIC.value])
             self._report_once("encode", event, f"is not sent: {error}")
         except Exception as error:  # noqa: BLE001  whatever was given for an event, its sender must not be hurt
@@ -94,14 +99,18 @@ class Emitter:
             self._report_once("encode", event, f"is not sent: {type(error).__name__}: {error}")
 
     def _transformed(self, event: Event) -> Event | None:
+        """What is to be sent of an event; None where nothing is, which is counted."""
         assert self._transform is not None
         try:
             outgoing = self._transform(event)
         except Exception as error:  # noqa: BLE001  the border to other people's code
             self._report_once("transform", event, f"goes out as it is: the transform raised {error!r}")
             return event
-        if outgoing is None or isinstance(outgoing, Event):
+        if isinstance(outgoing, Event):
             return outgoing
+        if outgoing is None:
+            self._producer.tally.add("withheld", [event.TOPIC.value])
+            return None
         kind = type(outgoing).__name__
         self._report_once("transform", event, f"goes out as it is: the transform returned a {kind}, not an event")
         return event

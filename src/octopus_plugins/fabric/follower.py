@@ -229,15 +229,14 @@ class Follower:
 
     def _take(self, messages: list[Any]) -> list[Arrival]:
         if self._caught_up:
-            return [arrival for message in messages if (arrival := self._arrival(message)) is not None]
+            return [arrival for message in messages for arrival in self._arrivals(message)]
         merge = self._merge
         assert merge is not None
         for message in messages:
             place = (message.topic(), message.partition())
-            arrival = self._arrival(message)
-            if arrival is not None:
+            for arrival in self._arrivals(message):
                 merge.put(place, arrival.event.time, arrival)
-            elif message.error() is not None:  # its end, or that it cannot be read: it keeps nobody waiting
+            if message.error() is not None:  # its end, or that it cannot be read: it keeps nobody waiting
                 merge.end(place)
         arrivals = list(merge.take())
         self._caught_up = merge.ended
@@ -282,26 +281,29 @@ class Follower:
             raise KafkaException(found.error or KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
         return sorted(found.partitions)
 
-    def _arrival(self, message: Any) -> Arrival | None:
+    def _arrivals(self, message: Any) -> list[Arrival]:
+        """What a record says that is wanted and new."""
         error = message.error()
         if error is not None:
             if error.code() == KafkaError._PARTITION_EOF:
                 self._all_well()
             else:
                 log.debug("reading %s: %s", message.topic(), error.str())
-            return None
+            return []
         self._all_well()
         wanted = self._wanted[message.topic()]
         if wanted.keep is not None and not wanted.keep(message.key() or b""):
-            return None
+            return []
         try:
             event = decode(message.value() or b"")
         except SchemaError as problem:
             self._skips.add(message, problem)
-            return None
-        if event is None or (wanted.since is not None and event.time < wanted.since):
-            return None
-        return Arrival(event, message.partition(), self._caught_up) if self._seen.add(event) else None
+            return []
+        return [
+            Arrival(each, message.partition(), self._caught_up)
+            for each in (event.unfolded() if event is not None else ())
+            if (wanted.since is None or each.time >= wanted.since) and self._seen.add(each)
+        ]
 
     def _on_error(self, error: KafkaError) -> None:
         self._refusals(error)

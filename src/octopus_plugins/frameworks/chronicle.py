@@ -44,7 +44,7 @@ class Chronicle:
         """Remember events and emit them, in this order."""
         with self.lock:
             for event in events:
-                self._order += 1
+                self._order += event.states
                 force_setattr(event, "order", self._order)
                 self.history.observe(event)
                 if isinstance(event, Failure) and event.categorization is not None:

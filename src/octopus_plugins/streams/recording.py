@@ -119,7 +119,7 @@ def _decoded(line: bytes, where: str) -> list[Event]:
         raise SchemaError(
             f"{where}: {error}; one CloudEvent per line is expected, as `octopus wrath record` writes it"
         ) from error
-    return [] if event is None else [event]
+    return [] if event is None else list(event.unfolded())
 
 
 def _starts_with(prefixes: tuple[bytes, ...], key: bytes) -> bool:

@@ -233,11 +233,10 @@ class History:
     def _observe_task(self, event: Task) -> None:
         key = (event.run_id, event.task_id)
         self._runs.ensure(event.run_id).heard = True
+        for each in event.earlier:
+            self._observe_state(key, event, each.state, each.time)
         if event.state not in FINAL_STATES:
-            if event.host:
-                if event.executor:
-                    self._see(event.run_id, event.executor, event.host, event.time)
-                self._observe_place(key, event)
+            self._observe_state(key, event, event.state, event.time)
             return
         self._tasks.pop(key)
         place = self._places.pop(key) or _Place()
@@ -249,15 +248,19 @@ class History:
             if app and place.started is not None and place.ended is not None:
                 self._run_times.ensure(app).add(place.ended - place.started)
 
-    def _observe_place(self, key: tuple[str, str], event: Task) -> None:
+    def _observe_state(self, key: tuple[str, str], event: Task, state: str, time: float) -> None:
+        if not event.host:
+            return
+        if event.executor:
+            self._see(event.run_id, event.executor, event.host, time)
         known = self._places.get(key)
-        if known is None or event.state != "running_ended":
-            started = event.time if event.state == "running" else None
+        if known is None or state != "running_ended":
+            started = time if state == "running" else None
             known = _Place(self._name(event.app), self._name(event.executor), self._name(event.host), started)
             self._places.put(key, known)
-        if event.state == "running_ended":
+        if state == "running_ended":
             known.app, known.executor = known.app or event.app, known.executor or event.executor
-            known.host, known.ended = event.host, event.time
+            known.host, known.ended = event.host, time
 
     def _observe_failure(self, event: Failure) -> None:
         key = (event.run_id, event.task_id)

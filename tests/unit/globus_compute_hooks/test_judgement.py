@@ -37,7 +37,7 @@ class Told:
         self.events: list[Event] = []
 
     def emit(self, *events: Event) -> None:
-        self.events += events
+        self.events += (each for event in events for each in event.unfolded())
 
     def of(self, kind: type[Event]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]

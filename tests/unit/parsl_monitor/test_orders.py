@@ -37,7 +37,7 @@ class Collected:
         self.hurried = 0
 
     def emit(self, *events: Event) -> None:
-        self.events.extend(events)
+        self.events += (each for event in events for each in event.unfolded())
 
     def hurry(self) -> None:
         self.hurried += 1

@@ -28,7 +28,7 @@ class Collected:
         self.events: list[Event] = []
 
     def emit(self, *events: Event) -> None:
-        self.events.extend(events)
+        self.events += (each for event in events for each in event.unfolded())
 
 
 @pytest.fixture
