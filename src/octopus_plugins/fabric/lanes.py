@@ -16,6 +16,10 @@ from octopus_plugins.fabric.queues import total_bytes
 class Queue(Protocol):
     """What a lane needs of its queue; ``Journal`` and ``BoundedQueue`` have it."""
 
+    @property
+    def unread(self) -> bool:
+        """Whether there is anything that was not taken yet."""
+
     def take(self, max_bytes: int) -> tuple[list[Record], Any]:
         """Return the next records, and a token for ``acknowledge``."""
 

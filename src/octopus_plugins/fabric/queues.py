@@ -36,6 +36,11 @@ class BoundedQueue:
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def unread(self) -> bool:
+        """Whether there is anything that was not taken yet."""
+        return any(self._levels)
+
     def put(self, record: Record, level: int = 0) -> list[Record]:
         """Append a record, and return those that had to go for it (perhaps itself)."""
         with self._lock:

@@ -250,7 +250,7 @@ class Sender:
                 waited = 0.0
                 if not self._in_flight:
                     next_look = now  # a lane may have come to its end
-                elif 0 < sent < _CHUNK_BYTES:
+                elif sent and not any(lane.queue.unread and lane.may_send() for lane in self.lanes):
                     # All caught up: let more gather, or a steady trickle would be sent a few records at a time.
                     self._hurry.wait(_LINGER_SECONDS)
             elif self._in_flight:
