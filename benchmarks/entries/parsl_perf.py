@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from benchmarks.entries.parsl_perf_runs import Runs, Work
+from benchmarks.entries.parsl_perf_runs import Measured, Runs, Work
 from benchmarks.figures import Figure, Goal, Options, Result, Spread
 from benchmarks.pairing import in_turn, ratios
 from octopus_plugins.local import EmbeddedBroker
@@ -71,7 +71,15 @@ def _cpu(runs: Runs) -> Iterator[Figure]:
     yield Figure("CPU per task, Parsl's own / ours", ratios(cpu["parsl"], cpu["octopus"]), "×")
     for variant, name in NAMES.items():
         yield Figure(f"CPU per task, {name}", Spread.of(cpu[variant]), "µs")
-    yield Figure("of ours, the broker's", Spread.of(run.broker_cpu for run in runs.found["octopus"]), "µs")
+    parts: dict[str, Callable[[Measured], float]] = {
+        "submitting process": lambda run: run.submit_cpu,
+        "interchange": lambda run: run.interchange_cpu,
+        "pool and workers": lambda run: run.pool_cpu,
+    }
+    for part, of in parts.items():
+        for variant in ("none", "octopus"):
+            yield Figure(f"of {NAMES[variant]}, {part}", Spread.of(map(of, runs.found[variant])), "µs")
+    yield Figure("of ours, broker", Spread.of(run.broker_cpu for run in runs.found["octopus"]), "µs")
 
 
 def _progress(line: str) -> None:

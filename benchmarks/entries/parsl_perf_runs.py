@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 import uuid
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.session import environment, watched
-from benchmarks.usage import process_cpu, session_cpu
+from benchmarks.usage import members, process_cpu, session_cpu
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.local import EmbeddedBroker
 from octopus_plugins.streams import heartbeats, resources, tasks
@@ -58,11 +59,20 @@ class Measured:
         rate: Tasks per second, of those that count.
         cpu: Microseconds of CPU for each of them, of all processes of the run, and of the broker where it has one.
         broker_cpu: The broker's part of it.
+        submit_cpu: The submitting process's.
+        interchange_cpu: The interchange's; what is left is that of the pool and its workers.
     """
 
     rate: float
     cpu: float
     broker_cpu: float
+    submit_cpu: float
+    interchange_cpu: float
+
+    @property
+    def pool_cpu(self) -> float:
+        """What the pool takes, and its workers."""
+        return self.cpu - self.broker_cpu - self.submit_cpu - self.interchange_cpu
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +116,15 @@ class Runs:
 
     def _measure(self, variant: str, work: Work, name: str) -> Measured:
         rates: list[float] = []
-        marks: list[tuple[float, float]] = []  # CPU seconds of the session and of the broker, at begin and end
+        marks: list[tuple[float, ...]] = []  # CPU seconds at begin and end: session, broker, submit side, interchange
 
         def hear(session: int, line: str) -> None:
             rate = _RATE.match(line)
             if rate is not None:
                 rates.append(float(rate[1]))
             if line == _BEGIN or (rate is not None and len(rates) == 2):
-                marks.append((session_cpu(session), process_cpu(self.broker.pid) if variant == "octopus" else 0.0))
+                broker = process_cpu(self.broker.pid) if variant == "octopus" else 0.0
+                marks.append((session_cpu(session), broker, process_cpu(session), process_cpu(_interchange(session))))
 
         settings = {
             "BENCH_VARIANT": variant,
@@ -129,8 +140,8 @@ class Runs:
             raise RuntimeError(
                 f"parsl-perf ({variant}) reported {len(rates)} iterations in place of 2:\n{output[-2000:]}"
             )
-        session, broker = (1e6 * (end - begin) / work.counted for begin, end in zip(*marks, strict=True))
-        return Measured(rates[-1], session + broker, broker)
+        session, *parts = (1e6 * (end - begin) / work.counted for begin, end in zip(*marks, strict=True))
+        return Measured(rates[-1], session + parts[0], *parts)
 
     def _count(self, namespace: str, work: Work) -> None:
         """Count, at the topics, what a run of ours sent; the Reader passes over second copies."""
@@ -149,3 +160,12 @@ class Runs:
                 "heartbeats": sum(1 for _ in heartbeats(config=config)),
             }
         )
+
+
+def _interchange(session: int) -> int:
+    """The process of a run's interchange, which begins and ends with the run."""
+    for pid in members(session):
+        with contextlib.suppress(OSError):
+            if b"interchange" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return pid
+    raise RuntimeError("the run has no interchange")
