@@ -143,6 +143,7 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
         if not self.monitoring_hub_active:
             return
         self._ending.set()
+        self._emitter.hurry()  # a broker that came back a moment ago is found while the other parts end
         self.end_governing()
         self.granting.close()
         if self.granting.delivered:

@@ -27,7 +27,7 @@ log = logging.getLogger("octopus_plugins")
 _IMPORTANT = {Topic.failures, Topic.decisions}
 _RETRY_JOURNAL_SECONDS = 10.0
 _AWAY_CLOSE_SECONDS = 0.5  # waited at the end for a broker that is known to be away
-_BACK_CLOSE_SECONDS = 3.0  # the same, while a try that began after the end did still waits for its answer
+_BACK_CLOSE_SECONDS = 5.0  # the same, while a try that began after the end did still waits for its answer
 
 _shared: dict[OctopusConfig, tuple[Producer, int]] = {}
 _shared_lock = threading.Lock()
