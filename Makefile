@@ -51,7 +51,7 @@ fuzz: setup  ## hostile records, others each time, also on Apache Kafka (EXAMPLE
 	OCTOPUS_FUZZ_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/pytest -q -n 0 --timeout 7200 tests/unit/test_hostile.py \
 	  tests/unit/octopus_plugins/events/test_codec.py tests/integration/kafka/test_hostile.py
 
-bench: setup  ## what it costs, as ratios within one run, about 45 minutes (OPTIONS="--only scale", --quick, --list, --plot)
+bench: setup  ## what it costs, as ratios within one run; takes most of an hour (OPTIONS="--only scale", --quick, --list, --plot)
 	$(BIN)/python benchmarks/run.py $(OPTIONS)
 
 resilience: setup  ## recovery from injected faults against stock Parsl, about 80 minutes (OPTIONS="--seeds 1 --scenarios memory")

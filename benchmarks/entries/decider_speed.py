@@ -18,15 +18,14 @@ import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from benchmarks.entries.decider_service import check, serving
-from benchmarks.entries.round_trip import POOLS
+from benchmarks.entries.decider_service import check, configured, serving
 from benchmarks.entries.sample_events import failure
 from benchmarks.figures import Figure, Goal, Options, Result, Spread
 from benchmarks.pairing import in_turn, ratios
 from benchmarks.session import environment
 from benchmarks.usage import process_cpu
 from octopus_plugins.config import OctopusConfig
-from octopus_plugins.events import Run, Topic, encode
+from octopus_plugins.events import Topic, encode
 from octopus_plugins.fabric import Emitter, ensure_topics, kafka_options, topic_name
 from octopus_plugins.fabric.consumer import reading_options
 from octopus_plugins.local import ApacheKafka
@@ -219,16 +218,7 @@ def _configured(config: OctopusConfig) -> str:
     """Tell of a run that has its failures decided by the service; its id."""
     run_id = str(uuid.uuid4())
     emitter = Emitter(config)
-    emitter.emit(
-        Run(
-            run_id=run_id,
-            time=time.time(),
-            state="configured",
-            retries=3,
-            pools=POOLS,
-            labels={"decider": "service"},
-        )
-    )
+    emitter.emit(configured(run_id))
     if not emitter.flush(30):
         raise RuntimeError(f"the run was not told within 30 s: {emitter.counts}")
     emitter.close()

@@ -13,18 +13,17 @@ from pathlib import Path
 import msgspec
 from confluent_kafka import OFFSET_END, Consumer, Producer, TopicPartition
 
-from benchmarks.entries.decider_service import check, serving
+from benchmarks.entries.decider_service import check, configured, serving
 from benchmarks.entries.sample_events import failure
 from benchmarks.figures import Figure, Goal, Options, Result, Spread
 from benchmarks.session import environment
 from octopus_plugins.config import OctopusConfig
-from octopus_plugins.events import Decision, Pool, Run, Topic, encode
+from octopus_plugins.events import Decision, Topic, encode
 from octopus_plugins.fabric import Emitter, ensure_topics, kafka_options, topic_name
 from octopus_plugins.fabric.consumer import reading_options
 from octopus_plugins.local import ApacheKafka
 from octopus_plugins.services import DecisionInbox
 
-POOLS = (Pool(label="small", observed=True, steerable=True), Pool(label="large", observed=True, steerable=True))
 _READY_SECONDS = 60.0
 _TRIP_SECONDS = 20.0
 
@@ -141,16 +140,7 @@ def _decisions(config: OctopusConfig) -> Iterator[Callable[[], float]]:
             raise RuntimeError(f"a failure was not decided within {_TRIP_SECONDS:g} s")
         return time.perf_counter() - begin
 
-    emitter.emit(
-        Run(
-            run_id=run_id,
-            time=time.time(),
-            state="configured",
-            retries=3,
-            pools=POOLS,
-            labels={"decider": "service"},
-        )
-    )
+    emitter.emit(configured(run_id))
     inbox.start()
     try:
         deadline = time.monotonic() + _READY_SECONDS

@@ -255,6 +255,13 @@ def test_a_transform_may_change_and_withhold_and_its_mistakes_are_reported_once(
     assert sum("transform" in each.getMessage() for each in caplog.records) == 1
 
 
+def test_what_is_no_event_hurts_nobody_where_there_is_a_transform_either(config: OctopusConfig) -> None:
+    emitter = Emitter(config, transform=lambda event: event)
+    emitter.emit("no event at all", task(1))  # type: ignore[arg-type]
+    emitter.close(20)
+    assert (emitter.counts.invalid, emitter.counts.delivered) == (1, 1)
+
+
 def test_what_cannot_be_encoded_is_counted_and_does_not_raise(config: OctopusConfig, emitter: Emitter) -> None:
     emitter.emit(Task(run_id="run", task_id="1", time=float("nan"), state="x"), task(2))
     emitter.emit("no event at all")  # type: ignore[arg-type]

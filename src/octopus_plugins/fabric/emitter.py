@@ -43,8 +43,8 @@ class Emitter:
         samples: list[Record] = []
         told: Sequence[Event] = events
         if self._transform is not None:
-            # Plugins see each state by itself, and each goes out by itself then.
-            single = (each for event in events for each in event.unfolded())
+            # Plugins see each state by itself, and each goes out by itself then. What is no event, `_prepare` reports.
+            single = (each for event in events for each in (event.unfolded() if isinstance(event, Event) else (event,)))
             told = [outgoing for event in single if (outgoing := self._transformed(event)) is not None]
         for event in told:
             self._prepare(event, records, samples)
@@ -109,7 +109,7 @@ class Emitter:
         if isinstance(outgoing, Event):
             return outgoing
         if outgoing is None:
-            self._producer.tally.add("withheld", [event.TOPIC.value])
+            self._producer.tally.add("withheld", [event.TOPIC.value if isinstance(event, Event) else ""])
             return None
         kind = type(outgoing).__name__
         self._report_once("transform", event, f"goes out as it is: the transform returned a {kind}, not an event")

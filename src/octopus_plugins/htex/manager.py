@@ -69,7 +69,8 @@ class ObservedManager(host.Manager):
         self._board = Board.create(self.worker_count)
         queue = self.pending_result_queue
         self.results = PromptResults(queue) if PromptResults.fit(queue) else queue
-        self._tasks_in_progress: Any = InProgress.create(self.worker_count) or self._tasks_in_progress
+        self._progress = InProgress.create(self.worker_count)
+        self._tasks_in_progress: Any = self._progress or self._tasks_in_progress
         place = {"host": platform.node(), "block": options["block_id"], "manager": self.uid, "worker_id": None}
         self._agent = Agent(
             settings,
@@ -93,8 +94,9 @@ class ObservedManager(host.Manager):
             super().start()
         finally:
             self._diversion.close()
-            if self._board is not None:
-                self._board.close()
+            for memory in (self._board, self._progress):
+                if memory is not None:
+                    memory.close()
 
     def _start_worker(self, worker_id: int) -> BaseProcess:
         accelerator = self.available_accelerators[worker_id] if self.accelerators_available else None
