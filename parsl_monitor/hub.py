@@ -15,6 +15,7 @@ from parsl.monitoring.message_type import MessageType
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import MissingDependencyError
 from octopus_plugins.fabric import Emitter
+from octopus_plugins.htex.quick_log import quicken
 from octopus_plugins.htex.reports import canonical
 from octopus_plugins.plugins import Plugins, load_plugins
 from parsl_monitor.attempts import Attempts
@@ -126,6 +127,7 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
             self._database_queue = self.resource_msgs
         else:
             os.makedirs(dfk_run_dir, exist_ok=True)  # noqa: PTH103 - as Parsl's own hub promises its callers
+        self._restore_log = quicken(dfk_run_dir)
         transform = self._plugins.transform if self._plugins.has_transforms else None
         self._emitter = Emitter(self.octopus, transform=transform)
         self.attempts = Attempts()
@@ -158,6 +160,7 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
         try:
             self._emitter.close(self.octopus.close_timeout)
         finally:
+            self._restore_log()
             if self._database_queue is not None:
                 super().close()
             self.monitoring_hub_active = False

@@ -34,6 +34,7 @@ from sortedcontainers import SortedKeyList
 from octopus_plugins import __version__
 from octopus_plugins.htex.direct import GRANT, GrantMessage
 from octopus_plugins.htex.logs import skip_unheard
+from octopus_plugins.htex.quick_log import quicken
 from octopus_plugins.htex.reports import ONLY_PLACEMENTS, canonical
 from octopus_plugins.htex.selector import OctopusManagerSelector, may_serve
 from octopus_plugins.htex.wishes import is_choosy, waits, waits_for_block
@@ -116,6 +117,7 @@ class OctopusInterchange(Interchange):
     def __init__(self, *, label: str, period: float, placements: bool = False, **config: Any) -> None:
         super().__init__(**config)
         skip_unheard()
+        quicken()
         self.label = label
         self.period = period
         self.placements = placements

@@ -1,7 +1,7 @@
 """Log records that nobody would keep are not made.
 
 Parsl opens its loggers for everything and has their handlers pass over what is below INFO. In the interchange making
-those records took two fifths of the time; a logger that is closed to them says so at once.
+those records took a third of the time; a logger that is closed to them says so at once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ def skip_unheard(name: str = "parsl") -> None:
     found = False
     while logger is not None:
         for handler in logger.handlers:
-            found, level = True, min(level, handler.level)
+            if not isinstance(
+                handler, logging.NullHandler
+            ):  # Parsl gives its logger one, which takes all and keeps none
+                found, level = True, min(level, handler.level)
         logger = logger.parent if logger.propagate else None
     named = logging.getLogger(name)
     if found and level > named.level:

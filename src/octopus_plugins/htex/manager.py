@@ -23,6 +23,7 @@ from octopus_plugins.htex.direct import Diversion
 from octopus_plugins.htex.logs import skip_unheard
 from octopus_plugins.htex.observation import Settings
 from octopus_plugins.htex.progress import InProgress, PromptResults
+from octopus_plugins.htex.quick_log import quicken
 from octopus_plugins.htex.template import Template
 
 logger = logging.getLogger("parsl.executors.high_throughput.process_worker_pool")
@@ -147,6 +148,7 @@ def run(
         directory = pathlib.Path(args.logdir) / f"block-{args.block_id}" / args.uid
         oneshot_initialize_logging(log_config=log_config, log_dir=directory, log_name="manager")
     skip_unheard()
+    quicken()
     logger.info("Octopus worker pool with arguments %s", " ".join(argv))
     try:
         options = {name: read(args) if read else log_config for name, read in readers.items()}

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from octopus_plugins.htex.board import BUSY, IDLE, Board, Slot
 from octopus_plugins.htex.logs import skip_unheard
 from octopus_plugins.htex.observation import TAG, Settings
+from octopus_plugins.htex.quick_log import quicken
 from octopus_plugins.nodes import process
 from octopus_plugins.nodes.node import NodeWatch, limits, node_state
 
@@ -48,6 +49,7 @@ class WorkerWatch:
 
     def __init__(self, settings: Settings, versions: Callable[[], dict[str, str]]) -> None:
         skip_unheard()
+        quicken()
         self._settings = settings
         self._versions = versions
         self._pid = os.getpid()

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +21,7 @@ def logger(request: pytest.FixtureRequest) -> Iterator[logging.Logger]:
 
 
 def handler(level: int) -> logging.Handler:
-    made = logging.NullHandler()
+    made = logging.StreamHandler()
     made.setLevel(level)
     return made
 
@@ -54,3 +57,14 @@ def test_the_handlers_above_it_count_where_it_passes_on(logger: logging.Logger) 
     logger.parent.addHandler(handler(logging.INFO))
     skip_unheard(logger.name)
     assert logger.level == logging.INFO
+
+
+def test_in_a_process_of_parsl_s_what_is_below_its_log_s_level_is_not_made(tmp_path: Path) -> None:
+    script = (
+        "import logging, sys; from parsl.log_utils import set_file_logger\n"
+        "from octopus_plugins.htex.logs import skip_unheard\n"
+        "set_file_logger(sys.argv[1], level=logging.INFO); skip_unheard()\n"
+        "print(logging.getLogger('parsl.executors.high_throughput.interchange').isEnabledFor(logging.DEBUG))"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "interchange.log")]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "False\n"
