@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartiti
 
 from benchmarks.entries.decider_service import check, serving
 from benchmarks.figures import Figure, Goal, Options, Result, Spread
+from benchmarks.pace import Pace
 from benchmarks.session import environment, watched
 from benchmarks.usage import MIB, process_cpu, resident, session_cpu
 from octopus_plugins.config import OctopusConfig
@@ -33,6 +34,9 @@ MEMORY = 256.0
 
 VARIANTS = {"none": "without us", "octopus": "everything on"}
 STATES = ("pending", "launched", "running", "running_ended", "exec_done")
+ENOUGH = 100_000
+"""Tasks of the run without us, which is only there to compare with."""
+
 _TASK_SECONDS = 0.02  # for a task, on a very busy machine
 _READ_SECONDS = 600.0
 
@@ -68,6 +72,7 @@ class Stage:
         service: Those of the decider service.
         wall: Microseconds for each.
         memory: MiB at its end: submitting process, broker, decider service.
+        pace: Microseconds of CPU that a piece of work took that is always the same: how quick the machine was.
     """
 
     at: int
@@ -78,11 +83,17 @@ class Stage:
     service: float
     wall: float
     memory: tuple[float, float, float]
+    pace: float
 
     @property
     def cpu(self) -> float:
         """Microseconds of CPU for each task, of all processes."""
         return self.run + self.broker + self.service
+
+    @property
+    def paced(self) -> float:
+        """The same, in pieces of the work that is always the same."""
+        return self.cpu / self.pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +145,14 @@ def sizes_up_to(top: int) -> tuple[int, ...]:
     return tuple(sorted({*decades, top}))
 
 
-def stages(marks: Sequence[Mark], sizes: Sequence[int]) -> list[Stage]:
-    """What the marks come to, a stage for each size."""
+def stages(marks: Sequence[Mark], sizes: Sequence[int], pace: Callable[[float, float], float]) -> list[Stage]:
+    """What the marks come to, a stage for each size.
+
+    Args:
+        marks: What was seen.
+        sizes: Where the cost is told.
+        pace: Tells how quick the machine was between two moments.
+    """
     seen = {mark.ended: mark for mark in marks}
     found = []
     for size in sizes:
@@ -144,7 +161,8 @@ def stages(marks: Sequence[Mark], sizes: Sequence[int]) -> list[Stage]:
         cpu = [1e6 * (after - before) / count for before, after in zip(begin.cpu, end.cpu, strict=True)]
         submitting, broker, service = (each / MIB for each in end.memory)
         wall = 1e6 * (end.time - begin.time) / count
-        found.append(Stage(size, count, *cpu, wall, (submitting, broker, service)))
+        quick = pace(begin.time, end.time)
+        found.append(Stage(size, count, *cpu, wall, (submitting, broker, service), quick))
     return found
 
 
@@ -154,10 +172,12 @@ def measure(options: Options) -> Result:
     found: dict[str, list[Stage]] = {}
     missing: list[str] = []
     sent = Sent(0, 0)
+    short = Amounts(amounts.window, tuple(size for size in amounts.sizes if size <= ENOUGH))
     for variant in VARIANTS:
-        with tempfile.TemporaryDirectory(prefix="octopus-bench-") as directory:
-            run = _Run(variant, amounts, Path(directory))
-            found[variant] = stages(run.marks, amounts.sizes)
+        doing = amounts if variant == "octopus" else short
+        with tempfile.TemporaryDirectory(prefix="octopus-bench-") as directory, Pace() as pace:
+            run = _Run(variant, doing, Path(directory))
+            found[variant] = stages(run.marks, doing.sizes, pace.between)
             missing += run.missing
             sent = run.sent
     return result(found, amounts, sent, missing)
@@ -179,12 +199,22 @@ def result(found: dict[str, list[Stage]], amounts: Amounts, sent: Sent, missing:
     figures = [
         Figure(f"CPU per task at {top:,}, everything on, / at {first:,}", _one(ours[-1].cpu / ours[0].cpu), "×", flat),
         Figure(
-            f"CPU per task at {top:,}, everything on, / where it is least before",
-            _one(ours[-1].cpu / min(stage.cpu for stage in ours[:-1] or ours)),
+            f"the same, by how quick the machine was at {top:,} and at {first:,}",
+            _one(ours[-1].paced / ours[0].paced),
             "×",
             flat,
         ),
-        Figure(f"CPU per task at {top:,}, without us, / at {first:,}", _one(none[-1].cpu / none[0].cpu), "×"),
+        Figure(
+            f"the same, at {top:,} / where it is least before",
+            _one(ours[-1].paced / min(stage.paced for stage in ours[:-1] or ours)),
+            "×",
+            flat,
+        ),
+        Figure(
+            f"CPU per task at {none[-1].at:,}, without us, / at {first:,}, by how quick the machine was",
+            _one(none[-1].paced / none[0].paced),
+            "×",
+        ),
         Figure(f"time per task at {top:,}, everything on, / at {first:,}", _one(ours[-1].wall / ours[0].wall), "×"),
     ]
     for name, place in (("submitting process", 0), ("decider service", 2)):
@@ -204,6 +234,7 @@ def result(found: dict[str, list[Stage]], amounts: Amounts, sent: Sent, missing:
             figures += [
                 Figure(f"{at} CPU per task", _one(stage.cpu), "µs"),
                 Figure(f"{at} time per task", _one(stage.wall), "µs"),
+                Figure(f"{at} CPU of the work that is always the same", _one(stage.pace), "µs"),
                 Figure(f"{at} CPU per task of the submitting process", _one(stage.submitting), "µs"),
                 Figure(f"{at} submitting process", _one(stage.memory[0]), "MiB"),
             ]
@@ -220,7 +251,10 @@ def result(found: dict[str, list[Stage]], amounts: Amounts, sent: Sent, missing:
         " 1,000",
         "everything on: task states, worker start and end, samples every 1 s, node heartbeats, retry handler, embedded"
         " broker, and a decider service that takes in all of it; CPU is that of all of them together",
-        "a million tasks: --scale 1000000, which takes two hours or so and, for the embedded broker, about a GiB",
+        "how quick the machine was: what a fixed piece of work took, looked at once a second; at one time it is up to twice"
+        " what it is at another",
+        "a million tasks: --scale 1000000, which takes an hour or so and, for the embedded broker, about a GiB; the run"
+        f" without us has {none[-1].at:,}",
         *(missing or [f"every one of the {len(STATES)} events of every task was in the topic, exactly once by id"]),
     )
     raw = {variant: [{**asdict(stage), "cpu": stage.cpu} for stage in each] for variant, each in found.items()}
