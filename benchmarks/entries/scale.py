@@ -251,8 +251,8 @@ def result(found: dict[str, list[Stage]], amounts: Amounts, sent: Sent, missing:
         " 1,000",
         "everything on: task states, worker start and end, samples every 1 s, node heartbeats, retry handler, embedded"
         " broker, and a decider service that takes in all of it; CPU is that of all of them together",
-        "how quick the machine was: what a fixed piece of work took, looked at once a second; at one time it is up to twice"
-        " what it is at another",
+        "how quick the machine was: what a fixed piece of work took, looked at once a second; now and then it is twice"
+        " what it was",
         "a million tasks: --scale 1000000, which takes an hour or so and, for the embedded broker, about a GiB; the run"
         f" without us has {none[-1].at:,}",
         *(missing or [f"every one of the {len(STATES)} events of every task was in the topic, exactly once by id"]),
