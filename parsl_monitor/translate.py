@@ -306,6 +306,8 @@ def _ids(text: str | None) -> tuple[str, ...]:
 
 
 def _path(value: Any) -> str | None:
+    if value is None:
+        return None
     if isinstance(value, tuple):
         value = value[0]
     return os.fspath(value) if isinstance(value, (str, os.PathLike)) and os.fspath(value) else None

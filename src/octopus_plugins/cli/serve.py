@@ -39,15 +39,15 @@ def serve(config: OctopusConfig, policy: Path | None, group: str | None, since: 
     from octopus_plugins.streams.query import moment
     from octopus_plugins.wrath import load_policy
 
+    output = click.get_text_stream("stdout")
     now = time.time()
     begin = asked(moment, value=since, name="since", now=now)
     assert begin is not None
 
     def show(failure: Failure, decision: Decision) -> None:
-        if as_json:
-            click.echo(screen.json_line(decision))
-        else:
-            click.echo(_line(failure, decision))
+        # There may be thousands in a second: `click.echo` looks at the terminal each time.
+        output.write(f"{screen.json_line(decision) if as_json else _line(failure, decision)}\n")
+        output.flush()
 
     def say_ready() -> None:
         screen.say(

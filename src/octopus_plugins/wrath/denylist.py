@@ -8,13 +8,12 @@ it for long. What turns out to be no node's fault lifts what was denied for it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from itertools import islice
 
 from octopus_plugins.wrath.case import MAX_LOOKED_AT, Case
 from octopus_plugins.wrath.denials import Denial
 from octopus_plugins.wrath.faults import INSTALLED, LASTING, NODE_FAULTS, is_quick
-from octopus_plugins.wrath.run_state import FAULT_WINDOW, MAX_FAULT_HOSTS
+from octopus_plugins.wrath.run_state import FAULT_WINDOW
 from octopus_plugins.wrath.taxonomy import Category
 
 SHARED = 3
@@ -139,11 +138,11 @@ def _lifted(case: Case) -> dict[str, float]:
     if not case.history.denials.any(case.failure.time, case.failure.run_id):
         return {}
     cause = (case.failure.app or "", case.categorization.category)
-    faulty: Mapping[str, float] = case.history.faulty_hosts(case.failure, case.categorization)
+    faulty = case.history.faulty_hosts(case.failure, case.categorization)
     lifted = {}
-    for host in islice(faulty, MAX_FAULT_HOSTS):
-        denial = case.history.denials.get(host, case.failure.run_id)
-        if denial is not None and denial.until > case.failure.time and denial.cause == cause and denial.by != "person":
+    for host in case.history.denied_hosts(case.failure.time, case.failure.run_id):
+        denial = case.history.denials.get(host, case.failure.run_id) if host in faulty else None
+        if denial is not None and denial.cause == cause and denial.by != "person":
             lifted[host] = case.failure.time
     return lifted
 
