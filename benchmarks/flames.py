@@ -1,9 +1,11 @@
-"""Flame graphs of the processes of a Parsl run with everything on, by py-spy.
+"""Flame graphs of the processes of a Parsl run with everything on, or of a benchmark, by py-spy.
 
     python -m benchmarks.flames --out docs/performance/after
+    python -m benchmarks.flames --out docs/performance/after --entry emitter
 
-The submitting process is sampled where a thread of it holds Python's lock: all others wait for it. The interchange and
-a worker have one thread that counts.
+The submitting process of a run is sampled where a thread of it holds Python's lock: all others wait for it. Of the
+other processes each thread counts while it does not wait. A benchmark is sampled with its processes, the bare loop that
+it compares with among them.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.entries.parsl_perf_runs import CONFIG, TIMEOUT
-from benchmarks.session import environment, watched
+from benchmarks.session import ROOT, environment, watched
 from octopus_plugins.local import EmbeddedBroker
 
 SPY = Path(sys.executable).with_name("py-spy")
@@ -47,8 +49,7 @@ def record(out: Path, variant: str, tasks: int, seconds: int) -> None:
             return
         for name, pid, options in _subjects(session):
             file = out.with_name(f"{out.name}-{name}.svg")
-            command = [SPY, "record", "--pid", str(pid), "--duration", str(seconds), "--rate", str(SAMPLES)]
-            command += ["--output", str(file), "--function", *options]
+            command = [*_spy(file), "--pid", str(pid), "--duration", str(seconds), *options]
             spies.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE))
 
     with EmbeddedBroker() as broker, tempfile.TemporaryDirectory(prefix="octopus-bench-") as directory:
@@ -67,6 +68,28 @@ def record(out: Path, variant: str, tasks: int, seconds: int) -> None:
             raise RuntimeError(f"py-spy failed:\n{said.decode(errors='replace')[-2000:]}")
 
 
+def record_entry(out: Path, entry: str) -> None:
+    """Run a benchmark once, and sample all its processes.
+
+    Args:
+        out: Beginning of the file's name.
+        entry: Name of the benchmark.
+
+    Raises:
+        RuntimeError: It failed, or py-spy did.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    command = [*_spy(out.with_name(f"{out.name}-{entry}.svg")), "--subprocesses", "--", sys.executable]
+    command += [str(ROOT / "benchmarks" / "run.py"), "--only", entry, "--pairs", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"py-spy or the benchmark failed:\n{(done.stdout + done.stderr)[-2000:]}")
+
+
+def _spy(file: Path) -> list[str]:
+    return [str(SPY), "record", "--rate", str(SAMPLES), "--function", "--output", str(file)]
+
+
 def _subjects(session: int) -> Iterator[tuple[str, int, list[str]]]:
     """The processes to look at: name, pid, options of py-spy."""
     yield "submit", session, ["--gil"]
@@ -80,6 +103,8 @@ def _subjects(session: int) -> Iterator[tuple[str, int, list[str]]]:
         words = " ".join(process.info["cmdline"] or ())
         if "interchange" in words:
             yield "interchange", process.pid, []
+        elif "process_worker_pool" in words or "octopus_plugins.htex.pool" in words:
+            yield "pool", process.pid, []
         else:
             others.append((sum(process.info["cpu_times"][:2]), process.pid))
     if others:
@@ -93,10 +118,14 @@ def main() -> None:
     parser.add_argument("--variant", default="octopus", help="what runs: octopus (default), none, parsl, parsl-states")
     parser.add_argument("--tasks", type=int, default=10_000)
     parser.add_argument("--seconds", type=int, default=12)
+    parser.add_argument("--entry", help="sample this benchmark in the place of a Parsl run")
     asked = parser.parse_args()
     if not SPY.exists():
         parser.error(f"{SPY} is missing: run `make setup`, which installs py-spy")
-    record(asked.out, asked.variant, asked.tasks, asked.seconds)
+    if asked.entry:
+        record_entry(asked.out, asked.entry)
+    else:
+        record(asked.out, asked.variant, asked.tasks, asked.seconds)
 
 
 if __name__ == "__main__":
