@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -145,3 +147,29 @@ def test_the_workflow_s_own_handler_keeps_the_last_word(run: Make, settings: Mak
     assert decision.action == "terminate"
     assert "own retry_handler" in decision.reason
     assert len(told.failures("bug")) == 1
+
+
+def test_parsl_s_log_is_written_as_ever(run: Make, settings: Make) -> None:
+    octopus = settings()
+    handlers: list[logging.FileHandler] = []
+
+    def workflow() -> dict[str, Any]:
+        handlers.extend(each for each in logging.getLogger("parsl").handlers if isinstance(each, logging.FileHandler))
+        assert [vars(each)["emit"].func.__module__ for each in handlers] == ["octopus_plugins.htex.quick_log"]
+        return {"double": apps.double(4)}
+
+    config = Config(executors=[threads()], **settings_of_a_run(initialize_logging=True))
+    told = run(enable(config, octopus=octopus), workflow, octopus=octopus)
+    (handler,) = handlers
+    handler.close()  # which Parsl leaves to the end of the process
+    assert "emit" not in vars(handler)
+    (log,) = told.run_dir.glob("*/parsl.log")
+    lines = log.read_text(encoding="utf-8").splitlines()
+    form = r"[0-9]+\.[0-9]{6} [0-9-]{10} [0-9:]{8} \S+-[0-9]+ .+-[0-9]+ parsl\.\S+:[0-9]+ \S+ (DEBUG|INFO): "
+    begun = [line for line in lines if re.match(form, line)]
+    for said in (
+        "Task 0 submitted for App double",
+        "Task 0 changing state from launched to exec_done",
+        "Terminated monitoring",
+    ):
+        assert [line for line in begun if said in line], f"{said!r} is not in {log}"
