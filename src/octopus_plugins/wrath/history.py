@@ -84,7 +84,7 @@ class History:
                 run = self._runs.ensure(event.run_id)
                 run.now = max(run.now, event.time)
             if isinstance(event, Task):
-                self._observe_task(event)
+                self._observe_task(event, self._runs.ensure(event.run_id))
             elif isinstance(event, Heartbeat):
                 self._observe_heartbeat(event)
             elif isinstance(event, Failure):
@@ -228,31 +228,32 @@ class History:
             if not worker.alive:
                 self._dead_workers.put((event.host, worker.pid), worker)
         if event.executor:
-            self._see(event.run_id, event.executor, event.host, event.time)
+            _see(run, event.executor, event.host, event.time)
 
-    def _observe_task(self, event: Task) -> None:
-        key = (event.run_id, event.task_id)
-        self._runs.ensure(event.run_id).heard = True
+    def _observe_task(self, event: Task, run: RunState) -> None:
+        run.heard = True
         for each in event.earlier:
-            self._observe_state(key, event, each.state, each.time)
+            self._observe_state(run, event, each.state, each.time)
         if event.state not in FINAL_STATES:
-            self._observe_state(key, event, event.state, event.time)
+            self._observe_state(run, event, event.state, event.time)
             return
+        key = (event.run_id, event.task_id)
         self._tasks.pop(key)
         place = self._places.pop(key) or _Place()
         if event.state in ("exec_done", "memo_done"):
-            self._runs.ensure(event.run_id).done += 1
+            run.done += 1
         if event.state == "exec_done":
             app = event.app or place.app
             self._count_success(app, event.executor or place.executor, event.host or place.host, event)
             if app and place.started is not None and place.ended is not None:
                 self._run_times.ensure(app).add(place.ended - place.started)
 
-    def _observe_state(self, key: tuple[str, str], event: Task, state: str, time: float) -> None:
+    def _observe_state(self, run: RunState, event: Task, state: str, time: float) -> None:
         if not event.host:
             return
         if event.executor:
-            self._see(event.run_id, event.executor, event.host, time)
+            _see(run, event.executor, event.host, time)
+        key = (event.run_id, event.task_id)
         known = self._places.get(key)
         if known is None or state != "running_ended":
             started = time if state == "running" else None
@@ -297,7 +298,7 @@ class History:
         if is_quick(event, self.run_times(event.app)):
             known.quick = key
         if event.executor:
-            self._see(event.run_id, event.executor, host, event.time)
+            _see(run, event.executor, host, event.time)
         if event.node is not None:
             known.observe_node(event.node)
 
@@ -363,20 +364,6 @@ class History:
             return text
         return known
 
-    def _see(self, run_id: str, executor: str, host: str, time: float) -> None:
-        run = self._runs.ensure(run_id)
-        hosts = run.hosts.get(executor)
-        if hosts is None:
-            if len(run.hosts) >= MAX_EXECUTORS:
-                return
-            hosts = run.hosts[executor] = OrderedDict()
-        seen = hosts.get(host)
-        if seen is not None:
-            hosts[host] = max(time, seen)
-            hosts.move_to_end(host)
-        elif len(hosts) < MAX_HOSTS:
-            hosts[host] = time
-
     def _tallies(self, run_id: str, app: str | None, executor: str | None, host: str | None) -> Iterable[Tally]:
         if app:
             yield self._apps.ensure((run_id, app))
@@ -399,6 +386,20 @@ class History:
 _NO_HOSTS: OrderedDict[str, float] = OrderedDict()
 
 
+def _see(run: RunState, executor: str, host: str, time: float) -> None:
+    hosts = run.hosts.get(executor)
+    if hosts is None:
+        if len(run.hosts) >= MAX_EXECUTORS:
+            return
+        hosts = run.hosts[executor] = OrderedDict()
+    seen = hosts.get(host)
+    if seen is not None:
+        hosts[host] = max(time, seen)
+        hosts.move_to_end(host)
+    elif len(hosts) < MAX_HOSTS:
+        hosts[host] = time
+
+
 def _note_defect(defect: Defect, event: Failure, host: str | None, *, confirmed: bool) -> None:
     message = event.exception.message
     if defect.message is None:
@@ -416,10 +417,10 @@ def _is_proposal(event: Decision) -> bool:
 
 
 def _told_by_submit_side(event: Event) -> bool:
+    if isinstance(event, Task):  # most events are
+        return event.state not in WORKER_STATES
     if isinstance(event, Heartbeat):
         return event.component == "manager"
-    if isinstance(event, Task):
-        return event.state not in WORKER_STATES
     if isinstance(event, Decision):
         return event.decider == "workflow"
     return isinstance(event, (Failure, Block, Run))
