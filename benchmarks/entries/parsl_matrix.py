@@ -34,19 +34,20 @@ class Point:
 
 
 def points(quick: bool) -> list[Point]:
-    """The runs: workers 1 to 4; tasks that take 10 ms; arguments of 100 kB; Parsl's own with states only."""
+    """The runs: workers 1 to 4; no parsl.log; tasks of 10 ms; arguments of 100 kB; Parsl's own with states only."""
     warm_up, counted = (50, 200) if quick else (500, 2000)
     others = [Point(Work(warm_up, counted, workers)) for workers in (() if quick else (1, 3, 4))]
     return [
         Point(Work(warm_up, counted), (*_NAMES,)),
         *others,
+        Point(Work(warm_up, counted, log=False)),
         Point(Work(warm_up // 5, counted // 2, seconds=0.01)),
         Point(Work(warm_up // 5, counted // 2, argument=100_000)),
     ]
 
 
 def measure(options: Options) -> Result:
-    """parsl-perf by workers, with 10 ms tasks, 100 kB arguments, and against Parsl's own with states only."""
+    """parsl-perf by workers, without Parsl's log, 10 ms tasks, 100 kB arguments; Parsl's own with states only."""
     asked = points(options.quick)
     rounds = 1 if options.quick else options.rounds(PAIRS)
     with EmbeddedBroker() as broker, tempfile.TemporaryDirectory(prefix="octopus-bench-") as directory:

@@ -1,7 +1,8 @@
 """The Parsl configurations that ``parsl-perf`` runs; read by it as a file.
 
 The environment says which: ``BENCH_VARIANT`` is one of those of `benchmarks.entries.parsl_config`; ``BENCH_RUN_DIR`` is
-where Parsl writes; ``BENCH_WORKERS`` says how many workers, ``BENCH_TASK_SECONDS`` what each task sleeps.
+where Parsl writes; ``BENCH_WORKERS`` says how many workers, ``BENCH_TASK_SECONDS`` what each task sleeps, ``BENCH_LOG``
+(0 or 1) whether Parsl writes its log.
 """
 
 from __future__ import annotations
@@ -23,4 +24,5 @@ def fresh_config() -> Config:
         # parsl-perf has no option for what its tasks do: its app is a global of the script.
         sys.modules["__main__"].app = partial(sleeping, seconds)  # type: ignore[attr-defined]
     workers = int(os.environ["BENCH_WORKERS"])
-    return configured(os.environ["BENCH_VARIANT"], os.environ["BENCH_RUN_DIR"], workers)
+    log = os.environ.get("BENCH_LOG", "1") == "1"
+    return configured(os.environ["BENCH_VARIANT"], os.environ["BENCH_RUN_DIR"], workers, initialize_logging=log)

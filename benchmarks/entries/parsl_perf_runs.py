@@ -37,6 +37,7 @@ class Work:
         workers: Worker processes, all in one block.
         seconds: What each task sleeps; 0: it does nothing.
         argument: Bytes of each task's argument.
+        log: Whether Parsl writes its log, as it does by default.
     """
 
     warm_up: int
@@ -44,11 +45,13 @@ class Work:
     workers: int = 2
     seconds: float = 0.0
     argument: int = 0
+    log: bool = True
 
     def __str__(self) -> str:
         doing = f"sleep {self.seconds * 1000:g} ms" if self.seconds else "no-op"
         argument = f", {self.argument / 1000:g} kB" if self.argument else ""
-        return f"{self.workers} {'worker' if self.workers == 1 else 'workers'}, {doing}{argument}"
+        log = "" if self.log else ", no parsl.log"
+        return f"{self.workers} {'worker' if self.workers == 1 else 'workers'}, {doing}{argument}{log}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,7 @@ class Runs:
             "BENCH_RUN_DIR": str(self.directory / name),
             "BENCH_WORKERS": str(work.workers),
             "BENCH_TASK_SECONDS": str(work.seconds),
+            "BENCH_LOG": str(int(work.log)),
         }
         command = [sys.executable, "-m", "parsl.benchmark.perf", "--config", str(CONFIG)]
         command += ["--iterate", f"{work.warm_up},{work.counted}", "--argsize", str(work.argument)]
