@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks.entries import (
+    compression,
     decider,
     decider_speed,
     decision,
@@ -27,6 +28,7 @@ ENTRIES: dict[str, Callable[[Options], Result]] = {
     "scale": scale.measure,
     "engine": engine.measure,
     "emitter": emitter.measure,
+    "compression": compression.measure,
     "decision": decision.measure,
     "query": query.measure,
     "decider": decider.measure,
