@@ -6,7 +6,7 @@ import logging
 import os
 import queue
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from parsl.monitoring import MonitoringHub
@@ -98,6 +98,7 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
         self._database_queue: Any = None
         self._reader: threading.Thread | None = None
         self._ending = threading.Event()
+        self._restore_log: Callable[[], None] = lambda: None
 
     @property
     def resource_monitoring_enabled(self) -> bool:
@@ -127,7 +128,6 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
             self._database_queue = self.resource_msgs
         else:
             os.makedirs(dfk_run_dir, exist_ok=True)  # noqa: PTH103 - as Parsl's own hub promises its callers
-        self._restore_log = quicken(dfk_run_dir)
         transform = self._plugins.transform if self._plugins.has_transforms else None
         self._emitter = Emitter(self.octopus, transform=transform)
         self.attempts = Attempts()
@@ -138,12 +138,15 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
         self.resource_msgs = HubQueue(self._deliver, self)
         self._reader = threading.Thread(target=self._read, name="octopus-hub", daemon=True)
         self._reader.start()
+        self._restore_log()
+        self._restore_log = quicken(dfk_run_dir)
         self.monitoring_hub_active = True
 
     def close(self) -> None:
         """Deliver what is left, within the configured time, and stop; called by Parsl at the end of the run."""
         if not self.monitoring_hub_active:
             return
+        self._restore_log()
         self._ending.set()
         self._emitter.hurry()  # a broker that came back a moment ago is found while the other parts end
         self.end_governing()
@@ -160,7 +163,6 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
         try:
             self._emitter.close(self.octopus.close_timeout)
         finally:
-            self._restore_log()
             if self._database_queue is not None:
                 super().close()
             self.monitoring_hub_active = False

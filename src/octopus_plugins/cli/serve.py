@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +47,8 @@ def serve(config: OctopusConfig, policy: Path | None, group: str | None, since: 
 
     def show(failure: Failure, decision: Decision) -> None:
         # There may be thousands in a second: `click.echo` looks at the terminal each time.
+        if sys.stdout is None:  # closed by whoever started this
+            return
         output.write(f"{screen.json_line(decision) if as_json else _line(failure, decision)}\n")
         output.flush()
 

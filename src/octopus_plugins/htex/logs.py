@@ -10,21 +10,24 @@ import logging
 
 
 def skip_unheard(name: str = "parsl") -> None:
-    """Close a logger to the levels below those of all its handlers. To be called when they are there.
+    """Close a logger to the levels below those of all its handlers, and of those of the loggers below it.
+
+    To be called when they are there: a handler that is added later gets nothing below that level, unless whoever adds
+    it opens the logger again, as Parsl's own functions do.
 
     Args:
         name: Of the logger.
     """
     logger: logging.Logger | None = logging.getLogger(name)
-    level = logging.CRITICAL
-    found = False
+    handlers: list[logging.Handler] = []
     while logger is not None:
-        for handler in logger.handlers:
-            if not isinstance(
-                handler, logging.NullHandler
-            ):  # Parsl gives its logger one, which takes all and keeps none
-                found, level = True, min(level, handler.level)
+        handlers += logger.handlers
         logger = logger.parent if logger.propagate else None
+    for known, below in list(logging.root.manager.loggerDict.items()):
+        if known.startswith(f"{name}.") and isinstance(below, logging.Logger):
+            handlers += below.handlers
+    # Parsl gives its logger one of the class itself, which takes everything and keeps nothing.
+    levels = [handler.level for handler in handlers if type(handler) is not logging.NullHandler]
     named = logging.getLogger(name)
-    if found and level > named.level:
-        named.setLevel(level)
+    if levels and min(levels) > named.level:
+        named.setLevel(min(levels))

@@ -9,23 +9,34 @@ Imported on compute nodes; the standard library only.
 
 from __future__ import annotations
 
+import codecs
+import io
 import logging
 import os
 import time
 from collections.abc import Callable
-from functools import partial
-from pathlib import Path
 
 _LOGGERS = ("parsl", "concurrent.futures")
-"""Those to which Parsl adds the handler of its file."""
+"""Those to which Parsl adds the handlers of its files."""
 
-_SAMPLE = logging.LogRecord("a.logger", logging.WARNING, "/a/module.py", 7, "%s, %d", ("a text", 3), None, "function")
+# What is known here: ``parsl.log_utils.DEFAULT_FORMAT``, and the form of the date that goes with it.
+_FORMAT = (
+    "%(created)f %(asctime)s %(processName)s-%(process)d "
+    "%(threadName)s-%(thread)d %(name)s:%(lineno)d %(funcName)s %(levelname)s: "
+    "%(message)s"
+)
+_DATE = "%Y-%m-%d %H:%M:%S"
+
+_PLAIN_FORMATTER = {"_fmt", "_style", "datefmt"}
+_REPLACED = {"acquire", "emit", "flush", "format", "handle", "handleError", "release"}
+_ENCODINGS = {"utf-8", "ascii", "iso8859-1"}  # those that write no mark at the begin
 
 
 def quicken(directory: str | os.PathLike[str] | None = None) -> Callable[[], None]:
-    """Have Parsl's logs written with less ado. To be called when their handlers are there.
+    """Have Parsl's logs written with less ado. To be called when their handlers are there; never raises.
 
-    A handler or a format that is not the one that Parsl makes by default is left alone.
+    Whatever is not what Parsl makes by default, a handler, a format, a stream, is left alone, also where it is put in
+    its place later.
 
     Args:
         directory: Only the files in it; None: those of the whole process.
@@ -33,12 +44,17 @@ def quicken(directory: str | os.PathLike[str] | None = None) -> Callable[[], Non
     Returns:
         Call it to have them written as before.
     """
-    # By identity: the loggers share one handler.
-    handlers = {id(each): each for name in _LOGGERS for each in logging.getLogger(name).handlers}
-    chosen = [found for each in handlers.values() if (found := _default(each, directory)) is not None]
-    for handler in chosen:
-        # What `Handler.handle` calls: no moment in which a line is lost, or written twice.
-        handler.emit = partial(_emit, handler, _Second())  # type: ignore[method-assign]
+    chosen: list[logging.FileHandler] = []
+    try:
+        # By identity: the loggers share one handler.
+        handlers = {id(each): each for name in _LOGGERS for each in logging.getLogger(name).handlers}
+        for handler in handlers.values():
+            if type(handler) is logging.FileHandler and _is_default(handler, directory):
+                # What `Handler.handle` calls: no moment in which a line is lost, or written twice.
+                handler.emit = _quick_emit(handler)  # type: ignore[method-assign, assignment]
+                chosen.append(handler)
+    except Exception:  # noqa: BLE001, S110 - the logs are written as ever, and nothing else depends on it
+        pass
 
     def restore() -> None:
         for handler in chosen:
@@ -47,52 +63,62 @@ def quicken(directory: str | os.PathLike[str] | None = None) -> Callable[[], Non
     return restore
 
 
-class _Second:
-    """The date and time of the last line: of most lines it is that of the next one."""
-
-    def __init__(self) -> None:
-        self._number = -1
-        self._text = ""
-
-    def text(self, created: float) -> str:
-        number = int(created)
-        if number != self._number:
-            self._number, self._text = number, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(number))
-        return self._text
-
-
-def _line(record: logging.LogRecord, second: _Second) -> str:
-    """The line that ``parsl.log_utils.DEFAULT_FORMAT`` makes of a record."""
+def _is_default(handler: logging.FileHandler, directory: str | os.PathLike[str] | None) -> bool:
+    """Whether a handler is as Parsl makes it, of a file in the directory."""
+    if directory is not None and os.path.dirname(handler.baseFilename) != os.path.abspath(directory):  # noqa: PTH100, PTH120
+        return False
+    formatter, stream = handler.formatter, handler.stream
     return (
-        f"{record.created:f} {second.text(record.created)} {record.processName}-{record.process:d} "
-        f"{record.threadName}-{record.thread:d} {record.name}:{record.lineno:d} {record.funcName} "
-        f"{record.levelname}: {record.getMessage()}\n"
+        not _REPLACED & vars(handler).keys()
+        and type(formatter) is logging.Formatter
+        and vars(formatter).keys() <= _PLAIN_FORMATTER
+        and (formatter._fmt, formatter.datefmt) == (_FORMAT, _DATE)
+        and type(formatter._style) is logging.PercentStyle
+        and vars(formatter._style).keys() <= {"_fmt", "_defaults"}
+        and formatter.converter is time.localtime
+        and handler.terminator == "\n"
+        and type(stream) is io.TextIOWrapper
+        and type(stream.buffer) is io.BufferedWriter
+        and codecs.lookup(stream.encoding).name in _ENCODINGS
     )
 
 
-def _default(handler: logging.Handler, directory: str | os.PathLike[str] | None) -> logging.FileHandler | None:
-    """The handler, where it is one that Parsl makes of a file, with a format that is known here."""
-    if type(handler) is not logging.FileHandler:
-        return None
-    if directory is not None and Path(handler.baseFilename).parent != Path(directory).absolute():
-        return None
-    formatter = handler.formatter
-    if type(formatter) is not logging.Formatter:
-        return None
-    same = formatter.format(_SAMPLE) + handler.terminator == _line(_SAMPLE, _Second())
-    return handler if same else None
+def _quick_emit(handler: logging.FileHandler) -> Callable[[logging.LogRecord], None]:
+    """What writes a record of a handler in the place of its own ``emit``; `Handler.handle` holds the handler's lock."""
+    formatter, stream = handler.formatter, handler.stream
+    assert isinstance(stream, io.TextIOWrapper)
+    encoding, errors = stream.encoding, stream.errors or "strict"
+    write, flush = stream.buffer.write, stream.buffer.flush
+    usual = logging.FileHandler.emit
+    second, text = -1, ""  # the date and time of the last line: of most lines it is that of the next one
 
+    def emit(record: logging.LogRecord) -> None:
+        nonlocal second, text
+        if (
+            handler.formatter is not formatter
+            or handler.stream is not stream
+            or record.exc_info
+            or record.exc_text
+            or record.stack_info
+        ):
+            usual(handler, record)
+            return
+        try:
+            created = record.created
+            if int(created) != second:
+                text = time.strftime(_DATE, time.localtime(created))
+                second = int(created)
+            record.message, record.asctime = record.getMessage(), text  # as the formatter leaves them
+            line = (
+                f"{created:f} {text} {record.processName!s}-{record.process:d} {record.threadName!s}-{record.thread:d}"
+                f" {record.name!s}:{record.lineno:d} {record.funcName!s} {record.levelname!s}: {record.message}\n"
+            )
+            # Not by the descriptor itself: what a full disk does not take stays here, and in order.
+            write(line.encode(encoding, errors))
+            flush()
+        except RecursionError:
+            raise
+        except Exception:  # noqa: BLE001 - as every handler of the standard library does
+            handler.handleError(record)
 
-def _emit(handler: logging.FileHandler, second: _Second, record: logging.LogRecord) -> None:
-    """Write one record; `logging.Handler.handle` holds the handler's lock."""
-    stream = handler.stream
-    if stream is None or record.exc_info or record.exc_text or record.stack_info:
-        logging.FileHandler.emit(handler, record)
-        return
-    try:
-        data = _line(record, second).encode(stream.encoding, stream.errors or "strict")
-        file = stream.fileno()  # everything before went through this descriptor, too: nothing waits in the stream
-        while data:
-            data = data[os.write(file, data) :]
-    except Exception:  # noqa: BLE001 - as every handler of the standard library does
-        handler.handleError(record)
+    return emit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from octopus_plugins.events import ANY, Decision
@@ -89,6 +90,9 @@ class _Book:
     def __bool__(self) -> bool:
         return len(self._by_host) > 0
 
+    def __contains__(self, host: str) -> bool:
+        return host in self._by_host
+
 
 class Denials:
     """The denied nodes of every run: those of its own, and those denied to all runs."""
@@ -131,6 +135,15 @@ class Denials:
         if common is None or (own is not None and own.allowed(host) > common.since):
             return found
         return common if found is None or common.until > found.until else found
+
+    def among(self, hosts: Iterable[str], run_id: str) -> Iterator[tuple[str, Denial]]:
+        """Those of some nodes of which a denial counts for a run, also a past one; costs little where there are few."""
+        own = self._runs.get(run_id)
+        for host in hosts:
+            if host in self._common or (own is not None and host in own):
+                denial = self.get(host, run_id)
+                if denial is not None:
+                    yield host, denial
 
     def any(self, time: float, run_id: str) -> bool:
         """Whether a node may be denied in a run at that Unix time; costs little, and is sometimes wrong with yes."""

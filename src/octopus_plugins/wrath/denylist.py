@@ -13,7 +13,7 @@ from itertools import islice
 from octopus_plugins.wrath.case import MAX_LOOKED_AT, Case
 from octopus_plugins.wrath.denials import Denial
 from octopus_plugins.wrath.faults import INSTALLED, LASTING, NODE_FAULTS, is_quick
-from octopus_plugins.wrath.run_state import FAULT_WINDOW
+from octopus_plugins.wrath.run_state import FAULT_WINDOW, MAX_FAULT_HOSTS
 from octopus_plugins.wrath.taxonomy import Category
 
 SHARED = 3
@@ -140,9 +140,8 @@ def _lifted(case: Case) -> dict[str, float]:
     cause = (case.failure.app or "", case.categorization.category)
     faulty = case.history.faulty_hosts(case.failure, case.categorization)
     lifted = {}
-    for host in case.history.denied_hosts(case.failure.time, case.failure.run_id):
-        denial = case.history.denials.get(host, case.failure.run_id) if host in faulty else None
-        if denial is not None and denial.cause == cause and denial.by != "person":
+    for host, denial in case.history.denials.among(islice(faulty, MAX_FAULT_HOSTS), case.failure.run_id):
+        if denial.until > case.failure.time and denial.cause == cause and denial.by != "person":
             lifted[host] = case.failure.time
     return lifted
 

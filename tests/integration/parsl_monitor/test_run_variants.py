@@ -155,7 +155,7 @@ def test_parsl_s_log_is_written_as_ever(run: Make, settings: Make) -> None:
 
     def workflow() -> dict[str, Any]:
         handlers.extend(each for each in logging.getLogger("parsl").handlers if isinstance(each, logging.FileHandler))
-        assert [vars(each)["emit"].func.__module__ for each in handlers] == ["octopus_plugins.htex.quick_log"]
+        assert [vars(each)["emit"].__module__ for each in handlers] == ["octopus_plugins.htex.quick_log"]
         return {"double": apps.double(4)}
 
     config = Config(executors=[threads()], **settings_of_a_run(initialize_logging=True))

@@ -59,6 +59,18 @@ def test_the_handlers_above_it_count_where_it_passes_on(logger: logging.Logger) 
     assert logger.level == logging.INFO
 
 
+def test_the_handlers_of_loggers_below_it_count(logger: logging.Logger) -> None:
+    logger.addHandler(handler(logging.INFO))
+    below = logging.Logger(f"{logger.name}.below")
+    below.addHandler(handler(logging.DEBUG))
+    logging.root.manager.loggerDict[below.name] = below
+    try:
+        skip_unheard(logger.name)
+    finally:
+        del logging.root.manager.loggerDict[below.name]
+    assert logger.level == logging.DEBUG
+
+
 def test_in_a_process_of_parsl_s_what_is_below_its_log_s_level_is_not_made(tmp_path: Path) -> None:
     script = (
         "import logging, sys; from parsl.log_utils import set_file_logger\n"

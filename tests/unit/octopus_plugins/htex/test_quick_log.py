@@ -1,8 +1,10 @@
 """Parsl's own logs are the same to the byte, whoever writes it."""
 
+import io
 import logging
-import os
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,14 +113,6 @@ def test_what_cannot_be_formatted_is_reported_as_ever(run_dir: Path, capsys: pyt
     assert _lines(run_dir)[-1].endswith(" INFO: goes on")
 
 
-def test_a_write_that_takes_a_part_is_continued(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    quicken(run_dir)
-    real = os.write
-    monkeypatch.setattr(os, "write", lambda file, data: real(file, data[:7]))
-    logger.info("whole in the end")
-    assert _lines(run_dir)[-1].endswith(" INFO: whole in the end")
-
-
 def test_afterwards_the_handler_is_as_before(run_dir: Path) -> None:
     handler = _handler(run_dir)
     before = dict(vars(handler))
@@ -131,19 +125,108 @@ class _Redacting(logging.Formatter):
         return super().format(record).replace("secret", "***")
 
 
+_DATE = "%Y-%m-%d %H:%M:%S"
+
+
 @pytest.mark.parametrize(
     "formatter",
     [
-        _Redacting(DEFAULT_FORMAT, datefmt="%Y-%m-%d %H:%M:%S"),
+        _Redacting(DEFAULT_FORMAT, datefmt=_DATE),
         logging.Formatter("%(message)s"),
         logging.Formatter(DEFAULT_FORMAT),
+        logging.Formatter(DEFAULT_FORMAT.replace("%(levelname)s", "%(levelname)-7s"), datefmt=_DATE),
+        logging.Formatter(f"%(job)s {DEFAULT_FORMAT}", datefmt=_DATE),
         None,
     ],
 )
-def test_a_format_of_the_users_own_is_left_alone(run_dir: Path, formatter: Any) -> None:
+def test_a_format_of_the_user_s_own_is_left_alone(run_dir: Path, formatter: Any) -> None:
     _handler(run_dir).setFormatter(formatter)
     quicken(run_dir)
     assert "emit" not in vars(_handler(run_dir))
+
+
+@pytest.mark.parametrize("name", ["emit", "format", "handleError", "flush"])
+def test_a_handler_that_the_user_has_changed_is_left_alone(run_dir: Path, name: str) -> None:
+    handler = _handler(run_dir)
+    own = getattr(handler, name)
+    setattr(handler, name, own)
+    quicken(run_dir)()
+    assert vars(handler)[name] == own
+
+
+def test_a_formatter_that_the_user_has_changed_is_left_alone(run_dir: Path) -> None:
+    formatter = _handler(run_dir).formatter
+    assert formatter is not None
+    formatter.format = lambda record: "redacted"  # type: ignore[method-assign]
+    quicken(run_dir)
+    logger.info("secret")
+    assert _lines(run_dir) == ["redacted"]
+
+
+def test_a_formatter_that_is_set_later_counts(run_dir: Path) -> None:
+    quicken(run_dir)
+    _handler(run_dir).setFormatter(_Redacting(DEFAULT_FORMAT, datefmt=_DATE))
+    logger.info("secret")
+    assert _lines(run_dir)[-1].endswith(" INFO: ***")
+
+
+def test_a_stream_that_is_set_later_counts(run_dir: Path) -> None:
+    quicken(run_dir)
+    other = io.StringIO()
+    before = _handler(run_dir).setStream(other)
+    assert before is not None
+    before.close()
+    logger.info("elsewhere")
+    assert other.getvalue().endswith(" INFO: elsewhere\n")
+
+
+def test_what_handlers_after_it_read_of_a_record_is_there(run_dir: Path) -> None:
+    quicken(run_dir)
+    record = logging.LogRecord("parsl.x", logging.INFO, "/x.py", 1, "%s", ("said",), None, "f")
+    _handler(run_dir).handle(record)
+    assert record.message == "said"
+    assert record.asctime == _lines(run_dir)[-1][18:37].strip()
+
+
+_ON_A_FULL_DISK = """
+import logging, resource, signal, sys
+from pathlib import Path
+from parsl.logconfigs.file import FileLogging
+from octopus_plugins.htex.quick_log import quicken
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+FileLogging().initialize_logging(log_dir=Path(sys.argv[1]), log_name="parsl")
+logger = logging.getLogger("parsl.x")
+if sys.argv[2] == "quick":
+    quicken(sys.argv[1])
+    assert any("emit" in vars(each) for each in logging.getLogger("parsl").handlers)
+logger.info("one")
+limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+size = (Path(sys.argv[1]) / "parsl.log").stat().st_size
+resource.setrlimit(resource.RLIMIT_FSIZE, (size + 50, limits[1]))
+logger.info("two")
+try:
+    raise ValueError("three")
+except ValueError:
+    logger.exception("three")
+resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+logger.info("four")
+"""
+
+
+def test_lines_that_a_full_disk_did_not_take_come_later_and_in_order(tmp_path: Path) -> None:
+    said = {}
+    for way in ("usual", "quick"):
+        command = [sys.executable, "-c", _ON_A_FULL_DISK, str(tmp_path / way), way]
+        subprocess.run(command, check=True, capture_output=True)
+        said[way] = [line.rpartition(" ")[2] for line in _lines(tmp_path / way)]
+    assert said["quick"] == said["usual"]
+    assert [word for word in said["quick"] if word in {"one", "two", "three", "four"}][:2] == ["one", "two"]
+
+
+def test_nothing_that_stands_there_makes_it_raise(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_handler(run_dir), "baseFilename", None)
+    quicken(run_dir)()
 
 
 def test_the_log_of_another_run_is_left_alone(run_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
