@@ -31,7 +31,7 @@ PARTITION_BYTES = 5 * MB
 DIRECT_SAMPLE_SECONDS = 10.0
 """With ``direct`` a node still tells the submit side one sample of each try in so many seconds (docs/workers.md)."""
 
-EMBEDDED = "an embedded broker, one core"
+BROKER = "a node of Apache Kafka, one core"
 """No wall: nobody would have that one for such a run."""
 
 
@@ -125,7 +125,7 @@ def loads(plan: Plan, known: Mapping[str, float]) -> dict[str, float]:
         "and for samples and heartbeats": (through_us + sent["heartbeats"].events) / known["emitter_rate"],
         "a partition of task-metrics": partition / plan.partitions / PARTITION_BYTES,
         "a decider service": (taken_in * per_event + sent["failures"].events * known["decider_per_failure"]) / 1e6,
-        EMBEDDED: sum(one.events for one in sent.values()) * known["broker_per_task"] / known["records_per_task"] / 1e6,
+        BROKER: sum(one.events for one in sent.values()) * known["broker_per_task"] / known["records_per_task"] / 1e6,
     }
 
 
@@ -134,7 +134,7 @@ def first_wall(plan: Plan, known: Mapping[str, float]) -> tuple[str, float]:
     found = loads(plan, known)
     parsl, states, samples, *_ = found
     together = {"the submitting process": found[parsl] + found[states] + found[samples]}
-    together |= {name: load for name, load in found.items() if name not in {parsl, states, samples, EMBEDDED}}
+    together |= {name: load for name, load in found.items() if name not in {parsl, states, samples, BROKER}}
     name = max(together, key=lambda each: together[each])
     return name, together[name]
 

@@ -157,7 +157,7 @@ class Deputy:
         options: dict[str, Any] = {
             **allowed.options,
             "linger.ms": 100,
-            "compression.type": "lz4",
+            "compression.type": "zstd",
             "queue.buffering.max.kbytes": 4096,
             "message.timeout.ms": int(_TIMEOUT_SECONDS * 1000),
             "error_cb": self._hear,
