@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,11 +23,14 @@ import psutil
 
 from benchmarks.entries.parsl_perf_runs import CONFIG, TIMEOUT
 from benchmarks.session import ROOT, environment, watched
+from benchmarks.usage import process_cpu
 from octopus_plugins.local import EmbeddedBroker
 
 SPY = Path(sys.executable).with_name("py-spy")
 SAMPLES = 250
 """Samples a second."""
+
+_LOOK_SECONDS = 0.5
 
 
 def record(out: Path, variant: str, tasks: int, seconds: int) -> None:
@@ -94,7 +98,7 @@ def _subjects(session: int) -> Iterator[tuple[str, int, list[str]]]:
     """The processes to look at: name, pid, options of py-spy."""
     yield "submit", session, ["--gil"]
     others = []
-    for process in psutil.process_iter(["pid", "cmdline", "cpu_times"]):
+    for process in psutil.process_iter(["pid", "cmdline"]):
         try:
             if os.getsid(process.pid) != session or process.pid == session:
                 continue
@@ -106,9 +110,16 @@ def _subjects(session: int) -> Iterator[tuple[str, int, list[str]]]:
         elif "process_worker_pool" in words or "octopus_plugins.htex.pool" in words:
             yield "pool", process.pid, []
         else:
-            others.append((sum(process.info["cpu_times"][:2]), process.pid))
+            others.append(process.pid)
     if others:
-        yield "worker", max(others)[1], []
+        yield "worker", _busiest(others), []
+
+
+def _busiest(pids: list[int]) -> int:
+    """The process that takes most: of those that serve the pool, a worker."""
+    before = {pid: process_cpu(pid) for pid in pids}
+    time.sleep(_LOOK_SECONDS)
+    return max(pids, key=lambda pid: process_cpu(pid) - before[pid])
 
 
 def main() -> None:
