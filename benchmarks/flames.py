@@ -15,7 +15,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,14 +22,11 @@ import psutil
 
 from benchmarks.entries.parsl_perf_runs import CONFIG, TIMEOUT
 from benchmarks.session import ROOT, environment, watched
-from benchmarks.usage import process_cpu
 from octopus_plugins.local import EmbeddedBroker
 
 SPY = Path(sys.executable).with_name("py-spy")
 SAMPLES = 250
 """Samples a second."""
-
-_LOOK_SECONDS = 0.5
 
 
 def record(out: Path, variant: str, tasks: int, seconds: int) -> None:
@@ -46,7 +42,7 @@ def record(out: Path, variant: str, tasks: int, seconds: int) -> None:
         RuntimeError: The run failed, or py-spy did.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    spies: list[subprocess.Popen[bytes]] = []
+    spies: dict[Path, subprocess.Popen[bytes]] = {}
 
     def hear(session: int, line: str) -> None:
         if line != "==== Iteration 2 ====":
@@ -54,7 +50,7 @@ def record(out: Path, variant: str, tasks: int, seconds: int) -> None:
         for name, pid, options in _subjects(session):
             file = out.with_name(f"{out.name}-{name}.svg")
             command = [*_spy(file), "--pid", str(pid), "--duration", str(seconds), *options]
-            spies.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE))
+            spies[file] = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
     with EmbeddedBroker() as broker, tempfile.TemporaryDirectory(prefix="octopus-bench-") as directory:
         home = Path(directory)
@@ -66,10 +62,11 @@ def record(out: Path, variant: str, tasks: int, seconds: int) -> None:
         }
         command = [sys.executable, "-m", "parsl.benchmark.perf", "--config", str(CONFIG), "--iterate", f"500,{tasks}"]
         watched(command, {**environment(broker.address, "flames", home / "spool"), **settings}, home, TIMEOUT, hear)
-    for spy in spies:
+    for file, spy in spies.items():
         _, said = spy.communicate()
         if spy.returncode != 0:
             raise RuntimeError(f"py-spy failed:\n{said.decode(errors='replace')[-2000:]}")
+        _without_paths(file)
 
 
 def record_entry(out: Path, entry: str) -> None:
@@ -83,11 +80,13 @@ def record_entry(out: Path, entry: str) -> None:
         RuntimeError: It failed, or py-spy did.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    command = [*_spy(out.with_name(f"{out.name}-{entry}.svg")), "--subprocesses", "--", sys.executable]
+    file = out.with_name(f"{out.name}-{entry}.svg")
+    command = [*_spy(file), "--subprocesses", "--", sys.executable]
     command += [str(ROOT / "benchmarks" / "run.py"), "--only", entry, "--pairs", "1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode != 0:
         raise RuntimeError(f"py-spy or the benchmark failed:\n{(done.stdout + done.stderr)[-2000:]}")
+    _without_paths(file)
 
 
 def _spy(file: Path) -> list[str]:
@@ -97,7 +96,6 @@ def _spy(file: Path) -> list[str]:
 def _subjects(session: int) -> Iterator[tuple[str, int, list[str]]]:
     """The processes to look at: name, pid, options of py-spy."""
     yield "submit", session, ["--gil"]
-    others = []
     for process in psutil.process_iter(["pid", "cmdline"]):
         try:
             if os.getsid(process.pid) != session or process.pid == session:
@@ -109,17 +107,14 @@ def _subjects(session: int) -> Iterator[tuple[str, int, list[str]]]:
             yield "interchange", process.pid, []
         elif "process_worker_pool" in words or "octopus_plugins.htex.pool" in words:
             yield "pool", process.pid, []
-        else:
-            others.append(process.pid)
-    if others:
-        yield "worker", _busiest(others), []
 
 
-def _busiest(pids: list[int]) -> int:
-    """The process that takes most: of those that serve the pool, a worker."""
-    before = {pid: process_cpu(pid) for pid in pids}
-    time.sleep(_LOOK_SECONDS)
-    return max(pids, key=lambda pid: process_cpu(pid) - before[pid])
+def _without_paths(file: Path) -> None:
+    """Take this machine's directories out of a graph: it is kept, and its title has the command line."""
+    text = file.read_text(encoding="utf-8")
+    for directory in (SPY.parent, file.parent.absolute(), ROOT):
+        text = text.replace(f"{directory}/", "")
+    file.write_text(text, encoding="utf-8")
 
 
 def main() -> None:
