@@ -20,6 +20,7 @@ class Attempt:
         submitted: When the endpoint received it, Unix seconds.
         try_id: The number of the try.
         number: The executor's own number of the try; None while it is not there.
+        mark: The number of the try on its pool's board; None where no worker of ours runs it.
         launched: When the try went to the executor, Unix seconds.
         place: Where it runs: host, block, manager, worker_id, pid.
         started: When its worker began, Unix seconds, worker's clock.
@@ -38,6 +39,7 @@ class Attempt:
     submitted: float
     try_id: int = 0
     number: Any = None
+    mark: int | None = None
     launched: float | None = None
     place: dict[str, Any] = field(default_factory=dict)
     started: float | None = None
@@ -57,7 +59,7 @@ class Attempt:
         """
         self.try_id += 1
         self.steering = steering
-        self.number = self.launched = self.started = self.ended = self.usage = None
+        self.number = self.mark = self.launched = self.started = self.ended = self.usage = None
         self.place, self.announced = {}, False
 
 
@@ -68,11 +70,19 @@ class Attempts:
         self._lock = threading.Lock()
         self._by_task: dict[str, Attempt] = {}
         self._by_number: dict[Any, Attempt] = {}
+        self._by_mark: dict[int | None, Attempt] = {}
 
     def open(self, attempt: Attempt) -> None:
         """A task was received."""
         with self._lock:
             self._by_task[attempt.task_id] = attempt
+
+    def marked(self, attempt: Attempt, mark: int) -> None:
+        """The try stands on its pool's board under this number."""
+        with self._lock:
+            attempt.mark = mark
+            if attempt.task_id in self._by_task:
+                self._by_mark[mark] = attempt
 
     def sent(self, attempt: Attempt, number: Any) -> None:
         """The executor knows the try by this number."""
@@ -85,12 +95,14 @@ class Attempts:
         """The executor has nothing more to do with the try."""
         with self._lock:
             self._by_number.pop(attempt.number, None)
+            self._by_mark.pop(attempt.mark, None)
 
     def close(self, attempt: Attempt) -> None:
         """The task is over."""
         with self._lock:
             self._by_task.pop(attempt.task_id, None)
             self._by_number.pop(attempt.number, None)
+            self._by_mark.pop(attempt.mark, None)
 
     def of_task(self, task_id: str) -> Attempt | None:
         """A task that is under way."""
@@ -99,6 +111,10 @@ class Attempts:
     def of_number(self, number: Any) -> Attempt | None:
         """The task whose try the executor knows by this number."""
         return self._by_number.get(number)
+
+    def of_mark(self, mark: int) -> Attempt | None:
+        """The task whose try stands on its pool's board under this number."""
+        return self._by_mark.get(mark)
 
     def __len__(self) -> int:
         return len(self._by_task)

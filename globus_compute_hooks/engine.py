@@ -32,6 +32,7 @@ from globus_compute_hooks.trial import Trial
 from globus_compute_hooks.versions import check_endpoint
 from octopus_plugins.errors import OctopusError
 from octopus_plugins.fabric import Emitter
+from octopus_plugins.fabric.budget import explained
 from octopus_plugins.frameworks.delays import Delays
 from octopus_plugins.frameworks.receiver import Receiver
 from octopus_plugins.htex import reports
@@ -142,6 +143,7 @@ class OctopusEngine(GlobusComputeEngine):
         number = None
         if attempt.observed and self._octopus_observe and func is execute_task:
             number = next(self._octopus_numbers)
+            session.attempts.marked(attempt, number)
             told = attempt.try_id, number, tuple(self._octopus_settings)
             func, kwargs = worker.execute, {**(kwargs or {}), "octopus": told}
         with self._octopus_steered.submitting(number, attempt.steering, time.time()):
@@ -202,6 +204,7 @@ class OctopusEngine(GlobusComputeEngine):
             emitter.close(0.0)
             raise
         self._octopus_observe = True
+        self._octopus_paced = 1.0
         self._octopus_ending = threading.Event()
         self._octopus_delays = Delays("octopus-retries")
         self._octopus_emitter, self._octopus_ledger, self._octopus_session = emitter, ledger, session
@@ -232,8 +235,20 @@ class OctopusEngine(GlobusComputeEngine):
         if session is not None:
             with self._octopus_border("a report is not told"):
                 session.hear(tag, content)
+                self._octopus_pace()
         if tag is MessageType.NODE_INFO:
             self._octopus_reports.put(message)
+
+    def _octopus_pace(self) -> None:
+        """Have the nodes sample as far apart as the budget asks."""
+        budget = self._octopus_emitter.budget
+        if budget is None or self._octopus_ending.is_set():
+            return
+        budget.look()
+        if budget.stretch != self._octopus_paced and self._octopus_steered.pace(budget.stretch):
+            if self._octopus_paced == 1.0:
+                logger.info(explained(budget))
+            self._octopus_paced = budget.stretch
 
     def _octopus_beat(self) -> None:
         session, options = self._octopus_session, self.octopus

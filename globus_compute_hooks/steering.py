@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from octopus_plugins.htex import interchange
+from octopus_plugins.htex.notices import PACE, task_like
 from octopus_plugins.htex.observation import WATCHED, Settings
 from octopus_plugins.htex.pool import launch_command, passes_through
 from octopus_plugins.htex.selector import HostStanding, OctopusManagerSelector, publish
@@ -39,6 +41,8 @@ class SteeredExecutor:
         self._standing = HostStanding()
         self._lock = threading.Lock()
         self._told = threading.local()
+        self._sending = threading.Lock()  # the queue belongs to one thread at a time
+        self._executor = executor
         self._submit: Callable[[dict[str, Any], bytes], Any] = executor.submit_payload
         self.steerable = executor.interchange_launch_cmd == engine._get_compute_ix_launch_cmd()
         if self.steerable:
@@ -88,9 +92,28 @@ class SteeredExecutor:
                 publish(self._file, fresh)
                 self._standing = fresh
 
+    def pace(self, stretch: float) -> bool:
+        """Have the nodes sample so many times further apart than set, where they can be told.
+
+        Args:
+            stretch: See `octopus_plugins.fabric.budget`.
+
+        Returns:
+            False where it is too early for it.
+        """
+        if not self.steerable:
+            return True
+        with self._sending:
+            outgoing = getattr(self._executor, "outgoing_q", None)
+            if outgoing is None:
+                return False
+            outgoing.put(task_like(PACE, pickle.dumps(stretch)))
+            return True
+
     def _submit_payload(self, context: Mapping[str, Any], buffer: bytes) -> Any:
         told = getattr(self._told, "context", None) or {}
         # What the user asked for comes before what we add to it.
         resources = {**told.get("resource_spec", {}), **context.get("resource_spec", {})}
         merged = {**context, **told}
-        return self._submit({**merged, "resource_spec": resources} if resources else merged, buffer)
+        with self._sending:
+            return self._submit({**merged, "resource_spec": resources} if resources else merged, buffer)

@@ -163,12 +163,31 @@ class Story(Chronicle):
             if kind == "worker":
                 if len(self._workers) < MAX_REMEMBERED:
                     self._workers[place["host"], place["worker_id"]] = place
+            elif kind == "samples":
+                self._hear_samples(message)
             elif kind == "sample":
                 self._hear_sample(message, place)
             elif kind == "heartbeat":
                 self.tell(reports.node_heartbeat(self.run_id, message, FRAMEWORK))
 
+    def _hear_samples(self, message: Mapping[str, Any]) -> None:
+        """A pool tells what its workers use."""
+        tries: list[tuple[dict[str, Any], Mapping[str, Any]]] = []
+        for sample in message["tries"]:
+            attempt = self.attempts.of_mark(sample["number"])
+            if attempt is not None:
+                self._learn_name(attempt, sample["app"])
+                place = reports.place_of(message, sample)
+                attempt.place, attempt.started, attempt.usage = place, sample["started"], sample["usage"]
+                self.tell(*self._begun(attempt))
+                app = self._names.get(attempt.function_id or "", attempt.function_id)
+                tries.append(({"task_id": attempt.task_id, "try_id": attempt.try_id, "app": app}, sample))
+        if tries:
+            about = {"run_id": self.run_id, "framework": FRAMEWORK, "executor": self.endpoint}
+            self.tell(reports.samples_event(about, message, tries))
+
     def _hear_sample(self, message: Mapping[str, Any], place: dict[str, Any]) -> None:
+        """A worker tells what it uses: its pool is Parsl's own."""
         attempt = self.attempts.of_task(message["task_id"])
         if attempt is None or attempt.try_id != message["try_id"]:
             return  # its try ended meanwhile

@@ -51,7 +51,7 @@ def execute(
     watch = _watch(Settings(*settings))
     before = resource.getrusage(resource.RUSAGE_SELF)
     started = time.time()
-    with _watched() as seen:
+    with _watched(watch) as seen:
 
         def named() -> dict[str, Any]:
             return {"task_id": str(task_id), "try_id": try_id, "app": seen.app}
@@ -79,20 +79,30 @@ def execute(
 class Seen:
     """What passed through the host's hands while it ran a task.
 
+    Args:
+        watch: Learns the name of the function.
+
     Attributes:
         app: Name of the function.
         error: What it raised, or what was raised on its behalf.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, watch: WorkerWatch) -> None:
         self.app: str | None = None
         self.error: BaseException | None = None
+        self._watch = watch
+
+    def call(self, function: Any) -> None:
+        """The task is a call of this function."""
+        self.app = str(getattr(function, "__name__", "")) or None
+        if self.app is not None:
+            self._watch.name(self.app)
 
 
 @contextmanager
-def _watched() -> Iterator[Seen]:
+def _watched(watch: WorkerWatch) -> Iterator[Seen]:
     """Look on while the host unpacks a function and describes what it raised: it keeps neither."""
-    seen = Seen()
+    seen = Seen(watch)
     serializer, describe = helper.ComputeSerializer, helper.get_result_error_details
 
     def noted(*arguments: Any, **options: Any) -> Any:
@@ -119,7 +129,7 @@ def _watching(serializer: Any) -> Any:
     class Watching(serializer):
         def unpack_and_deserialize(self, *arguments: Any, **options: Any) -> Any:
             unpacked = super().unpack_and_deserialize(*arguments, **options)
-            _looking[-1].app = str(getattr(unpacked[0], "__name__", "")) or None
+            _looking[-1].call(unpacked[0])
             return unpacked
 
     return Watching

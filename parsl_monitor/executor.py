@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import sys
 import threading
 import time
@@ -25,7 +26,7 @@ from octopus_plugins.errors import ConfigError, CredentialsError
 from octopus_plugins.frameworks.delays import Delays
 from octopus_plugins.frameworks.receiver import Receiver
 from octopus_plugins.htex import interchange as octopus_interchange
-from octopus_plugins.htex.direct import GRANT
+from octopus_plugins.htex.notices import GRANT, PACE, task_like
 from octopus_plugins.htex.observation import WATCHED, Settings
 from octopus_plugins.htex.pool import launch_command, passes_through
 from octopus_plugins.htex.selector import HostStanding, OctopusManagerSelector, publish
@@ -210,7 +211,7 @@ class ObservedExecutor:
             ConfigError: The interchange is not ours: it would take a grant for a task, and hand it to a worker.
             CredentialsError: A token would travel unencrypted.
         """
-        if octopus_interchange.__file__ not in self.interchange_launch_cmd:
+        if not self._octopus_takes_notices():
             raise ConfigError(
                 f"executor {self.label!r} has an interchange_launch_cmd of its own, which takes no grants; leave it out"
             )
@@ -218,9 +219,28 @@ class ObservedExecutor:
             raise CredentialsError(
                 f"executor {self.label!r} is not encrypted, and tokens would travel in clear text; set encrypted=True"
             )
+        self._notice(GRANT, packed)
+
+    def hand_pace(self, stretch: float) -> bool:
+        """Have the nodes sample so many times further apart than set, where they can be told.
+
+        Args:
+            stretch: See `octopus_plugins.fabric.budget`.
+
+        Returns:
+            False where it is too early for it.
+        """
+        return not self._octopus_takes_notices() or self._notice(PACE, pickle.dumps(stretch))
+
+    def _octopus_takes_notices(self) -> bool:
+        return octopus_interchange.__file__ in self.interchange_launch_cmd
+
+    def _notice(self, kind: str, packed: bytes) -> bool:
         with self._octopus_lock:  # the queue belongs to one thread at a time
-            if not self._octopus_shut:
-                self.outgoing_q.put({"task_id": 0, "context": {GRANT: packed}, "buffer": b""})
+            if self._octopus_shut or getattr(self, "outgoing_q", None) is None:
+                return False
+            self.outgoing_q.put(task_like(kind, packed))
+            return True
 
     def steer(self, standing: Standing) -> None:
         """Tell the interchange how the nodes stand: which get no tasks, which one at a time, which come first.

@@ -13,6 +13,7 @@ from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import OctopusError, PluginError
 
 if TYPE_CHECKING:
+    from octopus_plugins.fabric.budget import SampleBudget
     from octopus_plugins.fabric.grants import Grant
 
 logger = logging.getLogger("octopus_plugins")
@@ -33,10 +34,12 @@ class Granting:
     Args:
         config: What is granted.
         transforms: Whether plugins here change events before they leave; nodes have none of them.
+        budget: Hears of what the nodes have produced.
     """
 
-    def __init__(self, config: OctopusConfig, *, transforms: bool = False) -> None:
+    def __init__(self, config: OctopusConfig, *, transforms: bool = False, budget: SampleBudget | None = None) -> None:
         self._config = config
+        self._budget = budget
         self._transforms = transforms
         self._delivered: dict[str, int] = {}
         self._troubled: set[str] = set()
@@ -68,9 +71,12 @@ class Granting:
 
         Args:
             place: The node's pool.
-            report: What `octopus_plugins.htex.direct.Diversion.report` gives.
+            report: What `octopus_plugins.htex.direct.NodeProducer.report` gives.
         """
-        self._delivered[str(place["manager"])] = int(report["delivered"])
+        manager = str(place["manager"])
+        self._delivered[manager] = int(report["delivered"])
+        if self._budget is not None:
+            self._budget.hear(manager, float(report["weighed"]))
         host = str(place["host"])
         if report["returned"] and report["error"] and host not in self._troubled:
             self._troubled.add(host)

@@ -15,6 +15,7 @@ from parsl.monitoring.message_type import MessageType
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import MissingDependencyError
 from octopus_plugins.fabric import Emitter
+from octopus_plugins.fabric.budget import explained
 from octopus_plugins.htex.quick_log import quicken
 from octopus_plugins.htex.reports import canonical
 from octopus_plugins.plugins import Plugins, load_plugins
@@ -98,6 +99,7 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
         self._database_queue: Any = None
         self._reader: threading.Thread | None = None
         self._ending = threading.Event()
+        self._paced: dict[str, float] = {}
         self._restore_log: Callable[[], None] = lambda: None
 
     @property
@@ -132,8 +134,9 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
         self._emitter = Emitter(self.octopus, transform=transform)
         self.attempts = Attempts()
         self._story = Story(self._emitter, self._plugins, self.attempts)
-        self.granting = Granting(self.octopus, transforms=transform is not None)
+        self.granting = Granting(self.octopus, transforms=transform is not None, budget=self._emitter.budget)
         self._ending.clear()
+        self._paced = {}
         self.begin_governing()
         self.resource_msgs = HubQueue(self._deliver, self)
         self._reader = threading.Thread(target=self._read, name="octopus-hub", daemon=True)
@@ -188,6 +191,7 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
         except Exception:
             logger.warning("A report of another process cannot be read", exc_info=True)
         self._deliver(message)
+        self._pace()
 
     def _deliver(self, message: Message) -> None:
         """Take a message put in this process: the border to the DataFlowKernel's threads, which must not be hurt."""
@@ -216,6 +220,21 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
                 logger.warning("A monitoring message of another process cannot be read", exc_info=True)
             else:
                 self.receive(message)
+
+    def _pace(self) -> None:
+        """Have the nodes sample as far apart as the budget asks."""
+        budget = self._emitter.budget
+        if budget is None:
+            return
+        try:
+            budget.look()
+            for executor in self.executors:
+                if self._paced.get(executor.label, 1.0) != budget.stretch and executor.hand_pace(budget.stretch):
+                    if not self._paced:
+                        logger.info(explained(budget))
+                    self._paced[executor.label] = budget.stretch
+        except Exception:  # noqa: BLE001 - logged there
+            self._complain("The nodes could not be told how often to sample; the run goes on (said once)")
 
     def _note(self, message: Message) -> None:
         content = message[1]

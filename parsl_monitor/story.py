@@ -196,25 +196,45 @@ class Story(Chronicle):
             if kind == "worker":
                 if len(self._workers) < MAX_REMEMBERED_WORKERS:
                     self._workers[executor, place["host"], place["worker_id"]] = place
+            elif kind == "samples":
+                self._hear_samples(message)
             elif kind == "sample":
                 self._hear_sample(message, place)
             elif kind == "heartbeat":
                 self.tell(reports.node_heartbeat(self.run_id, message))
 
+    def _hear_samples(self, message: Mapping[str, Any]) -> None:
+        """A pool tells what its workers use."""
+        executor = message["executor"]
+        tries = []
+        for sample in message["tries"]:
+            attempt = self._running(executor, sample, reports.place_of(message, sample))
+            if attempt is not None:
+                tries.append(({"task_id": attempt.task_id, "try_id": attempt.try_id}, sample))
+        if tries:
+            self.tell(reports.samples_event({"run_id": self.run_id, "executor": executor}, message, tries))
+
     def _hear_sample(self, message: Mapping[str, Any], place: dict[str, Any]) -> None:
-        attempt = self.attempts.of_number(message["executor"], message["number"])
+        """A worker tells what it uses: its pool is Parsl's own."""
+        attempt = self._running(message["executor"], message, place)
+        if attempt is not None and attempt.task_id is not None:
+            subject = Try(self.run_id, attempt.task_id, attempt.try_id)
+            self.tell(translate.sample_event(subject, attempt, message))
+
+    def _running(self, executor: str, sample: Mapping[str, Any], place: dict[str, Any]) -> Attempt | None:
+        """Take in a sample of a try, and tell that the try runs; None where it ended meanwhile."""
+        attempt = self.attempts.of_number(executor, sample["number"])
         if attempt is None or attempt.task_id is None:
-            return  # its task ended meanwhile
+            return None
         attempt.place = place
-        attempt.usage = dict(message["usage"])
-        attempt.started = message["started"]
-        subject = Try(self.run_id, attempt.task_id, attempt.try_id)
+        attempt.usage = dict(sample["usage"])
+        attempt.started = sample["started"]
         if not attempt.announced:
             attempt.announced = True
             self.tell(
                 Task(
                     run_id=self.run_id,
-                    time=message["started"],
+                    time=sample["started"],
                     task_id=attempt.task_id,
                     try_id=attempt.try_id,
                     state="running",
@@ -222,7 +242,7 @@ class Story(Chronicle):
                     **place,
                 )
             )
-        self.tell(translate.sample_event(subject, attempt, message))
+        return attempt
 
     def _hear_parsl_wrapper(self, message: Mapping[str, Any]) -> None:
         """Parsl's own resource monitoring, where a user turned it on, says when a try begins and ends."""

@@ -3,7 +3,8 @@
 Parsl's ``submit_payload`` lets a worker call a function of ours, by name, in place of its own
 ``execute_task``. What it saw (when the task ran, where, with what it used) goes back with the task's own
 result, so that it costs no message. Only what cannot wait for the result travels by itself, over Parsl's
-encrypted result channel: that a worker exists, that a task has run for a while, samples, heartbeats.
+encrypted result channel: that a worker exists, that a task has run for a while, samples, heartbeats. Samples and
+heartbeats come from the pool, where the pool is ours, which looks at its workers from outside.
 
 A try that has a walltime is watched over besides (``octopus_plugins.htex.walltime``). Where the pool is ours too
 (``octopus_plugins.htex.pool``) it answers for workers that die, and speaks for the node; else one of the workers does.
@@ -70,7 +71,7 @@ def execute(
     observer = _observer(Settings(*settings))
     before = resource.getrusage(resource.RUSAGE_SELF)
     started = time.time()
-    observer.begin(Running(number, started, before, lambda: {"number": number, "try": subject}), walltime)
+    observer.begin(Running(number, started, before, lambda: {"number": number}, subject), walltime)
     failed = False
     result: Any
     try:

@@ -98,6 +98,8 @@ class OctopusConfig(BaseModel):
         spool_dir: Directory of the on-disk spool; absolute and without symbolic links from here on.
         spool_max_bytes: Most that the spool of one process may take on disk.
         sample_queue_bytes: Most memory for samples that wait; the oldest are dropped.
+        sample_budget: Bytes per second, before compression, that the resource samples of one run may come to; where
+            there would be more, they are taken further apart. 0 sets no bound.
         in_flight_bytes: Most bytes handed to the Kafka client and not yet acknowledged.
         max_event_bytes: Larger events are cut to this.
         connect_timeout: Seconds until a query gives up on a silent broker.
@@ -124,6 +126,7 @@ class OctopusConfig(BaseModel):
     spool_dir: Path = Field(default_factory=lambda: state_home() / "spool", validate_default=True)
     spool_max_bytes: int = Field(default=1024 * 1024 * 1024, ge=1024 * 1024)
     sample_queue_bytes: int = Field(default=8 * 1024 * 1024, ge=64 * 1024)
+    sample_budget: int = Field(default=1_000_000, ge=0)
     in_flight_bytes: int = Field(default=8 * 1024 * 1024, ge=64 * 1024)
     max_event_bytes: int = Field(default=900_000, ge=10_000, le=10_000_000)
     connect_timeout: float = Field(default=10.0, gt=0)

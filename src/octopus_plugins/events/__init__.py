@@ -5,7 +5,7 @@ from octopus_plugins.events.codec import EVENT_CLASSES, Envelope, decode, encode
 from octopus_plugins.events.decision import ANY, Decision, Placement, Rung
 from octopus_plugins.events.failure import Categorization, ExceptionInfo, Failure
 from octopus_plugins.events.heartbeat import Heartbeat, WorkerState
-from octopus_plugins.events.resource import Limits, NodeState, ResourceSample, Usage
+from octopus_plugins.events.resource import Limits, NodeState, ResourceSample, ResourceSamples, TrySample, Usage
 from octopus_plugins.events.task import Block, Pool, Run, Task
 
 __all__ = [
@@ -24,11 +24,13 @@ __all__ = [
     "Placement",
     "Pool",
     "ResourceSample",
+    "ResourceSamples",
     "Run",
     "Rung",
     "Task",
     "Topic",
     "TryEvent",
+    "TrySample",
     "Usage",
     "WorkerState",
     "decode",

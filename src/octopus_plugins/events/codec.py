@@ -17,10 +17,19 @@ from octopus_plugins.events.base import LARGEST, LEAST, MAX_NAME, Event
 from octopus_plugins.events.decision import Decision
 from octopus_plugins.events.failure import Failure
 from octopus_plugins.events.heartbeat import Heartbeat
-from octopus_plugins.events.resource import ResourceSample
+from octopus_plugins.events.resource import ResourceSample, ResourceSamples
 from octopus_plugins.events.task import Block, Run, Task
 
-EVENT_CLASSES: tuple[type[Event], ...] = (Task, Run, Block, ResourceSample, Heartbeat, Failure, Decision)
+EVENT_CLASSES: tuple[type[Event], ...] = (
+    Task,
+    Run,
+    Block,
+    ResourceSample,
+    ResourceSamples,
+    Heartbeat,
+    Failure,
+    Decision,
+)
 
 MAX_EVENT_BYTES = 900_000
 """Default bound of an encoded event; Kafka brokers take 1,048,588 bytes (``message.max.bytes``)."""

@@ -32,6 +32,7 @@ class Counts:
         rejected: Refused by the broker for good; they stand in ``rejected.jsonl``.
         withheld: Kept back by a transform (a plugin).
         invalid: Could not be encoded.
+        thinned: Resource samples left out to keep the run within its ``sample_budget``.
         topics: The same by topic.
     """
 
@@ -43,6 +44,7 @@ class Counts:
     rejected: int = 0
     withheld: int = 0
     invalid: int = 0
+    thinned: int = 0
     topics: Mapping[str, TopicCounts] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -51,7 +53,7 @@ class Counts:
 
 
 _ALWAYS = ("emitted", "delivered", "spooled", "replayed", "dropped")
-_SELDOM = ("rejected", "withheld", "invalid")
+_SELDOM = ("rejected", "withheld", "invalid", "thinned")
 _BY_TOPIC = tuple(each.name for each in fields(TopicCounts))
 
 
@@ -61,7 +63,7 @@ class Tally:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: dict[str, dict[str, int]] = {
-            name: defaultdict(int) for name in (*_BY_TOPIC, "withheld", "invalid")
+            name: defaultdict(int) for name in (*_BY_TOPIC, "withheld", "invalid", "thinned")
         }
 
     def add(self, what: str, topics: Iterable[str]) -> None:

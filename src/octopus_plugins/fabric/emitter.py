@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import SchemaError
-from octopus_plugins.events import EVENT_CLASSES, Event, encode
+from octopus_plugins.events import EVENT_CLASSES, Event, ResourceSample, ResourceSamples, encode
+from octopus_plugins.fabric.budget import SampleBudget
 from octopus_plugins.fabric.counts import Counts
 from octopus_plugins.fabric.frames import Record
 from octopus_plugins.fabric.producer import Producer
@@ -34,6 +35,8 @@ class Emitter:
         self._max_bytes = config.max_event_bytes
         self._transform = transform
         self._producer = Producer.shared(config)
+        self.budget = SampleBudget(config.sample_budget) if config.sample_budget else None
+        """What resource samples may come to; None is without a bound."""
         self._closed = False
         self._reported: set[tuple[str, str]] = set()
 
@@ -86,7 +89,10 @@ class Emitter:
             value = encode(event, max_bytes=self._max_bytes)
             topic = _TOPICS.get(type(event)) or event.TOPIC.value
             record = Record(topic, event.key.encode("utf-8", "replace"), value)
-            (records if event.RECORD else samples).append(record)
+            if event.RECORD:
+                records.append(record)
+            elif self._fits(event, record):
+                samples.append(record)
         except SchemaError as error:
             if len(single := event.unfolded()) > 1:  # one of them cannot be written: the others can
                 for each in single:
@@ -97,6 +103,15 @@ class Emitter:
         except Exception as error:  # noqa: BLE001  whatever was given for an event, its sender must not be hurt
             self._producer.tally.add("invalid", [""])
             self._report_once("encode", event, f"is not sent: {type(error).__name__}: {error}")
+
+    def _fits(self, event: Event, record: Record) -> bool:
+        """Whether the budget has room for a sample; what it has none for is counted."""
+        if self.budget is None or not isinstance(event, (ResourceSample, ResourceSamples)):
+            return True
+        if self.budget.admits(len(record.key) + len(record.value), event.stretch):
+            return True
+        self._producer.tally.add_numbers("thinned", {event.TOPIC.value: event.states})
+        return False
 
     def _transformed(self, event: Event) -> Event | None:
         """What is to be sent of an event; None where nothing is, which is counted."""

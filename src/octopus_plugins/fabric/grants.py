@@ -18,7 +18,7 @@ from confluent_kafka import Producer as KafkaProducer
 
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import CredentialsError, SchemaError
-from octopus_plugins.events import Event, encode
+from octopus_plugins.events import ResourceSamples, encode
 from octopus_plugins.fabric.credentials import kafka_options
 from octopus_plugins.fabric.topics import QuietLogger, namespace
 
@@ -82,14 +82,16 @@ def grant(config: OctopusConfig) -> Grant:
 
 
 class Deputy:
-    """Produces with grants that somebody else renews, for events that may get lost: what is not taken is given back.
+    """Produces resource samples with grants that somebody else renews; what is not delivered is given back.
 
-    Args:
-        back: Is given what was not delivered, to send it another way. Called on a thread of ours.
+    Attributes:
+        delivered: Samples that arrived.
+        returned: Samples that were given back.
+        weighed: Bytes that arrived, each record as often as the period of its sampler was stretched.
+        error: Why the last were not delivered; None where they were.
     """
 
-    def __init__(self, back: Callable[[bytes], None]) -> None:
-        self._back = back
+    def __init__(self) -> None:
         self._grant: Grant | None = None
         self._producer: Any = None
         self._lock = threading.Lock()
@@ -98,6 +100,7 @@ class Deputy:
         self._pid = os.getpid()
         self.delivered = 0
         self.returned = 0
+        self.weighed = 0.0
         self.error: str | None = None
 
     def renew(self, fresh: Grant) -> None:
@@ -107,12 +110,12 @@ class Deputy:
             if before is None or (before.options, before.namespace) != (fresh.options, fresh.namespace):
                 self._producer = None  # its thread sees that, delivers what it has, and ends
 
-    def send(self, event: Event, form: bytes) -> bool:
-        """Send an event.
+    def send(self, event: ResourceSamples, back: Callable[[], None]) -> bool:
+        """Send samples.
 
         Args:
             event: What to send.
-            form: The same in the form in which it is given back.
+            back: Is called on a thread of ours where they could not be delivered, to send them another way.
 
         Returns:
             Whether it was taken. What was taken is delivered, or given back.
@@ -135,11 +138,13 @@ class Deputy:
             producer, allowed = self._producer, self._grant
         try:
             value = encode(event, max_bytes=allowed.max_event_bytes)
+            key = event.key.encode()
+            count, weight = event.states, (len(key) + len(value)) * event.stretch
             producer.produce(
                 f"{allowed.namespace}.{event.TOPIC}",
                 value,
-                event.key.encode(),
-                on_delivery=lambda error, _: self._settled(error, form),
+                key,
+                on_delivery=lambda error, _: self._settled(error, count, weight, back),
             )
         except (BufferError, KafkaException, SchemaError):
             return False
@@ -179,17 +184,18 @@ class Deputy:
             producer.poll(_POLL_SECONDS)
         producer.flush(_TIMEOUT_SECONDS)
 
-    def _settled(self, error: KafkaError | None, form: bytes) -> None:
+    def _settled(self, error: KafkaError | None, count: int, weight: float, back: Callable[[], None]) -> None:
         if error is None:
-            self.delivered += 1
+            self.delivered += count
+            self.weighed += weight
             self.error = None
             return
-        self.returned += 1
+        self.returned += count
         self._hear(error)
         # A node without a route to the brokers would make each of its events late by the time-out.
         self._resting_until = time.monotonic() + _REST_SECONDS
         if not self._closed:
-            self._back(form)
+            back()
 
     def _hear(self, error: KafkaError) -> None:
         if error.code() != KafkaError._ALL_BROKERS_DOWN or self.error is None:  # the one before says why

@@ -26,6 +26,7 @@ from parsl.serialize import serialize
 
 from octopus_plugins.htex.board import BUSY, OVERTIME, Board, Slot
 from octopus_plugins.htex.observation import TAG, WATCHED, Settings, lost_task, overtime_error, versions
+from octopus_plugins.htex.sampling import Measured, Sampler
 from octopus_plugins.htex.walltime import GRACE
 from octopus_plugins.nodes import process
 from octopus_plugins.nodes.node import limits, node_state
@@ -51,6 +52,7 @@ class Agent:
         place: Host, block, manager and pid of the pool.
         board: Where the workers write what they do; None where there is none.
         tasks: Who does what.
+        sampler: Measures the workers.
         put: Sends one pickled message to the interchange.
         restart: Starts a worker anew, by its number.
         restart_period: Seconds that the successor of a worker waits that died young.
@@ -63,6 +65,7 @@ class Agent:
         place: dict[str, Any],
         board: Board | None,
         tasks: Tasks,
+        sampler: Sampler,
         put: Callable[[bytes], None],
         restart: Callable[[int], BaseProcess],
         restart_period: float,
@@ -72,14 +75,14 @@ class Agent:
         self._place = place
         self._board = board
         self._tasks = tasks
+        self._sampler = sampler
         self._put = put
         self._restart = restart
         self._restart_period = restart_period
         self._more = more
-        self._seen: dict[int, dict[str, Any]] = {}
         self._born: dict[int, float] = {}
         self._waiting: dict[int, float] = {}
-        self._next_sample = self._next_beat = 0.0
+        self._next_beat = 0.0
 
     def look(self, workers: MutableMapping[int, BaseProcess]) -> None:
         """Look after the workers once: sample, end, answer for, report and replace.
@@ -88,7 +91,7 @@ class Agent:
             workers: The worker processes by number; dead ones are replaced in place.
         """
         now = time.monotonic()
-        self._sample(workers, now)
+        self._sampler.look(workers, now)
         self._end_overtime(workers, now)
         dead = []
         for number, worker in list(workers.items()):
@@ -107,29 +110,6 @@ class Agent:
                 logger.info("Worker %s has been restarted", number)
         if dead or now >= self._next_beat:
             self._beat(workers, dead, now)
-
-    def _sample(self, workers: Mapping[int, BaseProcess], now: float) -> None:
-        """Keep a last measurement of each busy worker: its own samples end with it, and may not have begun."""
-        if self._board is None or self._settings.sample_period <= 0 or now < self._next_sample:
-            return
-        self._next_sample = now + self._settings.sample_period
-        for number, worker in workers.items():
-            slot = self._board.read(number)
-            if slot.state != BUSY or worker.pid is None or slot.pid != worker.pid:
-                continue
-            last = self._seen.get(number)
-            if last is not None and last["task"] != slot.number:
-                last = None
-            try:
-                usage = process.usage(worker.pid)
-                bounds = limits(worker.pid) if last is None else last["limits"]
-            except OSError:
-                continue  # it has just ended
-            if (peak := process.peak_rss(worker.pid)) is not None:
-                usage["peak_rss"] = peak
-            # CPU seconds count from the first look at the try.
-            before = usage if last is None else last["before"]
-            self._seen[number] = {"task": slot.number, "usage": usage, "limits": bounds, "before": before}
 
     def _end_overtime(self, workers: Mapping[int, BaseProcess], now: float) -> None:
         """End workers that are past their task's walltime and do not run Python code any more.
@@ -157,7 +137,7 @@ class Agent:
         slot = self._board.read(number) if self._board is not None else Slot()
         if self._board is not None:
             self._board.write(number, Slot())
-        seen = self._seen.pop(number, None)
+        last = self._sampler.take(number)
         logger.error("Worker %s has died (%s)", number, _status(worker))
         try:
             task = self._tasks.pop(number)
@@ -169,8 +149,7 @@ class Agent:
             own = slot.pid == worker.pid and slot.number == mark
             if own and slot.state == OVERTIME and walltime is not None:
                 error = overtime_error(walltime)
-            last = seen if seen is not None and seen["task"] == mark else {}
-            mortem = _post_mortem(last, worker, walltime)
+            mortem = _post_mortem(last if last and last.number == mark else None, worker, walltime)
             place = {**self._place, "worker_id": number, "pid": worker.pid}
             started = slot.started if own else time.time()
             answer = {"result": serialize(lost_task(error, place, started, mortem.get("usage", {}), mortem))}
@@ -202,24 +181,24 @@ class Agent:
         self._put(pickle.dumps({"type": "monitoring", "payload": (TAG, message)}))
 
 
-def _post_mortem(last: Mapping[str, Any], worker: BaseProcess, walltime: float | None) -> dict[str, Any]:
+def _post_mortem(last: Measured | None, worker: BaseProcess, walltime: float | None) -> dict[str, Any]:
     """What is known of the end of a worker and its task: the last measurement, the node's state, how it ended."""
     status = {key: value for key, value in _status(worker).items() if key in ("exit_code", "signal")}
     found: dict[str, Any] = {"versions": versions(), **status}
     # The limits of a dead process cannot be read; its siblings and the pool have those that it began with.
-    looks: tuple[tuple[str, Callable[[], Any]], ...] = (("node", node_state), ("limits", limits))
+    looks: tuple[tuple[str, Callable[[], Any]], ...] = (
+        ("node", node_state),
+        ("limits", lambda: (last.limits if last is not None else None) or limits()),
+    )
     for name, look in looks:
         try:
-            found[name] = last.get(name) or look()
+            found[name] = look()
         except Exception:
             logger.warning("The %s could not be looked at after a worker's death", name, exc_info=True)
     if walltime is not None:
         found["limits"] = {**found.get("limits", {}), "walltime": walltime}
-    if "usage" in last:
-        usage, before = dict(last["usage"]), last["before"]
-        for name in ("cpu_user", "cpu_system"):
-            usage[name] = round(usage[name] - before[name], 6)
-        found["usage"] = usage
+    if last is not None:
+        found["usage"] = last.usage
     return found
 
 

@@ -14,7 +14,10 @@ from typing import NamedTuple
 IDLE, BUSY, OVERTIME = 0, 1, 2
 """States of a worker: without a task, with one, and ended for its task's walltime."""
 
-_LAYOUT = struct.Struct("=qqqddd")
+APP_BYTES = 64
+"""Room for the name of an app; a longer one is not told."""
+
+_LAYOUT = struct.Struct(f"=qqqdddddqqq{APP_BYTES}p")
 
 
 class Slot(NamedTuple):
@@ -27,6 +30,12 @@ class Slot(NamedTuple):
         started: When the task began, Unix seconds.
         deadline: When its walltime is over, seconds of the node's monotonic clock; 0 for none.
         ticked: When the worker last showed that its threads run, same clock; 0 for never.
+        cpu_user: CPU seconds in user mode that the process had used when the task began.
+        cpu_system: The same in kernel mode.
+        named: 1 where the node may tell of the task by itself: the next two are given.
+        task: Parsl's number of the task.
+        try_id: Its try.
+        app: Name of the app, where the submit side does not know it; as UTF-8.
     """
 
     pid: int = 0
@@ -35,6 +44,12 @@ class Slot(NamedTuple):
     started: float = 0.0
     deadline: float = 0.0
     ticked: float = 0.0
+    cpu_user: float = 0.0
+    cpu_system: float = 0.0
+    named: int = 0
+    task: int = 0
+    try_id: int = 0
+    app: bytes = b""
 
 
 class Board:

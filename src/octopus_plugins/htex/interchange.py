@@ -32,8 +32,8 @@ from parsl.executors.high_throughput.interchange import PKL_HEARTBEAT_CODE, Inte
 from sortedcontainers import SortedKeyList
 
 from octopus_plugins import __version__
-from octopus_plugins.htex.direct import GRANT, GrantMessage
 from octopus_plugins.htex.logs import skip_unheard
+from octopus_plugins.htex.notices import NOTICE, NoticeMessage
 from octopus_plugins.htex.quick_log import quicken
 from octopus_plugins.htex.reports import ONLY_PLACEMENTS, canonical
 from octopus_plugins.htex.selector import OctopusManagerSelector, may_serve
@@ -42,8 +42,8 @@ from octopus_plugins.htex.wishes import is_choosy, waits, waits_for_block
 logger = logging.getLogger("parsl.executors.high_throughput.interchange")
 
 PROBE_PERIOD = 1.0
-"""Seconds between looks at whether the managers' connections stand, and at who has no grant yet; each costs one small
-message per manager."""
+"""Seconds between looks at whether the managers' connections stand, and at who has not got a notice yet; each costs one
+small message per manager."""
 
 PROBE_GRACE = 2.0
 """Seconds that a connection may be closed: ZeroMQ re-opens one that merely broke within a fraction of a second."""
@@ -86,14 +86,14 @@ class _Pending(SortedKeyList):
 
     choosy = 0
 
-    def __init__(self, granted: Callable[[bytes], None]) -> None:
+    def __init__(self, noticed: Callable[[str, bytes], None]) -> None:
         super().__init__(key=lambda entry: (entry[0], entry[1]))
-        self._granted = granted
+        self._noticed = noticed
 
     def add(self, value: Any) -> None:
-        grant = value[2]["context"].get(GRANT)
-        if grant is not None:
-            self._granted(grant)  # no task: it only came the same way
+        notice = value[2]["context"].get(NOTICE)
+        if notice is not None:
+            self._noticed(*notice)  # no task: it only came the same way
             return
         self.choosy += is_choosy(value[2]["context"])
         super().add(value)
@@ -122,9 +122,8 @@ class OctopusInterchange(Interchange):
         self.period = period
         self.placements = placements
         self.serving: bytes | None = None
-        self.pending_task_queue = _Pending(self._take_grant)
-        self._grant: bytes | None = None
-        self._granted: set[bytes] = set()
+        self.pending_task_queue = _Pending(self._take_notice)
+        self._notices: dict[str, tuple[bytes, set[bytes]]] = {}
         self._reported: dict[str, tuple[Any, ...]] = {}
         self._next_round = 0.0
         self._next_probe = 0.0
@@ -159,8 +158,7 @@ class OctopusInterchange(Interchange):
         if now >= self._next_probe:
             self._next_probe = now + PROBE_PERIOD
             self._give_up_unreachable(now)
-            if self._grant is not None:
-                self._hand_grant()
+            self._hand_notices()
         super().expire_bad_managers(interesting_managers, monitoring_radio)
         if self.period > 0 and now >= self._next_round:
             self._next_round = now + min(self.period, 1.0)
@@ -219,21 +217,20 @@ class OctopusInterchange(Interchange):
         roomy = {manager["hostname"] for manager in serving if len(manager["tasks"]) < manager["max_capacity"]}
         return {manager["hostname"] for manager in serving}, roomy, {manager["block_id"] for manager in serving}
 
-    def _take_grant(self, packed: bytes) -> None:
-        """The submit side has made a fresh grant: every manager is to get it."""
-        self._grant = pickle.dumps(GrantMessage(packed))
-        self._granted.clear()
+    def _take_notice(self, kind: str, packed: bytes) -> None:
+        """The submit side has something to tell: every manager is to get it."""
+        self._notices[kind] = pickle.dumps(NoticeMessage(kind, packed)), set()
 
-    def _hand_grant(self) -> None:
-        """Send the grant to the managers that have not got it yet."""
-        self._granted &= self._ready_managers.keys()
-        for manager_id, manager in self._ready_managers.items():
-            if manager_id in self._granted:
-                continue
-            self._granted.add(manager_id)
-            versions = {canonical(name): version for name, version in manager.get("packages", {}).items()}
-            if versions.get("octopus-plugins") == __version__:  # another one may not know what this is, and end
-                self.manager_sock.send_multipart([manager_id, self._grant])
+    def _hand_notices(self) -> None:
+        """Send the last notice of each kind to the managers that have not got it yet."""
+        for message, told in self._notices.values():
+            told.intersection_update(self._ready_managers)
+            for manager_id in self._ready_managers.keys() - told:
+                told.add(manager_id)
+                packages = self._ready_managers[manager_id].get("packages", {})
+                versions = {canonical(name): version for name, version in packages.items()}
+                if versions.get("octopus-plugins") == __version__:  # another one may not know what this is, and end
+                    self.manager_sock.send_multipart([manager_id, message])
 
     def _give_up_unreachable(self, now: float) -> None:
         """Make managers whose connection stays closed overdue: Parsl then reports their tasks as lost."""

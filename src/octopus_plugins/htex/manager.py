@@ -19,17 +19,18 @@ from parsl.logconfigs.base import oneshot_initialize_logging
 
 from octopus_plugins.htex.agent import Agent
 from octopus_plugins.htex.board import Board
-from octopus_plugins.htex.direct import Diversion
+from octopus_plugins.htex.direct import NodeProducer
 from octopus_plugins.htex.logs import skip_unheard
-from octopus_plugins.htex.observation import Settings
+from octopus_plugins.htex.observation import TAG, Settings
 from octopus_plugins.htex.progress import InProgress, PromptResults
 from octopus_plugins.htex.quick_log import quicken
+from octopus_plugins.htex.sampling import Sampler
 from octopus_plugins.htex.template import Template
 
 logger = logging.getLogger("parsl.executors.high_throughput.process_worker_pool")
 
 LOOK_PERIOD = 0.2
-"""Seconds between looks at the workers."""
+"""Seconds between looks at the workers, at most."""
 
 WORKER_ARGUMENTS: dict[str, Callable[[Any], Any]] = {
     "worker_id": lambda manager: None,
@@ -73,28 +74,32 @@ class ObservedManager(host.Manager):
         self._progress = InProgress.create(self.worker_count)
         self._tasks_in_progress: Any = self._progress or self._tasks_in_progress
         place = {"host": platform.node(), "block": options["block_id"], "manager": self.uid, "worker_id": None}
+        put: Callable[[bytes], None] = self.pending_result_queue.put
+        self._producer = NodeProducer(
+            settings, lambda message: put(pickle.dumps({"type": "monitoring", "payload": (TAG, message)}))
+        )
+        self._look_period = min(LOOK_PERIOD, settings.sample_period or LOOK_PERIOD)
         self._agent = Agent(
             settings,
             place,
             self._board,
             self._tasks_in_progress,
-            self.pending_result_queue.put,
+            Sampler(settings, place, self._board, self._producer.send),
+            put,
             self._start_worker,
             float(self.heartbeat_period),
             self._report,
         )
-        scheduler: Any = self.task_scheduler  # type: ignore[has-type]
-        self._diversion = self.task_scheduler = Diversion(scheduler, settings, self.pending_result_queue.put)
 
     def _report(self) -> dict[str, Any]:
-        return {"direct": told} if (told := self._diversion.report()) else {}
+        return {"direct": told} if (told := self._producer.report()) else {}
 
     def start(self) -> None:
         """Run until the interchange says that it is over."""
         try:
             super().start()
         finally:
-            self._diversion.close()
+            self._producer.close()
             for memory in (self._board, self._progress):
                 if memory is not None:
                     memory.close()
@@ -110,7 +115,7 @@ class ObservedManager(host.Manager):
     def worker_watchdog(self, procs: dict[int, BaseProcess]) -> None:
         """Keep workers alive; takes the place of Parsl's, which looks once per heartbeat period."""
         complained = False
-        while not self._stop_event.wait(LOOK_PERIOD):
+        while not self._stop_event.wait(self._look_period):
             try:
                 self._agent.look(procs)
             except Exception:

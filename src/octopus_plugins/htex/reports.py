@@ -5,13 +5,23 @@ Pure: the messages are plain values, and Parsl itself is not needed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from octopus_plugins.events import Block, Heartbeat, NodeState, Pool, ResourceSample, Usage, WorkerState
+from octopus_plugins.events import (
+    Block,
+    Heartbeat,
+    NodeState,
+    Pool,
+    ResourceSample,
+    ResourceSamples,
+    TrySample,
+    Usage,
+    WorkerState,
+)
 
 _GIGABYTE = 1 << 30
 
@@ -84,6 +94,44 @@ def sample_event(about: Mapping[str, Any], message: Mapping[str, Any]) -> Resour
     """
     measured = msgspec.convert(message["usage"], Usage)
     return ResourceSample(**about, time=measured.time, sequence=message["sequence"], usage=measured)
+
+
+def samples_event(
+    about: Mapping[str, Any], message: Mapping[str, Any], tries: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]
+) -> ResourceSamples:
+    """The resource samples that a pool took of its workers at one moment.
+
+    Args:
+        about: What an event says of the run: ``run_id``, ``executor``, and ``framework`` where it is not Parsl.
+        message: The pool's: where it is, and how it samples.
+        tries: By try, what names it (``task_id``, ``try_id`` and perhaps ``app``), and its sample of the message; at
+            least one.
+    """
+    place = message["place"]
+    return ResourceSamples(
+        **about,
+        time=message["time"],
+        host=place["host"],
+        block=place["block"],
+        manager=place["manager"],
+        period=message["period"],
+        stretch=message["stretch"],
+        tries=tuple(
+            TrySample(
+                **named,
+                worker_id=sample["worker_id"],
+                pid=sample["pid"],
+                sequence=sample["sequence"],
+                usage=msgspec.convert(sample["usage"], Usage),
+            )
+            for named, sample in tries
+        ),
+    )
+
+
+def place_of(message: Mapping[str, Any], sample: Mapping[str, Any]) -> dict[str, Any]:
+    """Where a try runs whose sample is in a pool's message."""
+    return {**message["place"], "worker_id": sample["worker_id"], "pid": sample["pid"]}
 
 
 def pool_of(executor: Any, *, steerable: bool) -> Pool:

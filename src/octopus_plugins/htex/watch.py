@@ -1,5 +1,8 @@
 """The watch over one worker process of a HighThroughputExecutor: who it is, what its task uses, and its pool's board.
 
+What a worker writes on its pool's board the pool samples (`octopus_plugins.htex.agent`). Only where there is no board
+does the worker do it by itself, in a thread.
+
 Imported on compute nodes. It needs Parsl and psutil, and of ours only modules that need no more.
 """
 
@@ -15,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from octopus_plugins.htex.board import BUSY, IDLE, Board, Slot
+from octopus_plugins.htex.board import APP_BYTES, BUSY, IDLE, Board, Slot
 from octopus_plugins.htex.logs import skip_unheard
 from octopus_plugins.htex.observation import TAG, Settings
 from octopus_plugins.htex.quick_log import quicken
@@ -30,17 +33,19 @@ class Running(NamedTuple):
         number: Its number on the pool's board.
         started: When it began, Unix seconds.
         before: What the process had used when it began.
-        named: What a sample says of whose it is; asked at each sample.
+        named: What a sample of the worker's own says of whose it is; asked at each sample.
+        subject: Parsl's task and try, where the node is to tell of them by itself.
     """
 
     number: int
     started: float
     before: resource.struct_rusage
     named: Callable[[], dict[str, Any]]
+    subject: tuple[str, int] | None = None
 
 
 class WorkerWatch:
-    """Who this worker is, and a thread that samples what runs there.
+    """Who this worker is, and what it writes down of its task.
 
     Args:
         settings: What the submit side says.
@@ -65,7 +70,7 @@ class WorkerWatch:
             "pid": self._pid,
         }
         send({"kind": "worker", "executor": settings.executor, "place": self.place, "time": time.time()})
-        if settings.sample_period > 0 or (settings.heartbeat_period > 0 and self._board is None):
+        if self._board is None and (settings.sample_period > 0 or settings.heartbeat_period > 0):
             threading.Thread(target=self._watch, name="octopus-sampler", daemon=True).start()
 
     def belongs_to(self, settings: Settings) -> bool:
@@ -77,7 +82,29 @@ class WorkerWatch:
         self._before, self._running = running.before, running
         if self._board is not None:
             deadline = 0.0 if walltime is None else time.monotonic() + walltime
-            self._write(Slot(self._pid, BUSY, running.number, running.started, deadline))
+            used = running.before
+            task, try_id = running.subject or (0, 0)
+            self._write(
+                Slot(
+                    self._pid,
+                    BUSY,
+                    running.number,
+                    running.started,
+                    deadline,
+                    0.0,
+                    used.ru_utime,
+                    used.ru_stime,
+                    running.subject is not None,
+                    int(task),
+                    try_id,
+                )
+            )
+
+    def name(self, app: str) -> None:
+        """The task turned out to be a call of this function."""
+        text = app.encode("utf-8", "replace")
+        if self._running is not None and self._board is not None and len(text) < APP_BYTES:
+            self._write(self._slot._replace(app=text))
 
     def end(self) -> None:
         """The task is over, however it ended: a sample taken later would belong to nobody."""
@@ -112,7 +139,7 @@ class WorkerWatch:
     def _watch(self) -> None:
         settings = self._settings
         period = settings.sample_period or settings.heartbeat_period
-        speaks = settings.heartbeat_period > 0 and self._board is None
+        speaks = settings.heartbeat_period > 0
         node = NodeWatch(settings.run_id, self.place, settings.heartbeat_period) if speaks else None
         sampled: Running | None = None
         sequence = 0

@@ -15,7 +15,8 @@ from operator import attrgetter
 from typing import Any, TypeAlias
 
 from octopus_plugins.errors import ConfigError
-from octopus_plugins.events import Decision, Event, Failure
+from octopus_plugins.events import Decision, Event, Failure, ResourceSample
+from octopus_plugins.events.resource import BY_NODE
 
 Moment: TypeAlias = "str | float | date | timedelta | None"
 """A point in time, as people give it; see `moment`."""
@@ -38,6 +39,8 @@ TASK_STATES = (
     "failed",
     "dep_fail",
 )
+
+_OF_A_NODE = f"/{BY_NODE}/".encode()
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])\s*")
@@ -159,6 +162,8 @@ class Query:
         """A test of a record's key that passes all that can match, before anything is decoded."""
         runs = tuple(f"{run}/".encode() for run in self.filters.get("run_id", ()))
         tasks = tuple(f"/{task}".encode() for task in self.filters.get("task_id", ()))
+        if tasks and self.event_class is ResourceSample:
+            return lambda key: (not runs or key.startswith(runs)) and (key.endswith(tasks) or _OF_A_NODE in key)
         if runs and tasks:
             return lambda key: key.startswith(runs) and key.endswith(tasks)
         if runs:

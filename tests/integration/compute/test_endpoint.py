@@ -123,6 +123,9 @@ def test_a_task_that_runs_for_a_while_is_sampled(outcomes: dict[str, Any], octop
     samples = list(resources(task_id=id_of(outcomes, "rest"), config=octopus))
     assert len(samples) > 1
     assert all(sample.usage.rss and sample.host == HOST for sample in samples)
+    # The submit side did not know what it runs before a worker unpacked it.
+    assert {sample.app for sample in samples} == {"rest"}
+    assert samples[0].period == 0.2
 
 
 def test_the_endpoint_its_manager_and_its_node_give_signs_of_life(

@@ -89,7 +89,7 @@ def test_every_class_of_event_has_a_line_of_its_own() -> None:
     lines += [screen.line(Task(run_id="r", time=1.0, task_id="7", state="running", host="n1")).plain]
     assert lines[0].endswith("heartbeat node n1 up, 4 workers")
     assert lines[1].endswith("task      task 7 running on n1")
-    assert len(EVENT_CLASSES) == 7
+    assert len(EVENT_CLASSES) == 8
 
 
 def test_markup_in_what_a_task_says_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:

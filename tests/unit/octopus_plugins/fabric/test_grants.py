@@ -13,14 +13,19 @@ import pytest
 
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import CredentialsError
-from octopus_plugins.events import ResourceSample, Usage
+from octopus_plugins.events import ResourceSamples, TrySample, Usage
 from octopus_plugins.fabric.grants import Deputy, Grant, grant
 
-SAMPLE = ResourceSample(run_id="run", time=1.0, task_id="1", try_id=0, sequence=3, usage=Usage(time=1.0))
+TRIES = tuple(TrySample(task_id=str(number), sequence=3, usage=Usage(time=1.0)) for number in range(2))
+SAMPLES = ResourceSamples(run_id="run", time=1.0, host="node", tries=TRIES)
 
 
 def load(**settings: Any) -> OctopusConfig:
     return OctopusConfig.load(**{"profile": "kafka", "namespace": "me", "bootstrap_servers": "127.0.0.1:9", **settings})
+
+
+def unwanted() -> None:
+    raise AssertionError("what was not taken is not given back")
 
 
 @pytest.fixture
@@ -68,16 +73,16 @@ def test_a_token_is_not_shown() -> None:
 
 
 def test_nothing_is_taken_without_a_grant_or_with_one_that_has_ended() -> None:
-    deputy = Deputy(lambda form: None)
-    assert not deputy.send(SAMPLE, b"1")
+    deputy = Deputy()
+    assert not deputy.send(SAMPLES, unwanted)
     deputy.renew(granted(9, token="t", expires=time.time() - 1))
-    assert not deputy.send(SAMPLE, b"1")
+    assert not deputy.send(SAMPLES, unwanted)
 
 
 def test_an_event_that_is_too_large_is_not_taken(closed_port: int) -> None:
-    deputy = Deputy(lambda form: None)
+    deputy = Deputy()
     deputy.renew(granted(closed_port, max_event_bytes=10))
-    assert not deputy.send(SAMPLE, b"1")
+    assert not deputy.send(SAMPLES, unwanted)
     deputy.close(0)
 
 
@@ -85,34 +90,27 @@ def test_what_no_broker_takes_is_given_back_and_the_next_is_not_taken(
     closed_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("octopus_plugins.fabric.grants._TIMEOUT_SECONDS", 0.5)
-    back: list[bytes] = []
     given = threading.Event()
-
-    def take(form: bytes) -> None:
-        back.append(form)
-        given.set()
-
-    deputy = Deputy(take)
+    deputy = Deputy()
     deputy.renew(granted(closed_port))
-    assert deputy.send(SAMPLE, b"the sample")
+    assert deputy.send(SAMPLES, given.set)
     assert given.wait(30)
-    assert back == [b"the sample"]
-    assert (deputy.delivered, deputy.returned) == (0, 1)
+    assert (deputy.delivered, deputy.returned, deputy.weighed) == (0, 2, 0.0)
     assert deputy.error
     # Each event would be late by the time-out: for a while they go the other way at once.
-    assert not deputy.send(SAMPLE, b"the next")
+    assert not deputy.send(SAMPLES, unwanted)
     deputy.close(0)
 
 
 def test_nothing_is_given_back_after_the_close(closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     # A pool that ends reads its queue no more: what is put there would keep its process from ending.
     monkeypatch.setattr("octopus_plugins.fabric.grants._TIMEOUT_SECONDS", 0.5)
-    back: list[bytes] = []
-    deputy = Deputy(back.append)
+    back: list[str] = []
+    deputy = Deputy()
     deputy.renew(granted(closed_port))
-    assert deputy.send(SAMPLE, b"the sample")
+    assert deputy.send(SAMPLES, lambda: back.append("samples"))
     deputy.close(20)
-    assert (deputy.returned, back) == (1, [])
+    assert (deputy.returned, back) == (2, [])
 
 
 def test_a_grant_can_be_pickled_as_it_travels() -> None:
@@ -121,10 +119,10 @@ def test_a_grant_can_be_pickled_as_it_travels() -> None:
 
 
 def test_settings_that_no_client_takes_are_tried_once_in_a_while(closed_port: int) -> None:
-    deputy = Deputy(lambda form: None)
+    deputy = Deputy()
     deputy.renew(granted(closed_port, options={"no.such.setting": "1"}))
-    assert not deputy.send(SAMPLE, b"1")
+    assert not deputy.send(SAMPLES, unwanted)
     assert "no.such.setting" in str(deputy.error)
     deputy.error = None
-    assert not deputy.send(SAMPLE, b"2")
+    assert not deputy.send(SAMPLES, unwanted)
     assert deputy.error is None  # it was not even tried

@@ -20,6 +20,7 @@ from parsl.serialize import deserialize
 from octopus_plugins.htex.agent import Agent
 from octopus_plugins.htex.board import BUSY, OVERTIME, Board, Slot
 from octopus_plugins.htex.observation import WATCHED, Observation, Settings
+from octopus_plugins.htex.sampling import Sampler
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's memfd_create")
 
@@ -35,11 +36,11 @@ class Pool:
         assert board is not None
         self.board = board
         self.sent: list[dict[str, Any]] = []
+        self.samples: list[dict[str, Any]] = []
         self.tasks: dict[int, Any] = {}
         self.workers: dict[int, BaseProcess] = {}
-        self.agent = Agent(
-            settings, PLACE, board, self.tasks, self._put, self.start, restart_period
-        )  # fmt: skip
+        sampler = Sampler(settings, PLACE, board, self.samples.append)
+        self.agent = Agent(settings, PLACE, board, self.tasks, sampler, self._put, self.start, restart_period)
 
     def start(self, number: int) -> BaseProcess:
         worker = get_context("spawn").Process(target=time.sleep, args=(60,))

@@ -18,7 +18,7 @@ adopt(sys.argv[1] or None)
 board = Board.of_pool()
 print(board is not None)
 if board is not None:
-    board.write(1, Slot(7, BUSY, 11, 1.5, 2.5, 3.5))
+    board.write(1, Slot(7, BUSY, 11, 1.5, 2.5, 3.5, 4.5, 5.5, 1, 12, 3, "näpp".encode()))
 """
 
 
@@ -37,7 +37,7 @@ def child(path: str) -> str:
 
 def test_what_a_worker_writes_its_pool_reads(board: Board) -> None:
     assert child(board.path) == "True"
-    assert board.read(1) == Slot(7, BUSY, 11, 1.5, 2.5, 3.5)
+    assert board.read(1) == Slot(7, BUSY, 11, 1.5, 2.5, 3.5, 4.5, 5.5, 1, 12, 3, "näpp".encode())
     assert board.read(0) == Slot()
 
 

@@ -1,131 +1,135 @@
-"""Samples on their way through the pool: which the node produces, and which go to the submit side."""
+"""Samples of a pool on their way: which the node produces, and which go to the submit side."""
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from octopus_plugins.events import ResourceSample
+from octopus_plugins.events import ResourceSamples
 from octopus_plugins.fabric import grants
 from octopus_plugins.fabric.grants import Grant
-from octopus_plugins.htex import direct
-from octopus_plugins.htex.direct import Diversion, GrantMessage, take
-from octopus_plugins.htex.observation import TAG, Settings
+from octopus_plugins.htex import direct, notices
+from octopus_plugins.htex.direct import NodeProducer
+from octopus_plugins.htex.observation import Settings
 
-PLACE = {"host": "node", "block": "0", "manager": "m", "worker_id": 1, "pid": 5}
-GRANT = Grant("me", {"bootstrap.servers": "127.0.0.1:9"}, 10_000)
-
-
-class Scheduler:
-    """In the place of Parsl's: a queue of results."""
-
-    def __init__(self) -> None:
-        self.results: list[Any] = []
-
-    def get_result(self, block: bool, timeout: float | None) -> Any:
-        return self.results.pop(0)
+GRANTED = pickle.dumps(Grant("me", {"bootstrap.servers": "127.0.0.1:9"}, 10_000))
 
 
 class Taken:
     """In the place of the deputy, which talks to brokers: keeps what it is given."""
 
-    def __init__(self, back: Any) -> None:
-        self.events: list[ResourceSample] = []
+    def __init__(self) -> None:
+        self.events: list[ResourceSamples] = []
+        self.back: list[Callable[[], None]] = []
         self.grants: list[Grant] = []
-        self.delivered, self.returned, self.error = 0, 0, None
+        self.takes = True
+        self.delivered, self.returned, self.weighed, self.error = 0, 0, 0.0, None
 
     def renew(self, fresh: Grant) -> None:
         self.grants.append(fresh)
 
-    def send(self, event: ResourceSample, form: bytes) -> bool:
-        self.events.append(event)
-        return True
+    def send(self, event: ResourceSamples, back: Callable[[], None]) -> bool:
+        if self.takes:
+            self.events.append(event)
+            self.back.append(back)
+        return self.takes
+
+
+class Node:
+    """A pool's producer, and what went to the submit side."""
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+        self.producer = NodeProducer(Settings("run", "small", 1.0, 10.0), self.sent.append)
+
+    @property
+    def deputy(self) -> Any:
+        return self.producer._deputy
+
+    def shared(self) -> list[tuple[int, int]]:
+        """Worker and sequence of each sample that the submit side got."""
+        return [(each["worker_id"], each["sequence"]) for message in self.sent for each in message["tries"]]
+
+    def produced(self) -> list[tuple[int | None, int]]:
+        return [(each.worker_id, each.sequence) for event in self.deputy.events for each in event.tries]
 
 
 @pytest.fixture
-def diversion(monkeypatch: pytest.MonkeyPatch) -> Iterator[Diversion]:
+def node(monkeypatch: pytest.MonkeyPatch) -> Node:
     monkeypatch.setattr(grants, "Deputy", Taken)
-    monkeypatch.setattr(direct, "_latest", direct._Latest())
-    yield Diversion(Scheduler(), Settings("run", "small", 1.0, 10.0), lambda form: None)
+    monkeypatch.setattr(notices, "received", notices.Notices())
+    return Node()
 
 
-def message(kind: str = "sample", *, sequence: int = 0, worker: int = 1, subject: Any = ("7", 2)) -> bytes:
-    usage = {"time": 10.0 + sequence, "rss": 100}
-    content = {"kind": kind, "executor": "small", "number": 3, "started": 9.0, "sequence": sequence, "try": subject}
-    content |= {"place": {**PLACE, "worker_id": worker}, "usage": usage}
-    return pickle.dumps({"type": "monitoring", "payload": (TAG, content)})
+def sample(worker: int = 1, sequence: int = 0, subject: tuple[int, int] | None = (7, 2)) -> dict[str, Any]:
+    about = {"number": 3, "started": 9.0, "app": None, "pid": 5, "subject": subject}
+    return {**about, "worker_id": worker, "sequence": sequence, "usage": {"time": 10.0 + sequence, "rss": 100}}
 
 
-def through(diversion: Diversion, *messages: Any) -> list[bool]:
-    """Which of the messages go on to the submit side."""
-    diversion._scheduler.results = list(messages)
-    return [diversion.get_result() is not None for _ in messages]
+def message(*tries: dict[str, Any]) -> dict[str, Any]:
+    place = {"host": "node", "block": "0", "manager": "m"}
+    about = {"kind": "samples", "executor": "small", "time": 11.0, "period": 1.0, "stretch": 1.0}
+    return {**about, "place": place, "tries": list(tries)}
 
 
-def test_all_goes_to_the_submit_side_until_there_is_a_grant(diversion: Diversion) -> None:
-    assert through(diversion, *(message(sequence=number) for number in range(3))) == [True] * 3
-    assert diversion.report() == {}
+def test_all_goes_to_the_submit_side_until_there_is_a_grant(node: Node) -> None:
+    told = message(sample(1, 3), sample(2, 4))
+    node.producer.send(told)
+    assert node.sent == [told]
+    assert node.producer.report() == {}
 
 
-def test_with_a_grant_all_but_a_tasks_first_sample_is_produced_here(diversion: Diversion) -> None:
-    assert pickle.loads(pickle.dumps(GrantMessage(pickle.dumps(GRANT)))) == []
-    assert through(diversion, *(message(sequence=number) for number in range(4))) == [True, False, False, False]
-    events = diversion._deputy.events  # type: ignore[union-attr]
-    assert [event.id for event in events] == [f"run/7/2/resource/{number}" for number in (1, 2, 3)]
-    assert (events[0].host, events[0].executor, events[0].usage.rss) == ("node", "small", 100)
+def test_with_a_grant_all_but_a_tries_first_sample_is_produced_here(node: Node) -> None:
+    notices.take(notices.GRANT, GRANTED)
+    for sequence in range(3):
+        node.producer.send(message(sample(1, sequence), sample(2, sequence + 1)))
+    assert node.shared() == [(1, 0), (2, 1)]
+    assert node.produced() == [(1, 1), (2, 2), (1, 2), (2, 3)]
+    event = node.deputy.events[0]
+    assert (event.run_id, event.executor, event.host, event.block, event.manager) == ("run", "small", "node", "0", "m")
+    assert [each.id for each in event.unfolded()] == ["run/7/2/resource/1", "run/7/2/resource/2"]
+    assert event.tries[0].usage.rss == 100
 
 
-def test_now_and_then_a_sample_goes_to_the_submit_side(diversion: Diversion, monkeypatch: pytest.MonkeyPatch) -> None:
-    take(pickle.dumps(GRANT))
+def test_now_and_then_a_sample_goes_to_the_submit_side(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    notices.take(notices.GRANT, GRANTED)
     now = [100.0]
     monkeypatch.setattr(direct.time, "monotonic", lambda: now[0])
-    gone = []
-    for number in range(25):
-        gone += through(diversion, message(sequence=number))
+    for sequence in range(25):
+        node.producer.send(message(sample(1, sequence)))
         now[0] += 1.0
-    assert [number for number, went in enumerate(gone) if went] == [0, 10, 20]
+    assert node.shared() == [(1, 0), (1, 10), (1, 20)]
+    assert len(node.produced()) == 22
 
 
-def test_workers_are_told_apart(diversion: Diversion) -> None:
-    take(pickle.dumps(GRANT))
-    assert through(diversion, message(worker=1), message(worker=2), message(worker=1, sequence=1)) == [
-        True,
-        True,
-        False,
-    ]
+def test_what_has_no_name_goes_to_the_submit_side(node: Node) -> None:
+    notices.take(notices.GRANT, GRANTED)
+    node.producer.send(message(sample(1, 5, subject=None)))
+    node.producer.send(message(sample(1, 6, subject=None)))
+    assert node.shared() == [(1, 5), (1, 6)]
+    assert node.produced() == []
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        pickle.dumps({"type": "result", "task_id": 1, "result": b"monitoring" * 5}),
-        message("heartbeat"),
-        message("worker"),
-        message(sequence=1, subject=None),
-        b"monitoring, but no pickle",
-    ],
-)
-def test_whatever_is_not_a_sample_of_a_named_task_goes_on_as_it_is(diversion: Diversion, other: bytes) -> None:
-    take(pickle.dumps(GRANT))
-    diversion._scheduler.results = [other]
-    assert diversion.get_result() is other
-    assert diversion._deputy.events == []  # type: ignore[union-attr]
+def test_what_is_not_taken_or_comes_back_goes_to_the_submit_side(node: Node) -> None:
+    notices.take(notices.GRANT, GRANTED)
+    node.producer.send(message(sample(1, 0), sample(2, 0)))
+    node.deputy.takes = False
+    node.producer.send(message(sample(1, 1), sample(2, 1)))
+    assert node.shared() == [(1, 0), (2, 0), (1, 1), (2, 1)]
+    node.deputy.takes = True
+    node.producer.send(message(sample(1, 2)))
+    assert node.shared() == [(1, 0), (2, 0), (1, 1), (2, 1)]
+    node.deputy.back[0]()
+    assert node.shared()[-1] == (1, 2)
 
 
-def test_a_queue_that_was_empty_stays_so(diversion: Diversion) -> None:
-    take(pickle.dumps(GRANT))
-    diversion._scheduler.results = [None]
-    assert diversion.get_result() is None
-
-
-def test_what_cannot_be_read_as_a_grant_does_no_harm(diversion: Diversion, caplog: pytest.LogCaptureFixture) -> None:
-    assert take(b"no pickle") == []
-    assert "cannot be used (UnpicklingError)" in caplog.text
-    assert diversion.report() == {}
-
-
-def test_a_grant_message_shows_nothing() -> None:
-    assert repr(GrantMessage(b"canary")) == "<GrantMessage>"
+def test_what_cannot_be_told_goes_to_the_submit_side(node: Node, caplog: pytest.LogCaptureFixture) -> None:
+    notices.take(notices.GRANT, GRANTED)
+    node.producer.send(message(sample(1, 0)))
+    for sequence in (1, 2):
+        node.producer.send(message({**sample(1, sequence), "usage": {"time": "yesterday"}}))
+    assert node.shared() == [(1, 0), (1, 1), (1, 2)]
+    assert caplog.text.count("Samples could not be produced from here") == 1

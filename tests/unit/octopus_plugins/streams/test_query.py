@@ -10,7 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from octopus_plugins.errors import ConfigError
-from octopus_plugins.events import Categorization, Decision, ExceptionInfo, Failure, Heartbeat, Task
+from octopus_plugins.events import (
+    Categorization,
+    Decision,
+    ExceptionInfo,
+    Failure,
+    Heartbeat,
+    ResourceSample,
+    ResourceSamples,
+    Task,
+    TrySample,
+    Usage,
+)
 from octopus_plugins.hookspecs import hookimpl
 from octopus_plugins.plugins import load_plugins
 from octopus_plugins.streams.query import Query, moment
@@ -153,6 +164,20 @@ def test_the_test_of_the_key_never_drops_what_the_filters_would_take(
         assert keep is None or keep(event.key.encode())
     elif keep is not None and "/" not in run_id + task_id + "".join(runs | tasks):
         assert not keep(event.key.encode())
+
+
+def test_the_samples_of_a_node_are_found_by_run_and_by_task() -> None:
+    tries = (TrySample(task_id="7", usage=Usage(time=NOW)), TrySample(task_id="8", usage=Usage(time=NOW)))
+    event = ResourceSamples(run_id="r", time=NOW, host="n", manager="m", tries=tries)
+    alone = ResourceSample(run_id="r", time=NOW, task_id="7", usage=Usage(time=NOW))
+    query = Query.ask(ResourceSample, since=None, until=None, run_id="r", task_id="7")
+    keep = query.key_filter()
+    assert keep is not None
+    assert keep(event.key.encode())
+    assert keep(alone.key.encode())
+    assert not keep(b"r/8")
+    assert not keep(b"rr/resources/m")
+    assert [each.task_id for each in query.select(event.unfolded())] == ["7"]
 
 
 def test_the_key_of_a_heartbeat_is_found_by_its_run() -> None:
