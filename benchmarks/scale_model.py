@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks.entries.sample_events import failure, sample
 from octopus_plugins.events import Decision, Event, Heartbeat, NodeState, Placement, WorkerState, encode
+from octopus_plugins.fabric.budget import HEADROOM
 
 ROOT = Path(__file__).resolve().parents[1]
 CONSTANTS = Path(__file__).with_name("scale_constants.json")
@@ -31,6 +32,8 @@ PARTITION_BYTES = 5 * MB
 DIRECT_SAMPLE_SECONDS = 10.0
 """With ``direct`` a node still tells the submit side one sample of each try in so many seconds (docs/workers.md)."""
 
+_WORKERS = (1_000, 10_000, 100_000)
+
 BROKER = "a node of Apache Kafka, one core"
 """No wall: nobody would have that one for such a run."""
 
@@ -43,11 +46,12 @@ class Plan:
         task_seconds: How long a task takes.
         nodes: How many.
         workers: On each.
-        sample_period: Seconds between two samples of a running try.
+        sample_period: Seconds between two samples of a running try, as set; infinite takes none.
+        sample_budget: Bytes a second, before compression, that the samples may come to; None is without a bound.
         heartbeat_period: Seconds between two heartbeats of a node.
         failing: Share of the tries that fail.
         direct: Whether nodes produce their samples themselves.
-        together: Whether a node tells the samples of all its workers in one record; not built.
+        together: Whether a node tells the samples of all its workers in one record, as pools with the agent do.
         partitions: Of the topic of tasks and samples.
     """
 
@@ -55,10 +59,11 @@ class Plan:
     nodes: int = 1_000
     workers: int = 100
     sample_period: float = 1.0
+    sample_budget: float | None = 1 * MB
     heartbeat_period: float = 10.0
     failing: float = 0.01
     direct: bool = False
-    together: bool = False
+    together: bool = True
     partitions: int = 1
 
     @property
@@ -66,12 +71,24 @@ class Plan:
         """Tries a second, where every worker has one all the time."""
         return self.nodes * self.workers / self.task_seconds
 
+    def stretch(self, known: Mapping[str, float]) -> float:
+        """How many times further apart than set the samples are, to keep within the budget."""
+        if self.sample_budget is None:
+            return 1.0
+        demand = self.nodes * self.workers / self.sample_period * known[f"sample_bytes{self._how}"]
+        return max(demand / (HEADROOM * self.sample_budget), 1.0)
+
+    def samples(self, known: Mapping[str, float]) -> float:
+        """Measurements a second, of all workers: whichever try a worker has when its node samples."""
+        return self.nodes * self.workers / (self.sample_period * self.stretch(known))
+
+    def of_sample(self, what: str, known: Mapping[str, float]) -> float:
+        """A constant of one sample, in a node's record or alone."""
+        return known[f"sample_{what}{self._how}"]
+
     @property
-    def samples(self) -> float:
-        """Measurements a second, of all workers."""
-        # A try that is shorter than the period is not sampled.
-        share = min(1.0, self.task_seconds / self.sample_period)
-        return share * self.nodes * self.workers / self.sample_period
+    def _how(self) -> str:
+        return "" if self.together else "_alone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +109,11 @@ class Flow:
 def flows(plan: Plan, known: Mapping[str, float]) -> dict[str, Flow]:
     """What each topic gets of a run."""
     squeezed = known["stored_per_task"] / known["bytes_per_task"]
-    of_samples = (
-        _flow(plan.nodes / plan.sample_period, _together(plan.workers), squeezed)
-        if plan.together
-        else _flow(plan.samples, _size(sample(0)), squeezed)
+    measured = plan.samples(known)
+    of_samples = Flow(
+        measured / plan.workers if plan.together else measured,
+        measured * plan.of_sample("bytes", known),
+        measured * plan.of_sample("kept", known),
     )
     failed = plan.tasks * plan.failing
     of_tasks = plan.tasks * known["records_per_task"]
@@ -113,18 +131,20 @@ def flows(plan: Plan, known: Mapping[str, float]) -> dict[str, Flow]:
 def loads(plan: Plan, known: Mapping[str, float]) -> dict[str, float]:
     """How much of each thing that there is once a run takes: 1 is all of it, above 1 it cannot be done."""
     sent = flows(plan, known)
-    through_us = sent["task-metrics: samples"].events
+    measured = through_us = plan.samples(known)
     if plan.direct:
-        through_us = min(through_us, plan.nodes * plan.workers / max(plan.sample_period, DIRECT_SAMPLE_SECONDS))
+        through_us = min(through_us, plan.nodes * plan.workers / DIRECT_SAMPLE_SECONDS)
     partition = sent["task-metrics: task states"].stored + sent["task-metrics: samples"].stored
     per_event = known["decider_per_task"] / known["records_per_task"]
-    taken_in = sum(sent[name].events for name in sent if name not in {"failures", "decisions"})
+    taken_in = sent["task-metrics: task states"].events + sent["heartbeats"].events
+    deciding = taken_in * per_event + measured * plan.of_sample("deciding", known)
+    submitting = through_us * plan.of_sample("submitting", known) / 1e6
     return {
         "Parsl's submitting process, without us": plan.tasks * known["submitting_without"] / 1e6,
         "what we add to it for task states": plan.tasks * _ours(known) / 1e6,
-        "and for samples and heartbeats": (through_us + sent["heartbeats"].events) / known["emitter_rate"],
+        "and for samples and heartbeats": submitting + sent["heartbeats"].events / known["emitter_rate"],
         "a partition of task-metrics": partition / plan.partitions / PARTITION_BYTES,
-        "a decider service": (taken_in * per_event + sent["failures"].events * known["decider_per_failure"]) / 1e6,
+        "a decider service": (deciding + sent["failures"].events * known["decider_per_failure"]) / 1e6,
         BROKER: sum(one.events for one in sent.values()) * known["broker_per_task"] / known["records_per_task"] / 1e6,
     }
 
@@ -139,46 +159,42 @@ def first_wall(plan: Plan, known: Mapping[str, float]) -> tuple[str, float]:
     return name, together[name]
 
 
-def period_for(plan: Plan, known: Mapping[str, float], budget: float) -> float:
-    """Seconds between two samples that keep task states and samples within a budget of bytes a second.
-
-    Returns:
-        The period; infinite where the task states alone are above the budget.
-    """
-    left = budget - flows(plan, known)["task-metrics: task states"].stored
-    one = flows(replace(plan, sample_period=1.0), known)["task-metrics: samples"].stored
-    return max(one / left, 0.0) if left > 0 else float("inf")
-
-
 def tables(constants: Mapping[str, Mapping[str, Any]]) -> str:
     """The model in Markdown: what it is made of, what would be sent, what is how full."""
     known = {name: float(one["value"]) for name, one in constants.items()}
     lines = ["What it is made of:", "", *_table(("constant", "value", "measured by", "on"), _constants(constants)), ""]
     plans = {f"tasks of {seconds:g} s": Plan(seconds) for seconds in (10, 60, 600)}
-    said = "What each topic gets by default, a sample of each worker every second: events/s; MB/s; MB/s as compressed:"
+    said = "What each topic gets by default: records/s; MB/s; MB/s as compressed:"
     lines += [said, "", *_table(("topic", *plans), _sent(plans, known)), ""]
     lines += ["How full that makes what there is once (1 is all of it):", ""]
     lines += [*_table(("what", *plans), _full(plans, known)), "", "What moves the walls, tasks of 60 s:", ""]
-    head = ("setting", "samples: cores of the submit side; MB/s in the topic", "partition", "decider", "first wall")
+    head = (
+        "setting",
+        "seconds between samples",
+        "cores of the submit side for them",
+        "MB/s of them as compressed",
+        "partition",
+        "decider",
+        "first wall",
+    )
     lines += [*_table(head, _moved(levers(), known)), ""]
-    lines += ["Seconds between samples that a budget for `task-metrics` leaves, MB/s as compressed:", ""]
-    lines += _table(("budget", *plans), _periods(plans, known))
+    lines += ["Seconds between samples that a budget leaves, by workers, tasks of any length:", ""]
+    lines += _table(("budget; as compressed", *(f"{count:,} workers" for count in _WORKERS)), _periods(known))
     return "\n".join(lines)
 
 
 def levers() -> dict[str, Plan]:
     """Settings, by what they are called, and what could be built."""
     plan = Plan(60)
-    direct = replace(plan, direct=True)
-    ten = replace(direct, sample_period=10)
+    free = replace(plan, sample_budget=None)
     return {
-        "by default": plan,
-        "nodes produce samples themselves (`direct=True`)": direct,
-        "and a sample every 10 s (`sample_period=10`)": ten,
-        "and every 60 s": replace(direct, sample_period=60),
-        "every 10 s, a node's workers in one record (not built)": replace(ten, together=True),
-        "every second, the same (not built)": replace(direct, together=True),
-        "every second, 8 partitions (a Kafka of one's own)": replace(direct, partitions=8),
+        "by default (`sample_budget=1000000`)": plan,
+        "a tenth of it (`sample_budget=100000`)": replace(plan, sample_budget=0.1 * MB),
+        "no samples (`sample_period=0`)": replace(plan, sample_period=float("inf")),
+        "without a bound (`sample_budget=0`)": free,
+        "the same, pools without the agent": replace(free, together=False),
+        "without a bound, nodes produce samples themselves (`direct=True`)": replace(free, direct=True),
+        "the same, 8 partitions (a Kafka of one's own)": replace(free, direct=True, partitions=8),
     }
 
 
@@ -241,16 +257,6 @@ def _size(event: Event) -> int:
     return len(encode(event)) + len(event.key)
 
 
-def _together(workers: int) -> float:
-    """Bytes of one record with the samples of all workers of a node: one whole, of the others what they measured."""
-    return _size(sample(0)) + (workers - 1) * (len(json.dumps(_measured())) + 40)
-
-
-def _measured() -> dict[str, float]:
-    usage = sample(0).usage
-    return {name: value for name in usage.__struct_fields__ if (value := getattr(usage, name)) is not None}
-
-
 def _beat(workers: int) -> Heartbeat:
     first = sample(0)
     return Heartbeat(
@@ -283,7 +289,6 @@ def _constants(constants: Mapping[str, Mapping[str, Any]]) -> Iterator[Sequence[
         command = f'`make bench OPTIONS="--only {one["entry"]}"`'
         yield one["said"], f"{one['value']:,.4g} {one['unit']}", command, one["measured"]
     sizes = {
-        "a sample": _size(sample(0)),
         "a heartbeat of a node with 100 workers": _size(_beat(100)),
         "a failure": _size(failure(0)),
         "a decision": _size(_decision()),
@@ -311,13 +316,16 @@ def _moved(levers: Mapping[str, Plan], known: Mapping[str, float]) -> Iterator[S
         full = loads(plan, known)
         stored = flows(plan, known)["task-metrics: samples"].stored / MB
         _, _, samples, partition, decider, _ = full
-        row = f"{full[samples]:,.2f} of a core; {stored:,.2f}"
-        yield said, row, f"{full[partition]:,.2f}", f"{full[decider]:,.2f}", _wall(plan, known)
+        every = f"{plan.sample_period * plan.stretch(known):,.1f}" if plan.samples(known) else "–"
+        row = every, f"{full[samples]:,.2f}", f"{stored:,.2f}"
+        yield said, *row, f"{full[partition]:,.2f}", f"{full[decider]:,.2f}", _wall(plan, known)
 
 
-def _periods(plans: Mapping[str, Plan], known: Mapping[str, float]) -> Iterator[Sequence[str]]:
-    for budget in (1 * MB, 2 * MB, PARTITION_BYTES):
-        yield f"{budget / MB:g}", *(_seconds(period_for(plan, known, budget)) for plan in plans.values())
+def _periods(known: Mapping[str, float]) -> Iterator[Sequence[str]]:
+    for budget in (0.1 * MB, 1 * MB, 5 * MB):
+        kept = budget * HEADROOM * known["sample_kept"] / known["sample_bytes"] / MB
+        plans = [Plan(60, nodes=count // 100, sample_budget=budget) for count in _WORKERS]
+        yield f"{budget / MB:g} MB/s; {kept:,.2f}", *(f"{plan.stretch(known):,.1f} s" for plan in plans)
 
 
 def _wall(plan: Plan, known: Mapping[str, float]) -> str:

@@ -17,6 +17,7 @@ from benchmarks.entries import (
     parsl_perf,
     query,
     round_trip,
+    samples,
     scale,
     shutdown,
 )
@@ -26,6 +27,7 @@ ENTRIES: dict[str, Callable[[Options], Result]] = {
     "parsl-perf": parsl_perf.measure,
     "parsl-matrix": parsl_matrix.measure,
     "scale": scale.measure,
+    "samples": samples.measure,
     "engine": engine.measure,
     "emitter": emitter.measure,
     "compression": compression.measure,

@@ -315,10 +315,16 @@ class _Run:
             for state in STATES
             if found.get(state, 0) != expected
         ]
-        self.sent = _sent(config, home)
+        self.sent = sent(config, home)
 
 
-def _sent(config: OctopusConfig, home: Path) -> Sent:
+def sent(config: OctopusConfig, home: Path) -> Sent:
+    """What there is in the topic of tasks and samples.
+
+    Args:
+        config: Which topic.
+        home: Where the broker keeps it, a single node of Apache Kafka.
+    """
     kept = sum(log.stat().st_size for log in home.rglob(f"{topic_name(config, Topic.task_metrics)}-0/*.log"))
     consumer = Consumer(reading_options(config))
     consumer.assign([TopicPartition(topic_name(config, Topic.task_metrics), 0, OFFSET_BEGINNING)])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 
 LOOK_SECONDS = 1.0
@@ -16,13 +17,16 @@ LOOK_SECONDS = 1.0
 SETTLE_SECONDS = 10.0
 """Time constant of the average that decides: a node's samples come together, and what it sent itself it says later."""
 
+SUSTAINED = 3
+"""Looks after which what all of them saw is believed, whatever the average says: many nodes begin at the same time."""
+
 HEADROOM = 0.9
 """Share of the budget that samplers are to use; what comes by chance at the same time has the rest."""
 
 BURST_SECONDS = 10.0
 """How much of the budget may be spent at once, so that a run that begins loses no sample while its samplers learn."""
 
-LEAST_RISE, LEAST_FALL = 1.1, 1.25
+LEAST_RISE, LEAST_FALL = 1.1, 1.15
 """Ratios: a change by less is not worth telling a thousand nodes."""
 
 MAX_STRETCH = 10_000.0
@@ -43,12 +47,15 @@ class SampleBudget:
         self.rate = rate
         self.stretch = 1.0
         """How many times further apart than set the samples are to be; as `look` reckons."""
+        self.spent = 0
+        """Bytes of what fitted."""
         self._clock = clock
         self._lock = threading.Lock()
         self._left = rate * BURST_SECONDS
         self._filled = self._looked = clock()
         self._heard = 0.0
         self._demand = 0.0
+        self._lately: deque[float] = deque(maxlen=SUSTAINED)
         self._by_source: dict[str, float] = {}
 
     def admits(self, size: int, stretch: float) -> bool:
@@ -68,6 +75,7 @@ class SampleBudget:
             self._filled = now
             if self._left <= 0.0:
                 return False
+            self.spent += size
             self._left -= size  # below 0 by one record at most: also one that is larger than the burst gets through
             return True
 
@@ -91,7 +99,10 @@ class SampleBudget:
                 return
             # What is sampled ever more seldom is heard of ever more seldom, too.
             settle = SETTLE_SECONDS * max(1.0, math.sqrt(self.stretch))
-            self._demand += (1.0 - math.exp(-passed / settle)) * (self._heard / passed - self._demand)
+            self._lately.append(self._heard / passed)
+            self._demand += (1.0 - math.exp(-passed / settle)) * (self._lately[-1] - self._demand)
+            if len(self._lately) == self._lately.maxlen:
+                self._demand = max(self._demand, min(self._lately))
             self._heard, self._looked = 0.0, now
             wanted = min(max(self._demand / (self.rate * HEADROOM), 1.0), MAX_STRETCH)
             bound = 1.0 if wanted == 1.0 < self.stretch else LEAST_FALL

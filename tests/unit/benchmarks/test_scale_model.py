@@ -14,13 +14,12 @@ from benchmarks.scale_model import (
     BEGIN,
     CONSTANTS,
     END,
+    MB,
     PAGE,
-    PARTITION_BYTES,
     Plan,
     first_wall,
     flows,
     loads,
-    period_for,
     refreshed,
     tables,
 )
@@ -35,32 +34,46 @@ KNOWN = {
     "decider_per_task": 100.0,
     "emitter_rate": 25_000.0,
     "decider_per_failure": 400.0,
+    "sample_submitting": 15.0,
+    "sample_deciding": 2.0,
+    "sample_bytes": 200.0,
+    "sample_kept": 25.0,
+    "sample_submitting_alone": 50.0,
+    "sample_deciding_alone": 20.0,
+    "sample_bytes_alone": 600.0,
+    "sample_kept_alone": 40.0,
 }
 PLAN = Plan(60)
+FREE = replace(PLAN, sample_budget=None)
 
 
 def test_every_worker_ends_a_task_in_its_time_and_is_sampled_each_period() -> None:
-    sent = flows(Plan(100), KNOWN)
+    sent = flows(replace(FREE, task_seconds=100), KNOWN)
     assert sent["task-metrics: task states"].events == 5_000
     assert sent["task-metrics: task states"].stored == 600_000
-    assert sent["task-metrics: samples"].events == 100_000
+    assert sent["task-metrics: samples"].events == 1_000  # of nodes
+    assert sent["task-metrics: samples"].bytes == 20 * MB
     assert sent["heartbeats"].events == 100
     assert sent["failures"].events == sent["decisions"].events == 10
-    assert flows(Plan(100, sample_period=10), KNOWN)["task-metrics: samples"].events == 10_000
+    assert flows(replace(FREE, sample_period=10), KNOWN)["task-metrics: samples"].events == 100
 
 
-def test_tasks_that_are_shorter_than_the_period_are_sampled_less() -> None:
-    assert Plan(0.5).samples == 0.5 * Plan(60).samples
+@pytest.mark.parametrize("task_seconds", [0.5, 60])
+def test_a_budget_has_the_samples_taken_further_apart(task_seconds: float) -> None:
+    plan = replace(PLAN, task_seconds=task_seconds, sample_budget=1 * MB)
+    assert plan.stretch(KNOWN) == pytest.approx(20 / 0.9)
+    assert flows(plan, KNOWN)["task-metrics: samples"].bytes == pytest.approx(0.9 * MB)
+    assert replace(plan, nodes=10).stretch(KNOWN) == 1.0
 
 
 def test_the_submitting_process_is_full_by_what_parsl_and_we_do_for_each_task() -> None:
-    full = loads(Plan(100, sample_period=1_000), KNOWN)
+    full = loads(Plan(100), KNOWN)
     assert full["Parsl's submitting process, without us"] == pytest.approx(0.3)
     assert full["what we add to it for task states"] == pytest.approx(0.5)
 
 
 def test_nodes_that_produce_by_themselves_take_samples_off_the_submit_side_only() -> None:
-    before, after = loads(PLAN, KNOWN), loads(replace(PLAN, direct=True), KNOWN)
+    before, after = loads(FREE, KNOWN), loads(replace(FREE, direct=True), KNOWN)
     samples = "and for samples and heartbeats"
     assert after[samples] < 0.2 * before[samples]
     assert {name: load for name, load in after.items() if name != samples} == {
@@ -69,7 +82,7 @@ def test_nodes_that_produce_by_themselves_take_samples_off_the_submit_side_only(
 
 
 def test_one_record_for_a_node_is_less_than_one_for_each_worker() -> None:
-    apart, together = (flows(replace(PLAN, together=way), KNOWN)["task-metrics: samples"] for way in (False, True))
+    apart, together = (flows(replace(FREE, together=way), KNOWN)["task-metrics: samples"] for way in (False, True))
     assert together.events == apart.events / PLAN.workers
     assert together.bytes < apart.bytes
 
@@ -78,18 +91,9 @@ def test_the_first_wall_is_what_is_fullest() -> None:
     name, load = first_wall(PLAN, KNOWN)
     assert name == "the submitting process"
     assert load == pytest.approx(sum(list(loads(PLAN, KNOWN).values())[:3]))
-    slow = replace(PLAN, task_seconds=6_000, direct=True)
-    assert first_wall(slow, {**KNOWN, "emitter_rate": float("inf")})[0] in {
-        "a partition of task-metrics",
-        "a decider service",
-    }
-
-
-def test_a_budget_of_bytes_gives_the_period_that_keeps_it() -> None:
-    period = period_for(PLAN, KNOWN, PARTITION_BYTES)
-    kept = replace(PLAN, sample_period=period)
-    assert loads(kept, KNOWN)["a partition of task-metrics"] == pytest.approx(1)
-    assert period_for(Plan(1), KNOWN, 1_000_000) == float("inf")
+    slow = replace(FREE, task_seconds=6_000, direct=True)
+    assert first_wall(slow, {**KNOWN, "sample_kept": 100.0})[0] == "a partition of task-metrics"
+    assert first_wall(slow, {**KNOWN, "sample_deciding": 20.0})[0] == "a decider service"
 
 
 def test_constants_are_taken_from_the_newest_result_that_has_them(tmp_path: Path) -> None:
