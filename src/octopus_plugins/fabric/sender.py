@@ -34,8 +34,9 @@ from octopus_plugins.fabric.topics import QuietLogger, ensure_topics, topic_name
 log = logging.getLogger("octopus_plugins")
 
 _CHUNK_BYTES = 64 * 1024  # taken from a lane at once; small, since it is handled with the GIL held
+_TOGETHER_BYTES = 900 * 1024  # given to the client before that must have arrived: a request has room for 1 MB
 _LINGER_SECONDS = 0.1  # what somebody waits for is hurried; a request for each few records is dear to the broker
-_HURRY_SECONDS = 0.01  # at most, for a hurried record to leave
+_FLUSH_SECONDS = 0.01  # at most, for what the client was given to leave
 _SILENCE_SECONDS = 3.0  # without an answer, until a person is told
 _PATIENCE_SECONDS = (5.0, 60.0)  # without an answer, until the client is thought to be beyond help: first, at most
 _BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0)
@@ -86,6 +87,7 @@ class Sender:
         self._hurry = threading.Event()
         self._stopped = threading.Event()
         self._in_flight = 0  # bytes
+        self._full = False  # the client has what it may have until that has arrived
         self._waiting_since = 0.0
         self._progressed = False
         self._patience = _PATIENCE_SECONDS[0]
@@ -172,7 +174,7 @@ class Sender:
             **kafka_options(self._config),
             "enable.idempotence": True,
             "message.timeout.ms": 0,  # the journal gives up nothing, so neither may the client
-            "linger.ms": 5,
+            "linger.ms": 100,  # what it was given is sent by `flush`
             "compression.type": "zstd",  # two fifths of lz4's bytes for about its CPU (docs/benchmarks.md)
             "queue.buffering.max.messages": 0,  # bounded in bytes, by ourselves
             "queue.buffering.max.kbytes": max(2 * self._config.in_flight_bytes // 1024, 1024),
@@ -220,6 +222,7 @@ class Sender:
             self.tally.add("dropped", [record.topic for record in lane.queue.rewind()])
         self._refused.clear()
         self._in_flight = 0
+        self._full = False
         if client is not None:
             with contextlib.suppress(KafkaException):
                 client.purge()  # else the client would wait for what can no longer be delivered
@@ -229,15 +232,19 @@ class Sender:
         next_look = 0.0
         while not self._stopped.is_set():
             sent = 0  # bytes
+            caught_up = False
             hurried = self._hurry.is_set()
             if hurried:
                 self._hurry.clear()
             if self._refused:
                 self._send_alone()
-            for lane in self.lanes:
-                sent += self._send_from(lane)
-            if hurried and sent:
-                self._client.flush(_HURRY_SECONDS)  # which ignores linger.ms
+            if hurried or self._may_hand_over():
+                for lane in self.lanes:
+                    sent += self._send_from(lane)
+                caught_up = not any(lane.queue.unread and lane.may_send() for lane in self.lanes)
+                self._full = caught_up or self._in_flight >= _TOGETHER_BYTES
+                if self._in_flight and (hurried or self._full):
+                    self._client.flush(_FLUSH_SECONDS)  # which ignores linger.ms
             self._client.poll(0 if sent else min(0.005 + waited / 10, 0.1) if self._in_flight else 0)
             arrived = self._collect()
             self._look_for_trouble()
@@ -250,8 +257,8 @@ class Sender:
                 waited = 0.0
                 if not self._in_flight:
                     next_look = now  # a lane may have come to its end
-                elif sent and not any(lane.queue.unread and lane.may_send() for lane in self.lanes):
-                    # All caught up: let more gather, or a steady trickle would be sent a few records at a time.
+                if sent and caught_up:
+                    # Let more gather, or a steady trickle would be sent a few records at a time.
                     self._hurry.wait(_LINGER_SECONDS)
             elif self._in_flight:
                 waited += 0.005
@@ -261,6 +268,14 @@ class Sender:
                     self._wake.clear()
                     # Let a few more gather: the host's thread is not disturbed for each single one.
                     self._hurry.wait(_LINGER_SECONDS)
+
+    def _may_hand_over(self) -> bool:
+        """Whether the client is given more: until it has as much as a request holds, and then not until that arrived.
+
+        An idempotent client has one request on its way to a partition. While another one is ready its thread asks
+        without pause whether that may go: on a busy machine, a tenth of a core that tasks could have.
+        """
+        return not self._in_flight or not self._full
 
     def _send_from(self, lane: Lane) -> int:
         """Send what is next in a lane; return how many bytes that was."""
