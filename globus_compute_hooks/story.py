@@ -175,7 +175,7 @@ class Story(Chronicle):
         tries: list[tuple[dict[str, Any], Mapping[str, Any]]] = []
         for sample in message["tries"]:
             attempt = self.attempts.of_mark(sample["number"])
-            if attempt is not None:
+            if attempt is not None and attempt.ended is None:
                 self._learn_name(attempt, sample["app"])
                 place = reports.place_of(message, sample)
                 attempt.place, attempt.started, attempt.usage = place, sample["started"], sample["usage"]
@@ -189,7 +189,7 @@ class Story(Chronicle):
     def _hear_sample(self, message: Mapping[str, Any], place: dict[str, Any]) -> None:
         """A worker tells what it uses: its pool is Parsl's own."""
         attempt = self.attempts.of_task(message["task_id"])
-        if attempt is None or attempt.try_id != message["try_id"]:
+        if attempt is None or attempt.try_id != message["try_id"] or attempt.ended is not None:
             return  # its try ended meanwhile
         self._learn_name(attempt, message["app"])
         attempt.place, attempt.started, attempt.usage = place, message["started"], message["usage"]

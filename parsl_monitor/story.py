@@ -224,8 +224,8 @@ class Story(Chronicle):
     def _running(self, executor: str, sample: Mapping[str, Any], place: dict[str, Any]) -> Attempt | None:
         """Take in a sample of a try, and tell that the try runs; None where it ended meanwhile."""
         attempt = self.attempts.of_number(executor, sample["number"])
-        if attempt is None or attempt.task_id is None:
-            return None
+        if attempt is None or attempt.task_id is None or attempt.ended is not None:
+            return None  # its result may have overtaken the sample, and says more
         attempt.place = place
         attempt.usage = dict(sample["usage"])
         attempt.started = sample["started"]

@@ -15,7 +15,7 @@ from parsl.executors.high_throughput.errors import WorkerLost
 
 from globus_compute_hooks import OctopusEngine
 from globus_compute_hooks.attempts import Attempt
-from octopus_plugins.events import Decision, Event, Failure, Task
+from octopus_plugins.events import Decision, Event, Failure, ResourceSample, Task
 from octopus_plugins.frameworks import explanation
 from octopus_plugins.htex.observation import lost_task
 
@@ -195,3 +195,20 @@ def test_where_a_hook_raises_the_task_is_answered_as_without_us_and_it_is_said_o
 def test_the_engine_prints_without_secrets(make_engine: Callable[..., Any]) -> None:
     engine, _ = make_engine()
     assert "OctopusEngine" in repr(engine)
+
+
+def test_a_sample_that_comes_after_its_try_s_result_changes_nothing(make_engine: Callable[..., Any]) -> None:
+    engine, told = make_engine()
+    session = engine._octopus_session
+    attempt = Attempt(str(TASK), "f", {}, 1.0)
+    session.received(attempt)
+    session.attempts.marked(attempt, 5)
+    sample = {"number": 5, "app": "f", "worker_id": 0, "pid": 11, "started": 2.0, "sequence": 0, "usage": {"time": 3.0}}
+    place = {"host": "n1", "block": "0", "manager": "m"}
+    message = {"kind": "samples", "executor": "e", "place": place, "time": 3.0, "period": 1.0, "stretch": 1.0}
+    session.hear("octopus", {**message, "tries": [sample]})
+    assert [each.sequence for each in told.of(ResourceSample)] == [0]
+    attempt.ended, attempt.usage = 4.0, {"time": 4.0}
+    session.hear("octopus", {**message, "tries": [{**sample, "sequence": 1}]})
+    assert [each.sequence for each in told.of(ResourceSample)] == [0]
+    assert attempt.usage == {"time": 4.0}

@@ -201,3 +201,18 @@ def test_failed_tries_are_counted_by_category(story: Story) -> None:
         subject = Try("run", str(number), 0, app="f", executor="small")
         story.tell(story.failure(subject, error))
     assert story.summary() == "numerical_error 2, unknown 1"
+
+
+def test_a_sample_that_comes_after_its_try_s_result_changes_nothing(story: Story, collected: Collected) -> None:
+    # The result is here, and Parsl has not told the state yet: it reads a large one, or a decider service is asked.
+    attempt = launch(story)
+    attempt.place, attempt.started, attempt.ended = PLACE, 9.0, 12.0
+    attempt.usage = {"time": 12.0, "cpu_user": 2.5}
+    usage = {"time": 11.0, "rss": 100, "cpu_user": 1.0}
+    late = {"number": 11, "app": None, "worker_id": 1, "pid": 5, "started": 9.0, "sequence": 2, "usage": usage}
+    story.hear(worker_message("samples", time=11.0, period=1.0, stretch=1.0, tries=[late]))
+    story.hear(sample(11, 3))
+    story.hear(task_info("exec_done"))
+    assert states(collected) == ["pending", "launched", "running", "running_ended", "exec_done"]
+    ended = next(event for event in collected.events if isinstance(event, Task) and event.state == "running_ended")
+    assert ended.usage is not None and ended.usage.cpu_user == 2.5
