@@ -15,7 +15,18 @@ from confluent_kafka import Producer as KafkaProducer
 from msgspec.structs import replace
 
 from octopus_plugins.config import OctopusConfig
-from octopus_plugins.events import Decision, Event, Heartbeat, ResourceSample, Task, Topic, Usage, encode
+from octopus_plugins.events import (
+    Decision,
+    Event,
+    Heartbeat,
+    ResourceSample,
+    ResourceSamples,
+    Task,
+    Topic,
+    TrySample,
+    Usage,
+    encode,
+)
 from octopus_plugins.events.task import with_earlier
 from octopus_plugins.fabric import Emitter, Producer, Reader, ensure_topics, existing_topics, orphans, topic_name
 from octopus_plugins.fabric.frames import Record
@@ -222,6 +233,18 @@ def test_an_oversized_event_arrives_cut_to_the_bound(
     (event,) = Reader(config, Topic.task_metrics)
     assert event.truncated
     assert emitter.counts.delivered == 1
+
+
+def test_of_the_samples_of_a_node_none_is_cut_off(
+    broker: EmbeddedBroker, make_config: Callable[..., OctopusConfig]
+) -> None:
+    config = make_config(broker.address, max_event_bytes=10_000)
+    emitter = Emitter(config)
+    tries = tuple(TrySample(task_id=str(number), usage=Usage(time=1.0, rss=number)) for number in range(500))
+    emitter.emit(ResourceSamples(run_id="run", time=1.0, host="node", order=500, tries=tries))
+    emitter.close(20)
+    told = [event for event in Reader(config, Topic.task_metrics) if isinstance(event, ResourceSample)]
+    assert [(event.task_id, event.order) for event in told] == [(str(number), number + 1) for number in range(500)]
 
 
 def test_a_transform_may_change_and_withhold_and_its_mistakes_are_reported_once(

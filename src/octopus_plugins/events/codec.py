@@ -132,6 +132,9 @@ def _encode(event: Event) -> bytes:
 
 
 def _shrink(event: Event, max_bytes: int) -> bytes:
+    if isinstance(event, ResourceSamples) and event.states > 1:
+        # To cut it would leave out samples. Each by itself is small.
+        raise SchemaError(f"ResourceSamples of {event.states} tries cannot be cut to {max_bytes} bytes")
     plain = msgspec.to_builtins(event)
     plain["truncated"] = True
     for name in plain.keys() & _names(type(event)):

@@ -80,3 +80,13 @@ def test_a_record_with_none_says_nothing() -> None:
     event = decode(encode(samples(0)))
     assert event is not None
     assert event.unfolded() == ()
+
+
+def test_a_record_that_is_too_long_is_refused_rather_than_robbed_of_samples() -> None:
+    event = samples(100)
+    with pytest.raises(SchemaError, match="100 tries"):
+        encode(event, max_bytes=10_000)
+    assert all(len(encode(each, max_bytes=10_000)) < 10_000 for each in event.unfolded())
+    long = msgspec.structs.replace(event.tries[0], app="x" * 20_000)
+    alone = decode(encode(msgspec.structs.replace(event, tries=(long,)), max_bytes=10_000))
+    assert alone is not None and alone.truncated and alone.states == 1
