@@ -122,8 +122,8 @@ class Sampler:
             except OSError:
                 continue  # it has just ended
             now = self._board.read(number)
-            if (now.state, now.number) != (BUSY, slot.number):
-                continue  # it has gone on to something else meanwhile
+            if now._replace(deadline=slot.deadline, ticked=slot.ticked, app=slot.app) != slot:
+                continue  # it has gone on to something else meanwhile, or one of the two was read while it was written
             if (peak := process.peak_rss(worker.pid)) is not None:
                 usage["peak_rss"] = peak
             # The kernel counts in hundredths of a second, and the worker noted it to the microsecond.

@@ -137,6 +137,22 @@ def test_a_try_that_ends_while_it_is_measured_is_not_told(pool: Pool, monkeypatc
     assert pool.pass_by(0.1) == []
 
 
+def test_a_line_that_was_read_while_it_was_written_is_not_believed(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    measure = sampling.process.usage
+
+    def and_go_on_writing(pid: int) -> dict[str, Any]:
+        pool.give(0, 11, cpu_user=1e6)
+        return measure(pid)
+
+    pool.give(0, 11)  # of the new line only the beginning: the rest is that of a worker without a task
+    with monkeypatch.context() as patch:
+        patch.setattr(sampling.process, "usage", and_go_on_writing)
+        assert pool.pass_by(0.1) == []
+    assert pool.pass_by(1.0) == [101.0]
+    pool.give(0, 11, cpu_user=1e6, ticked=7.0, deadline=8.0, app=b"nap")  # what may change while a try runs
+    assert len(pool.pass_by(1.0)) == 1
+
+
 def test_it_tells_less_often_where_it_is_asked_to_and_measures_all_the_same(pool: Pool) -> None:
     pool.give(0, 11)
     assert pool.pass_by(1.9) == [100.0, 101.0]
