@@ -58,7 +58,8 @@ class Sampler:
         self._board = board
         self._send = send
         self._last: dict[int, Measured] = {}
-        self._next_look = self._next_told = 0.0
+        self._next_look: float | None = None
+        self._next_told = 0.0
         self._stretch = 1.0
         self._told_stretch = 1.0
         notices.received.listen(notices.PACE, self._pace)
@@ -71,9 +72,14 @@ class Sampler:
             now: Seconds of the monotonic clock.
         """
         period = self._settings.sample_period
-        if self._board is None or period <= 0 or now < self._next_look:
+        if self._board is None or period <= 0 or (self._next_look is not None and now < self._next_look):
             return
-        self._next_look = _next(self._next_look, period, now)
+        if self._next_look is None:
+            # Pools that were started together would speak at the same moment ever after: a minute's samples of all
+            # nodes at once are more than a budget of bytes a second lets through.
+            self._next_look = now + random.random() * period
+        else:
+            self._next_look = _next(self._next_look, period, now)
         stretch = self._stretch  # another thread may change it
         if stretch != self._told_stretch:
             # All nodes hear of it at the same time: each waits for a part of its period, so that they do not speak

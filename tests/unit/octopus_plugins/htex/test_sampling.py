@@ -41,6 +41,9 @@ class Pool:
         self.told: list[dict[str, Any]] = []
         self.sampler = Sampler(Settings("run", "small", period, 0.0), PLACE, board, self.told.append)
         self.now = 100.0
+        self.sampler._next_look = (
+            self.now
+        )  # as if it had looked before: the first time it waits for a part of its period
 
     def give(self, worker: int, number: int, **more: Any) -> None:
         self.board.write(worker, Slot(self.workers[worker].pid or 0, BUSY, number, 9.0, **more))
@@ -184,6 +187,23 @@ def test_nodes_that_are_told_at_the_same_time_do_not_speak_at_the_same_time(monk
             pool.give(0, 11)
             first.append(pool.pass_by(20.0)[0])
         assert first[1] - first[0] == pytest.approx(5.0, abs=1.0)
+    finally:
+        for pool in pools:
+            pool.close()
+
+
+def test_pools_that_are_started_together_do_not_speak_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notices, "received", Notices())
+    pools = [Pool(period=60.0) for _ in range(2)]
+    try:
+        first = []
+        for number, pool in enumerate(pools):
+            monkeypatch.setattr(sampling.random, "random", lambda number=number: 0.1 + number / 2)
+            pool.sampler._next_look = None
+            pool.give(0, 11)
+            first.append(pool.pass_by(60.0)[1])
+        assert first[0] == pytest.approx(106.0, abs=0.3)
+        assert first[1] - first[0] == pytest.approx(30.0, abs=0.5)
     finally:
         for pool in pools:
             pool.close()
