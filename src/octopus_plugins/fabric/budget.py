@@ -10,12 +10,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 LOOK_SECONDS = 1.0
 """How often it is looked at what the samples come to."""
 
 SETTLE_SECONDS = 10.0
-"""Time constant of the average that decides: a node's samples come together, and what it sent itself it says later."""
+"""Time constant of the average that decides: a node's samples come together."""
 
 SUSTAINED = 3
 """Looks after which what all of them saw is believed, whatever the average says: many nodes begin at the same time."""
@@ -30,6 +31,15 @@ LEAST_RISE, LEAST_FALL = 1.1, 1.15
 """Ratios: a change by less is not worth telling a thousand nodes."""
 
 MAX_STRETCH = 10_000.0
+
+LEAST_SECONDS = 5.0
+"""A node's report of what it sent is passed over if it comes sooner after the last: one is due when a worker dies."""
+
+SILENT_PERIODS = 3.0
+"""Times that a node may be silent for as long as between its last two reports, before it counts as gone."""
+
+UNHEARD_SECONDS = 3600.0
+"""The same where there was only one report."""
 
 
 class SampleBudget:
@@ -56,7 +66,7 @@ class SampleBudget:
         self._heard = 0.0
         self._demand = 0.0
         self._lately: deque[float] = deque(maxlen=SUSTAINED)
-        self._by_source: dict[str, float] = {}
+        self._by_source: dict[str, _Source] = {}
 
     def admits(self, size: int, stretch: float) -> bool:
         """Take a record of samples into account.
@@ -86,9 +96,14 @@ class SampleBudget:
             source: Which one.
             weighed: The bytes of all that it has produced so far, each sample as often as its period was stretched.
         """
+        now = self._clock()
         with self._lock:
-            self._heard += max(weighed - self._by_source.get(source, 0.0), 0.0)
-            self._by_source[source] = weighed
+            before = self._by_source.get(source)
+            if before is None:
+                self._by_source[source] = _Source(now, weighed, 0.0, now + UNHEARD_SECONDS)
+            elif (passed := now - before.heard) >= LEAST_SECONDS:
+                rate = max(weighed - before.weighed, 0.0) / passed
+                self._by_source[source] = _Source(now, weighed, rate, now + SILENT_PERIODS * passed)
 
     def look(self) -> None:
         """Reckon how far apart the samples are to be: `stretch`. To be called now and then, however often."""
@@ -99,7 +114,7 @@ class SampleBudget:
                 return
             # What is sampled ever more seldom is heard of ever more seldom, too.
             settle = SETTLE_SECONDS * max(1.0, math.sqrt(self.stretch))
-            self._lately.append(self._heard / passed)
+            self._lately.append(self._heard / passed + self._from_sources(now))
             self._demand += (1.0 - math.exp(-passed / settle)) * (self._lately[-1] - self._demand)
             if len(self._lately) == self._lately.maxlen:
                 self._demand = max(self._demand, min(self._lately))
@@ -108,6 +123,21 @@ class SampleBudget:
             bound = 1.0 if wanted == 1.0 < self.stretch else LEAST_FALL
             if not self.stretch / bound < wanted < self.stretch * LEAST_RISE:
                 self.stretch = wanted
+
+    def _from_sources(self, now: float) -> float:
+        """What the nodes produce by themselves, bytes per second: what each came to between its last two reports."""
+        for source in [name for name, each in self._by_source.items() if now > each.until]:
+            del self._by_source[source]
+        return sum(each.rate for each in self._by_source.values())
+
+
+class _Source(NamedTuple):
+    """What a node has said of what it produced: when, how much so far, bytes per second, and how long that holds."""
+
+    heard: float
+    weighed: float
+    rate: float
+    until: float
 
 
 def explained(budget: SampleBudget) -> str:

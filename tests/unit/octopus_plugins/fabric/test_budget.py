@@ -100,6 +100,25 @@ def test_what_nodes_sent_by_themselves_counts() -> None:
     assert budget.stretch > 1.0
 
 
+@pytest.mark.parametrize("period", [10.0, 60.0])
+def test_nodes_that_tell_all_at_once_what_they_sent_seem_to_send_no_more_than_they_do(period: float) -> None:
+    clock = Clock()
+    budget = SampleBudget(100_000, clock)
+    for second in range(1_200):
+        clock.now += 1.0
+        if second % period == 0:
+            for node in range(40):
+                budget.hear(str(node), second * 2_000.0)  # 80,000 bytes a second, of the 90,000 that there are
+        if second % period == 1:
+            budget.hear("7", second * 2_000.0 + 20_000.0)  # again, since a worker died
+        budget.look()
+        assert budget.stretch == 1.0
+    for _ in range(200):  # they are gone
+        clock.now += 1.0
+        budget.look()
+    assert budget._by_source == {}
+
+
 def test_it_has_an_end() -> None:
     clock = Clock()
     budget = SampleBudget(1, clock)
