@@ -68,12 +68,14 @@ class SampleBudget:
         self._lately: deque[float] = deque(maxlen=SUSTAINED)
         self._by_source: dict[str, _Source] = {}
 
-    def admits(self, size: int, stretch: float) -> bool:
+    def admits(self, size: int, stretch: float, *, heeds: bool = True) -> bool:
         """Take a record of samples into account.
 
         Args:
             size: Its bytes.
             stretch: How many times the period of its sampler was stretched.
+            heeds: Whether its sampler can be told the stretch. One that cannot must not take what the others, who
+                make room for it, need: it leaves half of what may be spent at once.
 
         Returns:
             Whether it fits; one that does not is to be left out.
@@ -83,7 +85,7 @@ class SampleBudget:
             self._heard += size * stretch
             self._left = min(self._left + (now - self._filled) * self.rate, self.rate * BURST_SECONDS)
             self._filled = now
-            if self._left <= 0.0:
+            if self._left <= (0.0 if heeds else self.rate * BURST_SECONDS / 2.0):
                 return False
             self.spent += size
             self._left -= size  # below 0 by one record at most: also one that is larger than the burst gets through

@@ -108,7 +108,9 @@ class Emitter:
         """Whether the budget has room for a sample; what it has none for is counted."""
         if self.budget is None or not isinstance(event, (ResourceSample, ResourceSamples)):
             return True
-        if self.budget.admits(len(record.key) + len(record.value), event.stretch):
+        # Only a pool with our agent says when its next ones are due, and it is told how far apart they are to be.
+        heeds = event.period is not None
+        if self.budget.admits(len(record.key) + len(record.value), event.stretch, heeds=heeds):
             return True
         self._producer.tally.add_numbers("thinned", {event.TOPIC.value: event.states})
         return False

@@ -119,6 +119,23 @@ def test_nodes_that_tell_all_at_once_what_they_sent_seem_to_send_no_more_than_th
     assert budget._by_source == {}
 
 
+def test_samplers_that_cannot_be_told_take_nothing_from_those_that_can() -> None:
+    clock = Clock()
+    budget = SampleBudget(100_000, clock)
+    fitted, due = {True: 0, False: 0}, {True: 0.0, False: 0.0}
+    for second in range(240):
+        for number in range(400):  # 200,000 bytes a second, however often they are told
+            clock.now += 1.0 / 400
+            for heeds in (False, True) if number % 4 == 0 and number / 4 < 100 / budget.stretch else (False,):
+                admitted = budget.admits(SIZE, budget.stretch if heeds else 1.0, heeds=heeds)
+                if second > 60:
+                    due[heeds] += SIZE
+                    fitted[heeds] += SIZE * admitted
+        budget.look()
+    assert fitted[True] == due[True] > 0
+    assert 0.7 * 100_000 * 179 < sum(fitted.values()) <= 100_000 * 179 + 2 * SIZE
+
+
 def test_it_has_an_end() -> None:
     clock = Clock()
     budget = SampleBudget(1, clock)
