@@ -40,40 +40,41 @@ class Denial:
 class _Book:
     """The denied nodes of one run, or of all runs."""
 
-    __slots__ = ("_allowed", "_by_host", "last_end")
+    __slots__ = ("_allowed", "by_host", "last_end")
 
     def __init__(self) -> None:
         self.last_end = 0.0
         """The latest end of any denial so far, Unix seconds."""
-        self._by_host: Recent[str, Denial] = Recent(MAX_DENIALS, lambda: Denial(0.0, 0.0))
+        self.by_host: Recent[str, Denial] = Recent(MAX_DENIALS, lambda: Denial(0.0, 0.0))
+        """What is known of each node's denials, also past ones."""
         self._allowed: Recent[str, float] = Recent(MAX_DENIALS, float)
 
     def deny(self, host: str, until: float, time: float, *, cause: tuple[str, str], by: str) -> None:
         """Deny a node; of two denials at a time the longer holds."""
         self.last_end = max(self.last_end, until)
-        known = self._by_host.get(host)
+        known = self.by_host.get(host)
         if known is None or known.is_forgiven(time):
-            self._by_host.put(host, Denial(time, until, cause=cause, by=by))
+            self.by_host.put(host, Denial(time, until, cause=cause, by=by))
         elif known.until > time:
             if until > known.until:
                 known.since, known.until, known.cause, known.by = time, until, cause, by
         else:
-            self._by_host.put(host, Denial(time, until, known.times + 1, cause, by))
+            self.by_host.put(host, Denial(time, until, known.times + 1, cause, by))
 
     def lift(self, host: str, time: float) -> None:
         """Let a node have tasks again, with no mark against it."""
-        self._by_host.pop(host)
+        self.by_host.pop(host, None)
         self._allowed.put(host, time)
 
     def succeed(self, host: str, time: float) -> None:
         """A task ended well on a node: what was on probation is so no longer."""
-        known = self._by_host.get(host)
+        known = self.by_host.get(host)
         if known is not None and not known.cleared and known.until <= time:
             known.cleared = time
 
     def get(self, host: str) -> Denial | None:
         """What is known of a node's denials, also past ones."""
-        return self._by_host.get(host)
+        return self.by_host.get(host)
 
     def allowed(self, host: str) -> float:
         """When a node was last let off by name, Unix seconds; 0 for never."""
@@ -81,17 +82,14 @@ class _Book:
 
     def current(self, time: float) -> dict[str, float]:
         """The nodes that are denied at that Unix time, with the time until when."""
-        return {host: known.until for host, known in self._by_host.items() if known.until > time}
+        return {host: known.until for host, known in self.by_host.items() if known.until > time}
 
     def probation(self, time: float) -> list[str]:
         """The nodes whose denial is over and that had no success since."""
-        return [host for host, known in self._by_host.items() if known.until <= time and not known.cleared]
+        return [host for host, known in self.by_host.items() if known.until <= time and not known.cleared]
 
     def __bool__(self) -> bool:
-        return len(self._by_host) > 0
-
-    def __contains__(self, host: str) -> bool:
-        return host in self._by_host
+        return len(self.by_host) > 0
 
 
 class Denials:
@@ -125,7 +123,7 @@ class Denials:
 
     def forget(self, run_id: str) -> None:
         """A run has ended."""
-        self._runs.pop(run_id)
+        self._runs.pop(run_id, None)
 
     def get(self, host: str, run_id: str) -> Denial | None:
         """The denial of a node that counts for a run, also a past one; of two the one that ends last."""
@@ -139,8 +137,9 @@ class Denials:
     def among(self, hosts: Iterable[str], run_id: str) -> Iterator[tuple[str, Denial]]:
         """Those of some nodes of which a denial counts for a run, also a past one; costs little where there are few."""
         own = self._runs.get(run_id)
+        denied, by_common = own.by_host if own is not None else {}, self._common.by_host
         for host in hosts:
-            if host in self._common or (own is not None and host in own):
+            if host in denied or host in by_common:
                 denial = self.get(host, run_id)
                 if denial is not None:
                     yield host, denial

@@ -202,7 +202,7 @@ class History:
 
     def _observe_run(self, event: Run) -> None:
         if event.state == "ended":
-            self._runs.pop(event.run_id)
+            self._runs.pop(event.run_id, None)
             self.denials.forget(event.run_id)
             return
         run = self._runs.ensure(event.run_id)
@@ -238,8 +238,8 @@ class History:
             self._observe_state(run, event, event.state, event.time)
             return
         key = (event.run_id, event.task_id)
-        self._tasks.pop(key)
-        place = self._places.pop(key) or _Place()
+        self._tasks.pop(key, None)
+        place = self._places.pop(key, None) or _Place()
         if event.state in ("exec_done", "memo_done"):
             run.done += 1
         if event.state == "exec_done":
@@ -269,7 +269,7 @@ class History:
         if event.try_id <= task.last_failed:
             return
         task.last_failed = event.try_id
-        self._places.pop(key)
+        self._places.pop(key, None)
         categorization = event.categorization or self._categorize(event)
         category, host = self._name(categorization.category) or "", self._name(event.host)
         shown = self._name(signature(event)) or ""
@@ -329,7 +329,7 @@ class History:
                 task.given_up = cause_of(event.category, task.latest)
                 run.give_up(task.given_up)
             if final:
-                self._tasks.pop(key)
+                self._tasks.pop(key, None)
             return
         task = task if task is not None else self._tasks.ensure(key)
         if task.given_up and final:
