@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from itertools import islice
+
+import msgspec
 
 from octopus_plugins.events import Categorization, Failure, Pool
 from octopus_plugins.wrath.category_policy import CategoryPolicy
@@ -20,9 +21,8 @@ MAX_REST = 60.0
 """Seconds of a denial that a retry waits for rather than being given up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One failure, its category, and what is known around it.
+class Case(msgspec.Struct, frozen=True, gc=False):
+    """One failure, its category, and what is known around it. No dataclass: one is made for each failure.
 
     Attributes:
         failure: The failed try.
@@ -51,7 +51,7 @@ class Case:
     @classmethod
     def of(cls, failure: Failure, categorization: Categorization, history: History, policy: Policy) -> Case:
         """Look up what belongs to a failure."""
-        category = category_named(categorization.category)
+        category, run_id = category_named(categorization.category), failure.run_id
         return cls(
             failure=failure,
             categorization=categorization,
@@ -59,10 +59,10 @@ class Case:
             entry=policy.entry(category),
             policy=policy,
             history=history,
-            run=history.run(failure.run_id),
-            task=history.task(failure.run_id, failure.task_id),
-            pool=history.pool(failure.run_id, failure.executor),
-            hosts=history.hosts(failure.run_id, failure.executor),
+            run=history.run(run_id),
+            task=history.task(run_id, failure.task_id),
+            pool=history.pool(run_id, failure.executor),
+            hosts=history.hosts(run_id, failure.executor),
         )
 
     @property

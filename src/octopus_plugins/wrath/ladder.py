@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import msgspec
+from msgspec.structs import replace
 
 from octopus_plugins.events import Placement, Pool, Rung
 from octopus_plugins.wrath.case import Case
@@ -37,8 +38,7 @@ FIXED_BY_NODE = frozenset(
 """What a node lacks now it lacks at the next try as well."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True, gc=False):
     """A rung that can be taken, or not.
 
     Attributes:
@@ -54,8 +54,7 @@ class Step:
     wait: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Climb:
+class Climb(msgspec.Struct, frozen=True, gc=False):
     """The ladder after it was climbed.
 
     Attributes:

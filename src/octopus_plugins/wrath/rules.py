@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
 
 from octopus_plugins.events import ExceptionInfo, Failure
 from octopus_plugins.wrath.taxonomy import Category
@@ -31,8 +33,7 @@ class Trust(IntEnum):
     """Exception types, by the MRO and the chain of causes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(msgspec.Struct, frozen=True):
     """A rule's finding.
 
     Attributes:
@@ -45,7 +46,7 @@ class Match:
     """
 
     reason: str
-    evidence: Mapping[str, Scalar] = field(default_factory=dict)
+    evidence: Mapping[str, Scalar] = {}
     confidence: float = 0.9
     category: Category | None = None
     scope: str | None = None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from octopus_plugins.wrath.case import Case
 from octopus_plugins.wrath.policy import Policy
@@ -17,8 +18,7 @@ KNOWN_DEFECT = 2
 """Tasks that must have shown a failure, each on two nodes, before further ones are taken at their word."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(msgspec.Struct, frozen=True, gc=False):
     """Why a task is not retried.
 
     Attributes:
