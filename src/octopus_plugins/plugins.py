@@ -55,6 +55,7 @@ class Plugins:
         self._manager = pluggy.PluginManager(PROJECT_NAME)
         self._manager.add_hookspecs(hookspecs)
         self._reported: set[tuple[str, str]] = set()
+        self._found: dict[str, list[pluggy.HookImpl]] = {}  # by hook: asked for with each decision
 
     def load_entry_points(self, group: str = PROJECT_NAME) -> None:
         """Register what installed distributions offer; a plugin that cannot be loaded is reported and skipped.
@@ -92,6 +93,7 @@ class Plugins:
             PluginError: It is registered already, its name is taken, or a hook has arguments that do not exist.
         """
         name = name or getattr(plugin, "__name__", None) or type(plugin).__qualname__
+        self._found = {}
         try:
             self._manager.register(plugin, name)
         except ValueError as error:
@@ -116,6 +118,7 @@ class Plugins:
         if name is None or not self._manager.has_plugin(name):
             raise PluginError(f"no plugin {plugin!r} is registered; there are: {', '.join(self.names()) or 'none'}")
         self._manager.unregister(name=name)
+        self._found = {}
 
     def names(self) -> tuple[str, ...]:
         """The names of the registered plugins, sorted."""
@@ -197,9 +200,13 @@ class Plugins:
             pass
 
     def _impls(self, hook: str) -> list[pluggy.HookImpl]:
-        # pluggy keeps them in reverse order of calling. Wrappers were reported at registration.
-        impls: list[pluggy.HookImpl] = getattr(self._manager.hook, hook).get_hookimpls()
-        return [impl for impl in reversed(impls) if not (impl.wrapper or impl.hookwrapper)]
+        found = self._found  # another thread that registers one puts an empty one in its place
+        impls = found.get(hook)
+        if impls is None:
+            # pluggy keeps them in reverse order of calling. Wrappers were reported at registration.
+            kept: list[pluggy.HookImpl] = getattr(self._manager.hook, hook).get_hookimpls()
+            impls = found[hook] = [impl for impl in reversed(kept) if not (impl.wrapper or impl.hookwrapper)]
+        return impls
 
     def _call(self, hook: str, **arguments: Any) -> Iterator[tuple[pluggy.HookImpl, Any]]:
         for impl in self._impls(hook):

@@ -8,7 +8,7 @@ import os
 import platform
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -75,7 +75,7 @@ class Decider:
         since: float = 86_400.0,
         plugins: Plugins | None = None,
         on_ready: Callable[[], None] = lambda: None,
-        on_decision: Callable[[Failure, Decision], None] = lambda failure, decision: None,
+        on_decisions: Callable[[Sequence[tuple[Failure, Decision]]], None] = lambda decided: None,
     ) -> None:
         """Prepare; opens nothing yet.
 
@@ -87,7 +87,7 @@ class Decider:
             since: Seconds to look back at the start.
             plugins: Default: those installed.
             on_ready: Called when the history is restored and decisions begin.
-            on_decision: Called with each decision that is published.
+            on_decisions: Called with the decisions that were published together, each with its failure.
 
         Raises:
             ConfigError: No address of a broker is known.
@@ -104,12 +104,12 @@ class Decider:
         self._plugins = plugins if plugins is not None else load_plugins()
         self._rules = (*self._plugins.rules(), *DEFAULT_RULES)
         self._on_ready = on_ready
-        self._on_decision = on_decision
+        self._on_decisions = on_decisions
         self._history = History()
         self._rulings: OrderedDict[str, _Ruling | None] = OrderedDict()  # by run; None: it decides by itself
         self._learnt = False  # of a run, since what waits was last looked at
         self._undecided = Undecided()
-        self._outbox: list[Decision] = []
+        self._outbox: list[tuple[Failure, Decision]] = []
         self._membership: Membership | None = None
         self._complaints: set[str] = set()
         begin = time.time() - since
@@ -278,18 +278,21 @@ class Decider:
         )
         self._history.observe(failure)
         self._history.observe(decision)
-        self._outbox.append(decision)
+        self._outbox.append((failure, decision))
         if len(self._outbox) >= _TOGETHER:
             self._publish()
         self.decided += 1
         self._plugins.decided(failure, decision)
-        self._on_decision(failure, decision)
 
     def _publish(self) -> None:
         if self._outbox:
             outbox, self._outbox = self._outbox, []
-            self._emitter.emit(*outbox)
+            self._emitter.emit(*(decision for _, decision in outbox))
             self._emitter.hurry()
+            try:
+                self._on_decisions(outbox)
+            except Exception as error:  # noqa: BLE001  the border to whoever shows them, whose terminal may be gone
+                self._complain(type(error).__name__, f"decisions could not be shown: {error!r}")
 
     def _is_ours(self, partition: int) -> bool:
         share = self._membership.share if self._membership is not None else None
