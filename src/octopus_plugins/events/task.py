@@ -70,37 +70,36 @@ class Task(TryEvent, frozen=True, kw_only=True, omit_defaults=True):
     def unfolded(self) -> tuple[Task, ...]:
         if not self.earlier:
             return (self,)
-        shared = {name: getattr(self, name) for name in _SHARED}
-        first = self.order - len(self.earlier)
-        before = [
-            Task(
-                **shared,
-                state=each.state,
-                time=each.time,
-                order=first + number if first > 0 else 0,
-                usage=self.usage if each.state == _MEASURED else None,
+        first, usage = self.order - len(self.earlier), self.usage
+        before = []
+        for number, each in enumerate(self.earlier):
+            measured = each.state == _MEASURED
+            before.append(
+                Task(
+                    run_id=self.run_id,
+                    time=each.time,
+                    framework=self.framework,
+                    labels=self.labels,
+                    order=first + number if first > 0 else 0,
+                    task_id=self.task_id,
+                    try_id=self.try_id,
+                    app=self.app,
+                    executor=self.executor,
+                    block=self.block,
+                    manager=self.manager,
+                    host=self.host,
+                    worker_id=self.worker_id,
+                    pid=self.pid,
+                    state=each.state,
+                    usage=self.usage if measured else None,
+                )
             )
-            for number, each in enumerate(self.earlier)
-        ]
-        kept = None if any(each.state == _MEASURED for each in self.earlier) else self.usage
-        return (*before, msgspec.structs.replace(self, earlier=(), usage=kept))
+            if measured:
+                usage = None
+        return (*before, msgspec.structs.replace(self, earlier=(), usage=usage))
 
 
 _MEASURED = "running_ended"
-_SHARED = (
-    "run_id",
-    "framework",
-    "labels",
-    "task_id",
-    "try_id",
-    "app",
-    "executor",
-    "block",
-    "manager",
-    "host",
-    "worker_id",
-    "pid",
-)
 
 
 def with_earlier(last: Task, earlier: Sequence[Task]) -> Task:

@@ -45,7 +45,8 @@ class Tally:
 
     def succeed(self, time: float) -> None:
         """Count a success."""
-        self._age(time)
+        if time - self.at >= 1.0:
+            self._age(time)
         self.good += 1
         self.successes += 1
         self.streak = 0
@@ -53,7 +54,8 @@ class Tally:
 
     def fail(self, time: float) -> None:
         """Count a failure."""
-        self._age(time)
+        if time - self.at >= 1.0:
+            self._age(time)
         self.bad += 1
         self.failures += 1
         self.streak += 1
@@ -65,12 +67,11 @@ class Tally:
         return (self.good * factor + 1) / ((self.good + self.bad) * factor + 1)
 
     def _age(self, time: float) -> None:
-        # Outcomes a second apart are of one time: what that saves is a power for each of a thousand tasks a second.
-        if time - self.at >= 1.0:
-            factor = _decay(time - self.at)
-            self.good *= factor
-            self.bad *= factor
-            self.at = time
+        # For outcomes a second apart, or more; those closer are of one time: it saves a thousand powers a second.
+        factor = _decay(time - self.at)
+        self.good *= factor
+        self.bad *= factor
+        self.at = time
 
 
 def _decay(seconds: float) -> float:

@@ -80,12 +80,16 @@ class History:
     def observe(self, event: Event) -> None:
         """Take in an event. A second copy of a failure or decision changes nothing; never raises."""
         try:
+            if isinstance(event, Task):  # most events are
+                run = self._runs.ensure(event.run_id)
+                if event.time > run.now and event.state not in WORKER_STATES:
+                    run.now = event.time
+                self._observe_task(event, run)
+                return
             if _told_by_submit_side(event):
                 run = self._runs.ensure(event.run_id)
                 run.now = max(run.now, event.time)
-            if isinstance(event, Task):
-                self._observe_task(event, self._runs.ensure(event.run_id))
-            elif isinstance(event, Heartbeat):
+            if isinstance(event, Heartbeat):
                 self._observe_heartbeat(event)
             elif isinstance(event, Failure):
                 self._observe_failure(event)
@@ -239,7 +243,7 @@ class History:
             return
         key = (event.run_id, event.task_id)
         self._tasks.pop(key, None)
-        place = self._places.pop(key, None) or _Place()
+        place = self._places.pop(key, None) or _NOWHERE
         if event.state in ("exec_done", "memo_done"):
             run.done += 1
         if event.state == "exec_done":
@@ -383,6 +387,7 @@ class History:
         self.denials.succeed(event.run_id, host, event.time)
 
 
+_NOWHERE = _Place()
 _NO_HOSTS: OrderedDict[str, float] = OrderedDict()
 
 
@@ -417,8 +422,6 @@ def _is_proposal(event: Decision) -> bool:
 
 
 def _told_by_submit_side(event: Event) -> bool:
-    if isinstance(event, Task):  # most events are
-        return event.state not in WORKER_STATES
     if isinstance(event, Heartbeat):
         return event.component == "manager"
     if isinstance(event, Decision):
