@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from octopus_plugins import OctopusConfig
-from octopus_plugins.events import Heartbeat, Task, Topic
+from octopus_plugins.events import Heartbeat, ResourceSample, Task, Topic, Usage
 from octopus_plugins.fabric import Emitter, topic_name
 from octopus_plugins.fabric import follower as follower_module
 from octopus_plugins.fabric.follower import Arrival, Follower, Wanted
@@ -52,6 +52,17 @@ def following(follower: Follower) -> Iterator[list[Arrival]]:
         thread.join(30)
         assert not thread.is_alive()
         assert len(late) <= 1, "what was under way comes, and nothing after it"
+
+
+def test_types_that_are_skipped_do_not_come(config: OctopusConfig, emitter: Emitter, wait_for: Wait) -> None:
+    sample = ResourceSample(run_id="r", task_id="1", time=1.0, usage=Usage(time=1.0))
+    emitter.emit(task(1), sample, task(2))
+    assert emitter.flush(10)
+    with following(Follower(config, Wanted(Topic.task_metrics, 0.0, skip=frozenset({sample.TYPE})))) as arrived:
+        wait_for(lambda: len(arrived) >= 2)
+        emitter.emit(sample, task(3))
+        wait_for(lambda: len(arrived) >= 3)
+    assert [each.event for each in arrived] == [task(1), task(2), task(3)]
 
 
 def test_what_was_there_comes_in_the_order_of_time_however_far_apart_the_topics_are(

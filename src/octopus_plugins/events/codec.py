@@ -7,6 +7,7 @@ meaning makes a new type (``…/v2``); readers skip unknown fields and unknown t
 from __future__ import annotations
 
 import functools
+from collections.abc import Container
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -97,8 +98,8 @@ def encode(event: Event, *, max_bytes: int = MAX_EVENT_BYTES) -> bytes:
         SchemaError: A value in the event cannot be written as JSON, or it cannot be cut to the bound.
     """
     encoded = _encode(event)
-    # Whatever is too long for a reader makes the whole longer than itself.
-    if len(encoded) > max_bytes or (len(encoded) > MAX_NAME and not _is_readable(event, encoded)):
+    # Whatever is too long for a reader makes the whole longer than itself and all that stands around it.
+    if len(encoded) > max_bytes or (len(encoded) > _LONG and not _is_readable(event, encoded)):
         encoded = _shrink(event, max_bytes)
     return encoded
 
@@ -129,6 +130,11 @@ def _encode(event: Event) -> bytes:
         )
     except (TypeError, ValueError, OverflowError, OSError, RecursionError, msgspec.MsgspecError) as error:
         raise SchemaError(f"{type(event).__name__} cannot be written as JSON: {error}") from error
+
+
+_LONG = MAX_NAME + len(
+    _encoder.encode(_Outgoing("1.0", "", "/", "", _EPOCH, "application/json", Event(run_id="", time=0)))
+)
 
 
 def _shrink(event: Event, max_bytes: int) -> bytes:
@@ -197,21 +203,22 @@ def read_envelope(value: bytes) -> Envelope:
     return envelope
 
 
-def decode(value: bytes) -> Event | None:
+def decode(value: bytes, skip: Container[str] = ()) -> Event | None:
     """Decode one record.
 
     Args:
         value: The record's value; untrusted input.
+        skip: Types whose data is not read.
 
     Returns:
-        The event, or None where its type is one that this version does not know.
+        The event, or None where its type is one of these, or one that this version does not know.
 
     Raises:
         SchemaError: The bytes are no event. Nothing else is ever raised for ``bytes``.
     """
     envelope = read_envelope(value)
     decoder = _data_decoders.get(envelope.type)
-    if decoder is None:
+    if decoder is None or envelope.type in skip:
         return None
     try:
         event: Event = decoder.decode(envelope.data)

@@ -342,7 +342,7 @@ class Seen:
     def add(self, event: Event) -> bool:
         """Remember an event; False where it was there before."""
         # 64 bits, keyed anew in each process: a collision among a million has a chance of 3e-8.
-        key = hash((event.source, event.id))
+        key = hash((event.framework, event.run_id, event.id))  # the first two are its source
         if key in self._recent or key in self._older:
             return False
         if self._bounded and len(self._recent) >= _REMEMBERED:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from itertools import chain, cycle
 from typing import Any, NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
@@ -54,11 +54,13 @@ class Wanted:
         topic: The topic.
         since: Begin with what happened at or after this time, Unix seconds; None begins with what comes.
         keep: Called with a record's key; False passes over the record before it is decoded.
+        skip: Types of event that are passed over before their data is decoded.
     """
 
     topic: Topic
     since: float | None = None
     keep: Callable[[bytes], bool] | None = None
+    skip: frozenset[str] = frozenset()
 
 
 class Follower:
@@ -102,7 +104,7 @@ class Follower:
         self._trouble: str | None = None
         self._told_refusal = False
         self._seen = Seen(bounded=True)
-        self._next_look = itertools.cycle(self._wanted)
+        self._next_look = cycle(self._wanted)
         self._look_at = 0.0
         self._refusals = Refusals(config)
         # Where a consumer whose credentials were refused was; for what it had not begun to read, when that was.
@@ -228,8 +230,10 @@ class Follower:
         return self._config.embedded
 
     def _take(self, messages: list[Any]) -> list[Arrival]:
+        if any(message.error() is None for message in messages):
+            self._all_well()
         if self._caught_up:
-            return [arrival for message in messages for arrival in self._arrivals(message)]
+            return list(chain.from_iterable(map(self._arrivals, messages)))
         merge = self._merge
         assert merge is not None
         for message in messages:
@@ -290,20 +294,18 @@ class Follower:
             else:
                 log.debug("reading %s: %s", message.topic(), error.str())
             return []
-        self._all_well()
         wanted = self._wanted[message.topic()]
         if wanted.keep is not None and not wanted.keep(message.key() or b""):
             return []
         try:
-            event = decode(message.value() or b"")
+            event = decode(message.value() or b"", wanted.skip)
         except SchemaError as problem:
             self._skips.add(message, problem)
             return []
-        return [
-            Arrival(each, message.partition(), self._caught_up)
-            for each in (event.unfolded() if event is not None else ())
-            if (wanted.since is None or each.time >= wanted.since) and self._seen.add(each)
-        ]
+        if event is None:
+            return []
+        partition, live, since, is_new = message.partition(), self._caught_up, wanted.since or 0.0, self._seen.add
+        return [Arrival(each, partition, live) for each in event.unfolded() if each.time >= since and is_new(each)]
 
     def _on_error(self, error: KafkaError) -> None:
         self._refusals(error)

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import OctopusError, PolicyError
-from octopus_plugins.events import ANY, Decision, Failure, Heartbeat, Run, Topic
+from octopus_plugins.events import ANY, EVENT_CLASSES, Decision, Failure, Heartbeat, Run, Topic
 from octopus_plugins.fabric import Emitter, ensure_topics, kafka_options
 from octopus_plugins.fabric.follower import Arrival, Follower, Wanted
 from octopus_plugins.fabric.membership import Membership
@@ -33,6 +33,9 @@ TOO_LATE = 60.0
 
 LEARNING_SECONDS = 5.0
 """How long a failure of a run that has not told how it is configured waits for that, which is in another topic."""
+
+_UNHEEDED = frozenset(each.TYPE for each in EVENT_CLASSES if each.TOPIC is Topic.task_metrics and not each.RECORD)
+"""Measurements of running tries: the history has no use for them."""
 
 _FOLLOWED = (Topic.task_metrics, Topic.heartbeats, Topic.failures, Topic.decisions)
 _MAX_RUNS = 10_000
@@ -113,7 +116,7 @@ class Decider:
         self._membership: Membership | None = None
         self._complaints: set[str] = set()
         begin = time.time() - since
-        self._follower = Follower(config, *(Wanted(topic, begin) for topic in _FOLLOWED))
+        self._follower = Follower(config, *(Wanted(topic, begin, skip=_UNHEEDED) for topic in _FOLLOWED))
 
     @property
     def skipped(self) -> int:

@@ -71,6 +71,14 @@ def test_unknown_types_are_skipped(data: Any) -> None:
     assert decode(msgspec.json.encode(record)) is None
 
 
+def test_the_data_of_types_to_skip_is_not_read() -> None:
+    task = encode(Task(run_id="r", time=1.0, task_id="1", state="running"))
+    assert decode(task, skip={Task.TYPE}) is None
+    assert decode(task, skip={Failure.TYPE}) == decode(task)
+    unreadable = {"specversion": "1.0", "id": "1", "source": "/x", "type": Task.TYPE, "data": {"run_id": 1}}
+    assert decode(msgspec.json.encode(unreadable), skip={Task.TYPE}) is None
+
+
 @settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_give_an_event_or_a_schema_error(value: bytes) -> None:
