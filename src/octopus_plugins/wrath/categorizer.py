@@ -43,7 +43,7 @@ class _RuleBook:
 
     def ranked(self, failure: Failure) -> tuple[list[tuple[_Rank, Rule]], int]:
         """The rules to try, most trusted first, and how many of them come before words. By types alone: kept."""
-        types = tuple(names(info) for info in chain(failure))
+        types = tuple(map(names, chain(failure))) if failure.causes else (names(failure.exception),)
         known = self._known.get(types)
         if known is None:
             found = list(self.untyped)
@@ -129,24 +129,23 @@ class _Attempt:
 
     def _first(self, ranked: list[tuple[_Rank, Rule]]) -> Categorization | None:
         for (_, depth, _, _), rule in ranked:
-            if rule.words and not self._has_words(rule):
+            if rule.words and not self._has_words(rule.words):
                 continue
-            found = self._try(rule, self._below(depth))
+            found = self._try(rule, self._below(depth) if depth else self._failure)
             if found is not None:
                 return found
         return None
 
-    def _has_words(self, rule: Rule) -> bool:
+    def _has_words(self, words: tuple[str, ...]) -> bool:
         if self._text is None:
             self._text = text(self._failure)
-        for word in rule.words:  # noqa: SIM110 - a generator takes twice the time, and most failures meet them all
-            if word in self._text:
+        said = self._text
+        for word in words:  # noqa: SIM110 - a generator takes twice the time, and most failures meet them all
+            if word in said:
                 return True
         return False
 
     def _below(self, depth: int) -> Failure:
-        if depth == 0:
-            return self._failure
         causes = self._failure.causes
         return replace(self._failure, exception=causes[depth - 1], causes=causes[depth:])
 
@@ -178,19 +177,19 @@ class _Attempt:
 
 
 def _categorization(rule: Rule, match: Match, failure: Failure, read_from_text: str | None) -> Categorization:
-    factor = 1.0 if read_from_text is None else TEXT_CONFIDENCE
-    category = match.category or rule.category
+    category, confidence = match.category or rule.category, match.confidence
     evidence: dict[str, Scalar] = {name: value for name, value in match.evidence.items() if value is not None}
     if not evidence:
         evidence["exception"] = failure.exception.type
     if read_from_text is not None:
+        confidence *= TEXT_CONFIDENCE
         evidence["read_from_text"] = read_from_text
     return Categorization(
         layer=category.layer.value,
         category=category.value,
         scope=match.scope or category.scope,
         resolvable=match.resolvable or category.resolvable,
-        confidence=round(match.confidence * factor, 3),
+        confidence=round(confidence, 3),
         rule=rule.name,
         reason=match.reason.rstrip(" ."),
         evidence=evidence,

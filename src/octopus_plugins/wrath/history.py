@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from octopus_plugins.events import ANY, Block, Categorization, Decision, Event, Failure, Heartbeat, Pool, Run, Task
@@ -368,13 +368,15 @@ class History:
             return text
         return known
 
-    def _tallies(self, run_id: str, app: str | None, executor: str | None, host: str | None) -> Iterable[Tally]:
+    def _tallies(self, run_id: str, app: str | None, executor: str | None, host: str | None) -> list[Tally]:
+        found = []
         if app:
-            yield self._apps.ensure((run_id, app))
+            found.append(self._apps.ensure((run_id, app)))
+            if host:
+                found.append(self._app_hosts.ensure((run_id, app, host)))
         if executor:
-            yield self._executors.ensure((run_id, executor))
-        if app and host:
-            yield self._app_hosts.ensure((run_id, app, host))
+            found.append(self._executors.ensure((run_id, executor)))
+        return found
 
     def _count_success(self, app: str | None, executor: str | None, host: str | None, event: Task) -> None:
         for tally in self._tallies(event.run_id, app, executor, host):

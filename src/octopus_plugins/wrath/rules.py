@@ -134,7 +134,7 @@ def is_mute(failure: Failure) -> bool:
 def exit_status(failure: Failure) -> tuple[int | None, int | None]:
     """Exit code and signal; a shell's ``128 + n`` and Python's ``-n`` are read as signal ``n``."""
     code, signal = failure.exit_code, failure.signal
-    if code is None:
+    if code is None and (failure.causes or failure.exception.attributes):  # most say nothing of it
         for info in chain(failure):
             value = info.attributes.get("exitcode", info.attributes.get("returncode"))
             if type(value) is int:
