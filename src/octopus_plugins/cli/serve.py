@@ -71,7 +71,7 @@ def serve(config: OctopusConfig, policy: Path | None, group: str | None, since: 
         on_ready=say_ready,
         on_decisions=show,
     )
-    # What a service remembers is many small objects and no cycle of them: to look through them costs it a tenth.
+    # What a service remembers is many small objects and no cycle of them: to look through them is in vain.
     thresholds = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
