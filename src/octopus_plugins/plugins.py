@@ -93,7 +93,6 @@ class Plugins:
             PluginError: It is registered already, its name is taken, or a hook has arguments that do not exist.
         """
         name = name or getattr(plugin, "__name__", None) or type(plugin).__qualname__
-        self._found = {}
         try:
             self._manager.register(plugin, name)
         except ValueError as error:
@@ -102,6 +101,8 @@ class Plugins:
             if self._manager.is_registered(plugin):  # some versions of pluggy leave it half registered
                 self._manager.unregister(plugin)
             raise PluginError(f"plugin {name!r} does not fit its hook: {' '.join(str(error).split())}") from error
+        finally:
+            self._found = {}  # after the fact: another thread may ask at any moment
         self._report_unfit_hooks(plugin, name)
         return name
 
