@@ -227,7 +227,10 @@ class Story(Chronicle):
         if attempt is None or attempt.task_id is None or attempt.ended is not None:
             return None  # its result may have overtaken the sample, and says more
         attempt.place = place
-        attempt.usage = dict(sample["usage"])
+        if (
+            attempt.usage is None or sample["usage"]["time"] >= attempt.usage["time"]
+        ):  # one may have come back to a node
+            attempt.usage = dict(sample["usage"])
         attempt.started = sample["started"]
         if not attempt.announced:
             attempt.announced = True

@@ -203,6 +203,15 @@ def test_failed_tries_are_counted_by_category(story: Story) -> None:
     assert story.summary() == "numerical_error 2, unknown 1"
 
 
+def test_a_sample_that_took_a_longer_way_takes_not_the_place_of_a_newer_one(story: Story) -> None:
+    attempt = launch(story)
+    for time in (12.0, 11.0):
+        each = {"number": 11, "app": None, "worker_id": 1, "pid": 5, "started": 9.0, "sequence": 2}
+        each["usage"] = {"time": time, "rss": 100}
+        story.hear(worker_message("samples", time=time, period=1.0, stretch=1.0, tries=[each]))
+    assert attempt.usage is not None and attempt.usage["time"] == 12.0
+
+
 def test_a_sample_that_comes_after_its_try_s_result_changes_nothing(story: Story, collected: Collected) -> None:
     # The result is here, and Parsl has not told the state yet: it reads a large one, or a decider service is asked.
     attempt = launch(story)
