@@ -23,7 +23,10 @@ from octopus_plugins.fabric import kafka_options, topic_name
 
 from .stream import event
 
-EVENTS = 100_000
+WHOLE = "OCTOPUS_GUARANTEES" in os.environ
+"""Whether everything is done as ``docs/delivery.md`` tells it, by ``make guarantees``: with more events, for longer."""
+
+EVENTS = 100_000 if WHOLE else 40_000
 STREAM = Path(__file__).with_name("stream.py")
 PATIENCE = 240.0
 HELD_UP_SECONDS = 5.0
