@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,9 @@ class Import:
         return f"{self.by}, line {self.line}: {self.target}" + (f".{self.name}" if self.name else "")
 
 
+@functools.cache
 def imports() -> list[Import]:
+    """All imports of ours. Asked for by the tests: each process that collects them would read all source otherwise."""
     found: list[Import] = []
     for package in (octopus_plugins, parsl_monitor, globus_compute_hooks):
         root = Path(str(package.__file__)).parent
@@ -116,9 +119,6 @@ def _imports_of(module: str, tree: ast.AST, typing_only: bool = False) -> Iterat
             yield from _imports_of(module, node, typing_only)
 
 
-ALL = imports()
-
-
 def part(module: str, name: str | None) -> str | None:
     """The part of the core that an import leads to: ``wrath`` for ``octopus_plugins.wrath.policy``."""
     _, _, rest = (f"{module}.{name}" if module == CORE and name else module).partition(".")
@@ -127,8 +127,8 @@ def part(module: str, name: str | None) -> str | None:
 
 
 def test_the_scan_sees_the_imports() -> None:
-    assert len(ALL) > 300
-    assert any(one.by == f"{CORE}.streams.stream" and one.target == f"{CORE}.fabric.consumer" for one in ALL)
+    assert len(imports()) > 300
+    assert any(one.by == f"{CORE}.streams.stream" and one.target == f"{CORE}.fabric.consumer" for one in imports())
 
 
 def test_every_part_of_the_core_has_its_layer() -> None:
@@ -139,7 +139,7 @@ def test_every_part_of_the_core_has_its_layer() -> None:
 
 def test_imports_go_down_only() -> None:
     wrong = []
-    for one in ALL:
+    for one in imports():
         above, below = part(one.by, None), part(one.target, one.name)
         of_the_core = above is not None and below is not None and one.target.split(".")[0] == CORE
         if of_the_core and above != below and not one.typing_only and LEVEL[str(below)] >= LEVEL[str(above)]:
@@ -151,7 +151,7 @@ def test_the_core_knows_no_framework_and_the_frameworks_not_each_other() -> None
     frameworks = {"parsl_monitor", "globus_compute_hooks"}
     wrong = [
         str(one)
-        for one in ALL
+        for one in imports()
         if one.target.split(".")[0] in frameworks and one.target.split(".")[0] != one.by.split(".")[0]
     ]
     assert wrong == []
@@ -161,7 +161,7 @@ def test_what_builds_on_parsl_is_loaded_by_the_frameworks_only() -> None:
     """The one exception: a part of the core that imports Parsl, and that the rest of the core never imports."""
     wrong = [
         str(one)
-        for one in ALL
+        for one in imports()
         if part(one.target, one.name) == "htex" and part(one.by, None) != "htex" and one.by.split(".")[0] == CORE
     ]
     assert wrong == []
@@ -169,7 +169,7 @@ def test_what_builds_on_parsl_is_loaded_by_the_frameworks_only() -> None:
 
 def test_the_frameworks_use_public_names_of_the_core_only() -> None:
     wrong = []
-    for one in ALL:
+    for one in imports():
         if one.by.split(".")[0] != CORE and one.target.split(".")[0] == CORE:
             names = [*one.target.split("."), *([one.name] if one.name else [])]
             wrong += [str(one)] if any(name.startswith("_") and not name.endswith("__") for name in names) else []
@@ -178,7 +178,7 @@ def test_the_frameworks_use_public_names_of_the_core_only() -> None:
 
 def test_each_outside_package_comes_in_through_its_door() -> None:
     wrong = []
-    for one in ALL:
+    for one in imports():
         doors = DOORS.get(one.target.split(".")[0])
         if doors is not None and not any(one.by == door or one.by.startswith(f"{door}.") for door in doors):
             wrong.append(str(one))
@@ -188,7 +188,7 @@ def test_each_outside_package_comes_in_through_its_door() -> None:
 def test_what_decides_and_what_is_said_is_pure() -> None:
     wrong = [
         str(one)
-        for one in ALL
+        for one in imports()
         if part(one.by, None) in {"wrath", "events"}
         and one.target.split(".")[0] in IMPURE
         and (one.by, one.target) not in READS_NO_CLOCK
@@ -197,4 +197,4 @@ def test_what_decides_and_what_is_said_is_pure() -> None:
 
 
 def test_errors_import_nothing() -> None:
-    assert [str(one) for one in ALL if one.by == f"{CORE}.errors"] == []
+    assert [str(one) for one in imports() if one.by == f"{CORE}.errors"] == []
