@@ -7,8 +7,10 @@ import os
 import platform
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import parsl
 import pytest
 import workflow_apps as apps
 from parsl import python_app
@@ -154,7 +156,9 @@ def test_parsl_s_log_is_written_as_ever(run: Make, settings: Make) -> None:
     handlers: list[logging.FileHandler] = []
 
     def workflow() -> dict[str, Any]:
-        handlers.extend(each for each in logging.getLogger("parsl").handlers if isinstance(each, logging.FileHandler))
+        files = [each for each in logging.getLogger("parsl").handlers if isinstance(each, logging.FileHandler)]
+        of_this_run = Path(parsl.dfk().run_dir).resolve()  # Parsl leaves those of earlier ones
+        handlers.extend(each for each in files if Path(each.baseFilename).resolve().parent == of_this_run)
         assert [vars(each)["emit"].__module__ for each in handlers] == ["octopus_plugins.htex.quick_log"]
         return {"double": apps.double(4)}
 
