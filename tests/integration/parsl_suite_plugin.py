@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import parsl.monitoring
@@ -45,6 +46,11 @@ def try_assert() -> Callable[..., None]:
 
 
 parsl.tests.conftest.try_assert = try_assert
+
+# Each worker of pytest-xdist is in a directory of its own: Parsl's tests write to the one that they are in.
+if (worker := os.environ.get("PYTEST_XDIST_WORKER")) is not None:
+    Path(worker).mkdir()
+    os.chdir(worker)
 
 complaints = logging.FileHandler("octopus.log", encoding="utf-8")
 complaints.setLevel(logging.WARNING)

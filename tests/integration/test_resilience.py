@@ -16,6 +16,7 @@ from octopus_plugins.events import Decision, Failure, decode
 from parsl_monitor.demo.nodes import nodes_have_names
 
 ROOT = Path(__file__).resolve().parents[2]
+WITHOUT_COMPUTE = Path(__file__).resolve().parent / "without_compute"
 sys.path.append(str(ROOT))  # the benchmarks are no part of the wheel
 
 from benchmarks.resilience.replays import replayed  # noqa: E402
@@ -50,7 +51,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("resilience")
     # From here the benchmarks can be imported, and the packages are those that are installed.
     (home / "benchmarks").symlink_to(ROOT / "benchmarks")
-    environment = {**os.environ, "TMPDIR": str(home), "XDG_CONFIG_HOME": str(home), "XDG_STATE_HOME": str(home)}
+    inherited = [str(Path(entry).resolve()) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(WITHOUT_COMPUTE), *inherited])}
+    environment |= {"TMPDIR": str(home), "XDG_CONFIG_HOME": str(home), "XDG_STATE_HOME": str(home)}
     shown = subprocess.run(
         [sys.executable, "-c", DRIVER], cwd=home, env=environment, capture_output=True, text=True, check=False
     )

@@ -30,6 +30,7 @@ from parsl_monitor import OctopusHighThroughputExecutor
 from . import processes
 
 SITE = Path(__file__).parent / "site"
+WITHOUT_COMPUTE = Path(__file__).parents[1] / "without_compute"
 sys.path.insert(0, str(SITE))  # test modules import the apps when they are collected
 
 
@@ -42,13 +43,13 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 Workflow = Callable[[], dict[str, "Future[Any]"]]
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What this process and its workers find in their environment: the apps, the scripts, an empty home of settings."""
     home = tmp_path_factory.mktemp("home")
     inherited = [str(Path(entry).resolve()) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(SITE), *inherited]))
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(SITE), str(WITHOUT_COMPUTE), *inherited]))
         patch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
         patch.setenv("XDG_CONFIG_HOME", str(home / "config"))
         patch.setenv("XDG_STATE_HOME", str(home / "state"))

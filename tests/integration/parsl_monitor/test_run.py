@@ -118,7 +118,8 @@ def test_a_task_that_runs_for_a_while_is_sampled(told: Any) -> None:
     assert len(samples) >= 3
     assert [sample.sequence for sample in samples] == list(range(len(samples)))
     usage = samples[-1].usage
-    assert usage.rss > 64 << 20
+    # The last one may come when the block is let go already.
+    assert max(sample.usage.rss for sample in samples) > 64 << 20
     assert usage.open_files > 3
     assert usage.threads >= 2
     assert 0 < usage.cpu_user <= usage.time - samples[0].usage.time + 1.2  # of the try, not of the worker's life
