@@ -14,6 +14,24 @@ from octopus_plugins.local.embedded import EmbeddedBroker
 
 from .proxy import ProxiedBroker
 
+HERE = Path(__file__).parent
+QUICK = {
+    "access/test_service.py",  # Octopus' web service
+    "parsl_monitor/test_run.py",  # Parsl
+    "test_decide_command.py",  # decisions, as a command
+    "test_delivery.py",  # emitter, broker, reader
+    "test_engine.py",  # Globus Compute
+    "test_replay.py",
+}
+"""The shortest ways through the real things, for `make quick`; all other files here are slow."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever runs the real things and is no short way through them is slow."""
+    for item in items:
+        if HERE in item.path.parents and item.path.relative_to(HERE).as_posix() not in QUICK:
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

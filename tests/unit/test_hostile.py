@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -31,6 +32,8 @@ from octopus_plugins.wrath.replay_summary import summarise
 from parsl_monitor.remote import adopted, bounded_denials, refusal
 
 from ..hostile import REAL, STEERING, fuzzed, mutated_events
+
+pytestmark = pytest.mark.slow  # `make quick` has the hostile records of events/test_codec.py
 
 few = st.lists(mutated_events, min_size=1, max_size=8)
 POLICY = Policy.default()

@@ -99,6 +99,7 @@ def test_the_commands_say_what_they_did_and_what_is_left_to_do(site: Path) -> No
     assert "now cannot find" in run(endpoint, ["disable", "site"]).output
 
 
+@pytest.mark.slow
 def test_a_python_that_is_started_so_finds_the_engine_and_runs_the_next_sitecustomize(
     site: Path, tmp_path: Path
 ) -> None:
