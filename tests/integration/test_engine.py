@@ -35,6 +35,7 @@ def engine(config: OctopusConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         address="127.0.0.1",
         max_workers_per_node=1,
         encrypted=False,
+        job_status_kwargs={"strategy_period": 0.5},  # the block is started after it
         provider=LocalProvider(init_blocks=1, min_blocks=1, max_blocks=1, launcher=SimpleLauncher()),
         octopus={
             "profile": "local",

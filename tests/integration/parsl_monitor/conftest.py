@@ -33,6 +33,9 @@ SITE = Path(__file__).parent / "site"
 WITHOUT_COMPUTE = Path(__file__).parents[1] / "without_compute"
 sys.path.insert(0, str(SITE))  # test modules import the apps when they are collected
 
+PARSLS_PERIOD = 5
+"""Seconds between the looks at an executor's blocks by default. They are started by the second look."""
+
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Workers, and whatever else a run is made of, may take a minute to start where others share the machine."""
@@ -171,6 +174,8 @@ def run(settings: Callable[..., OctopusConfig], tmp_path_factory: pytest.TempPat
         told = Told(octopus or settings())
         told.run_dir = tmp_path_factory.mktemp("run")
         config.run_dir = str(told.run_dir)
+        if config.strategy_period == PARSLS_PERIOD:
+            config.strategy_period = 0.5
         listener = _Messages(told.messages)
         logger = logging.getLogger("octopus_plugins")
         logger.addHandler(listener)

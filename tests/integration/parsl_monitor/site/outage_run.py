@@ -80,6 +80,7 @@ def main() -> None:
         retries=2,
         retry_handler=WrathRetryHandler(),
         strategy="none",
+        strategy_period=0.5,  # the first block is started after it
         run_dir=asked["run_dir"],
         initialize_logging=False,
     )

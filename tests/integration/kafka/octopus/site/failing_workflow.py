@@ -37,6 +37,7 @@ def main(run_dir: str) -> None:
         retry_handler=WrathRetryHandler(decider="service", deadline=30),
         run_dir=run_dir,
         strategy="none",
+        strategy_period=0.5,  # the first block is started after it
     )
     with parsl.load(config) as dfk:
         good = apps.double(21)
