@@ -16,12 +16,9 @@ from .proxy import ProxiedBroker
 
 HERE = Path(__file__).parent
 QUICK = {
-    "access/test_service.py",  # Octopus' web service
     "parsl_monitor/test_run.py",  # Parsl
-    "test_decide_command.py",  # decisions, as a command
     "test_delivery.py",  # emitter, broker, reader
     "test_engine.py",  # Globus Compute
-    "test_replay.py",
 }
 """The shortest ways through the real things, for `make quick`; all other files here are slow."""
 
