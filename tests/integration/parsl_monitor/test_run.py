@@ -121,7 +121,7 @@ def test_a_task_that_runs_for_a_while_is_sampled(told: Any) -> None:
     # The last one may come when the block is let go already.
     assert max(sample.usage.rss for sample in samples) > 64 << 20
     assert usage.open_files > 3
-    assert usage.threads >= 2
+    assert usage.threads == 1  # of the task: nothing of ours runs beside it
     assert 0 < usage.cpu_user <= usage.time - samples[0].usage.time + 1.2  # of the try, not of the worker's life
     place = next(task for task in told.tasks("burn") if task.state == "running")
     assert {(sample.host, sample.pid, sample.try_id) for sample in samples} == {(place.host, place.pid, 0)}
