@@ -95,6 +95,7 @@ def configuration(octopus: OctopusConfig, run_dir: str) -> Config:
         retries=3,
         retry_handler=WrathRetryHandler(ladder=["small", "large"]),
         strategy="none",
+        strategy_period=0.5,  # Parsl asks for the first block that much later, 5 s by default
         run_dir=run_dir,
     )
 

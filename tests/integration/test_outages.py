@@ -21,6 +21,7 @@ from octopus_plugins.events import Failure, Heartbeat, Task, Topic
 from octopus_plugins.events.failure import ExceptionInfo
 from octopus_plugins.fabric import Emitter, Reader, existing_topics, orphans, replay
 from octopus_plugins.fabric import producer as producer_module
+from octopus_plugins.fabric import sender as sender_module
 from octopus_plugins.local.embedded import EmbeddedBroker
 from octopus_plugins.local.tansu import free_port
 
@@ -152,6 +153,29 @@ def test_a_line_cut_again_and_again_loses_nothing_and_keeps_the_order(
 
 
 @pytest.mark.slow
+def test_the_client_has_no_more_than_a_request_on_its_way(
+    proxied_broker: ProxiedBroker, make_config: MakeConfig, wait_for: WaitFor, caplog: pytest.LogCaptureFixture
+) -> None:
+    # While more is ready, the thread of an idempotent client asks without pause whether that may go.
+    config = make_config(proxied_broker.address)
+    emitter = Emitter(config)
+    emitter.emit(task(0))
+    assert emitter.flush(30)
+    proxied_broker.proxy.silence()
+    for begin in range(1, 12_000, 100):
+        emitter.emit(*(task(number) for number in range(begin, begin + 100)))
+    wait_for(lambda: warnings(caplog))  # of the silence, after seconds: it has given what it gives by then
+    sender = emitter._producer._sender
+    assert sender is not None
+    given = sender._in_flight
+    assert given <= sender_module._TOGETHER_BYTES + sender_module._CHUNK_BYTES
+    assert given >= sender_module._TOGETHER_BYTES, "and no less where there is more to send"
+    proxied_broker.proxy.restore()
+    assert emitter.flush(60)
+    emitter.close(10)
+    assert numbers(config) == list(range(12_001))
+
+
 def test_a_broker_that_lost_its_memory_gets_what_comes_after(
     own_broker: EmbeddedBroker, make_config: MakeConfig, wait_for: WaitFor
 ) -> None:
