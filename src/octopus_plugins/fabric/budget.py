@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -16,10 +15,7 @@ LOOK_SECONDS = 1.0
 """How often it is looked at what the samples come to."""
 
 SETTLE_SECONDS = 10.0
-"""Time constant of the average that decides: a node's samples come together."""
-
-SUSTAINED = 3
-"""Looks after which what all of them saw is believed, whatever the average says: many nodes begin at the same time."""
+"""Time constant of the average of what comes from workers that sample themselves, which name no node."""
 
 HEADROOM = 0.9
 """Share of the budget that samplers are to use; what comes by chance at the same time has the rest."""
@@ -33,13 +29,13 @@ LEAST_RISE, LEAST_FALL = 1.1, 1.15
 MAX_STRETCH = 10_000.0
 
 LEAST_SECONDS = 5.0
-"""A node's report of what it sent is passed over if it comes sooner after the last: one is due when a worker dies."""
+"""Between two moments that a node's rate is reckoned from: what it sends comes together, and now and then twice."""
 
 SILENT_PERIODS = 3.0
-"""Times that a node may be silent for as long as between its last two reports, before it counts as gone."""
+"""Times that a node may be silent for as long as between those two, before it counts as gone."""
 
-UNHEARD_SECONDS = 3600.0
-"""The same where there was only one report."""
+UNHEARD_SECONDS = 1200.0
+"""Seconds between the two, where there was only one report."""
 
 
 class SampleBudget:
@@ -64,28 +60,32 @@ class SampleBudget:
         self._left = rate * BURST_SECONDS
         self._filled = self._looked = clock()
         self._heard = 0.0
-        self._demand = 0.0
-        self._lately: deque[float] = deque(maxlen=SUSTAINED)
+        self._unnamed = 0.0
+        self._weighed: dict[str, float] = {}
         self._by_source: dict[str, _Source] = {}
 
-    def admits(self, size: int, stretch: float, *, heeds: bool = True) -> bool:
+    def admits(self, size: int, stretch: float = 1.0, source: str | None = None, period: float | None = None) -> bool:
         """Take a record of samples into account.
 
         Args:
             size: Its bytes.
             stretch: How many times the period of its sampler was stretched.
-            heeds: Whether its sampler can be told the stretch. One that cannot must not take what the others, who
-                make room for it, need: it leaves half of what may be spent at once.
+            source: Which node it is of.
+            period: Seconds until that one's next; None for a sampler that cannot be told a stretch. Such a one must not
+                take what the others, who make room for it, need: it leaves half of what may be spent at once.
 
         Returns:
             Whether it fits; one that does not is to be left out.
         """
         now = self._clock()
         with self._lock:
-            self._heard += size * stretch
+            if source is None or period is None:
+                self._heard += size * stretch
+            else:
+                self._count(f"through us: {source}", size * stretch, now, max(period, 0.001))
             self._left = min(self._left + (now - self._filled) * self.rate, self.rate * BURST_SECONDS)
             self._filled = now
-            if self._left <= (0.0 if heeds else self.rate * BURST_SECONDS / 2.0):
+            if self._left <= (self.rate * BURST_SECONDS / 2.0 if period is None else 0.0):
                 return False
             self.spent += size
             self._left -= size  # below 0 by one record at most: also one that is larger than the burst gets through
@@ -100,12 +100,31 @@ class SampleBudget:
         """
         now = self._clock()
         with self._lock:
-            before = self._by_source.get(source)
-            if before is None:
-                self._by_source[source] = _Source(now, weighed, 0.0, now + UNHEARD_SECONDS)
-            elif (passed := now - before.heard) >= LEAST_SECONDS:
-                rate = max(weighed - before.weighed, 0.0) / passed
-                self._by_source[source] = _Source(now, weighed, rate, now + SILENT_PERIODS * passed)
+            more = max(weighed - self._weighed.get(source, weighed), 0.0)
+            self._weighed[source] = weighed
+            self._count(source, more, now)
+
+    def _count(self, source: str, weighed: float, now: float, period: float | None = None) -> None:
+        """A node has sent more. Its rate is what came between two moments some seconds apart.
+
+        Args:
+            source: Which node, and which way.
+            weighed: What it sent, bytes.
+            now: When.
+            period: For how many seconds that is at least, where it is known. The first after a change of stretch comes
+                sooner.
+        """
+        before = self._by_source.get(source)
+        if before is None:
+            rate = weighed / period if period is not None else 0.0
+            self._by_source[source] = _Source(now, 0.0, rate, now + SILENT_PERIODS * (period or UNHEARD_SECONDS))
+            return
+        passed, weighed = now - before.heard, before.weighed + weighed
+        if passed < LEAST_SECONDS:
+            self._by_source[source] = before._replace(weighed=weighed)
+        else:
+            passed = max(passed, period or 0.0)
+            self._by_source[source] = _Source(now, 0.0, weighed / passed, now + SILENT_PERIODS * passed)
 
     def look(self) -> None:
         """Reckon how far apart the samples are to be: `stretch`. To be called now and then, however often."""
@@ -114,27 +133,31 @@ class SampleBudget:
             passed = now - self._looked
             if passed < LOOK_SECONDS:
                 return
-            # What is sampled ever more seldom is heard of ever more seldom, too.
-            settle = SETTLE_SECONDS * max(1.0, math.sqrt(self.stretch))
-            self._lately.append(self._heard / passed + self._from_sources(now))
-            self._demand += (1.0 - math.exp(-passed / settle)) * (self._lately[-1] - self._demand)
-            if len(self._lately) == self._lately.maxlen:
-                self._demand = max(self._demand, min(self._lately))
+            self._unnamed += (1.0 - math.exp(-passed / SETTLE_SECONDS)) * (self._heard / passed - self._unnamed)
             self._heard, self._looked = 0.0, now
-            wanted = min(max(self._demand / (self.rate * HEADROOM), 1.0), MAX_STRETCH)
+            demand = self._unnamed + self._from_sources(now)
+            wanted = min(max(demand / (self.rate * HEADROOM), 1.0), MAX_STRETCH)
             bound = 1.0 if wanted == 1.0 < self.stretch else LEAST_FALL
             if not self.stretch / bound < wanted < self.stretch * LEAST_RISE:
                 self.stretch = wanted
 
     def _from_sources(self, now: float) -> float:
-        """What the nodes produce by themselves, bytes per second: what each came to between its last two reports."""
+        """What the nodes send, bytes per second; those that have been silent for long have gone."""
         for source in [name for name, each in self._by_source.items() if now > each.until]:
             del self._by_source[source]
+            self._weighed.pop(source, None)
         return sum(each.rate for each in self._by_source.values())
 
 
 class _Source(NamedTuple):
-    """What a node has said of what it produced: when, how much so far, bytes per second, and how long that holds."""
+    """A node, and the way by which its samples go.
+
+    Attributes:
+        heard: When its rate was last reckoned.
+        weighed: What it has sent since, bytes.
+        rate: Bytes per second before that.
+        until: How long that holds.
+    """
 
     heard: float
     weighed: float

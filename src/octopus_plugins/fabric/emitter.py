@@ -109,8 +109,7 @@ class Emitter:
         if self.budget is None or not isinstance(event, (ResourceSample, ResourceSamples)):
             return True
         # Only a pool with our agent says when its next ones are due, and it is told how far apart they are to be.
-        heeds = event.period is not None
-        if self.budget.admits(len(record.key) + len(record.value), event.stretch, heeds=heeds):
+        if self.budget.admits(len(record.key) + len(record.value), event.stretch, event.manager, event.period):
             return True
         self._producer.tally.add_numbers("thinned", {event.TOPIC.value: event.states})
         return False
