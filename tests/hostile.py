@@ -10,7 +10,7 @@ import os
 import random
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any
 
 import msgspec
@@ -233,10 +233,10 @@ def decoded(value: bytes) -> Event | None:
         return None
 
 
-def readable(value: bytes) -> str:
-    """Whether a record is an ``event``, of a ``later`` version, or ``rejected``."""
+def readable(value: bytes, skip: Container[str] = ()) -> str:
+    """Whether a record is an ``event``, of a ``later`` version or a type to skip, or ``rejected``."""
     try:
-        return "later" if decode(value) is None else "event"
+        return "later" if decode(value, skip) is None else "event"
     except SchemaError:
         return "rejected"
 

@@ -117,7 +117,8 @@ class SampleBudget:
         before = self._by_source.get(source)
         if before is None:
             rate = weighed / period if period is not None else 0.0
-            self._by_source[source] = _Source(now, 0.0, rate, now + SILENT_PERIODS * (period or UNHEARD_SECONDS))
+            lasts = SILENT_PERIODS * max(period or UNHEARD_SECONDS, LEAST_SECONDS)
+            self._by_source[source] = _Source(now, 0.0, rate, now + lasts)
             return
         passed, weighed = now - before.heard, before.weighed + weighed
         if passed < LEAST_SECONDS:

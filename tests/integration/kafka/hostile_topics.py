@@ -14,6 +14,7 @@ from confluent_kafka import Producer
 from octopus_plugins import OctopusConfig
 from octopus_plugins.events import Event, ExceptionInfo, Failure, Run, Topic, encode
 from octopus_plugins.fabric import topic_name
+from octopus_plugins.services.decider import _UNHEEDED
 
 from ...hostile import FRAGMENTS, NEVER_EVENTS, WANTED, mutated, readable, small_run
 
@@ -31,10 +32,17 @@ class Written:
     Attributes:
         good: The good events by topic, in order.
         rejected: How many records there are in each topic that are no events.
+        unheeded: How many of them say that they are samples, which a decider service passes over unread.
     """
 
     good: dict[Topic, list[Event]] = field(default_factory=lambda: {topic: [] for topic in Topic})
     rejected: dict[Topic, int] = field(default_factory=lambda: dict.fromkeys(Topic, 0))
+    unheeded: int = 0
+
+    @property
+    def heeded(self) -> int:
+        """How many a decider service counts."""
+        return sum(self.rejected.values()) - self.unheeded
 
 
 def failure(run_id: str, task: int, *, host: str = "n1", try_id: int = 0, memory: bool = False) -> Failure:
@@ -87,11 +95,7 @@ def write(
         if error is not None:
             refused.append(error)
 
-    options = {
-        "bootstrap.servers": config.servers,
-        "linger.ms": 5,
-        "enable.idempotence": True,
-    }  # in order after a retry
+    # In order, also after a retry.
     options = {"bootstrap.servers": config.servers, "linger.ms": 5, "enable.idempotence": True}
     producer = Producer({**options, "on_delivery": delivered})
     written = Written()
@@ -104,7 +108,9 @@ def write(
             headers = [("content-type", b"\xff\x00"), ("", None)] if at % 7 == 0 else None
             producer.produce(name, value, key, headers=headers)
             producer.poll(0)
-            written.rejected[topic] += readable(value or b"") == "rejected"
+            if readable(value or b"") == "rejected":
+                written.rejected[topic] += 1
+                written.unheeded += readable(value or b"", skip=_UNHEEDED) == "later"
         for event in waiting:
             _send(producer, name, event, written)
         assert producer.flush(120) == 0

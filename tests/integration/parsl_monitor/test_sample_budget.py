@@ -56,13 +56,15 @@ def test_nodes_sample_further_apart_where_the_budget_asks(
     )
 
     def workflow() -> dict[str, Any]:
-        deadline = time.monotonic() + 200
+        naps = {f"nap-{number}": apps.host_name(20.0) for number in range(2)}
         budget = hub._emitter.budget
         assert budget is not None
-        while budget.stretch < 4.0:  # a node that has not been told yet comes to some seven times as much
+        deadline = time.monotonic() + 150
+        # As set they would come to five times as much or so, where the machine is not too busy to look that often.
+        while budget.stretch < 2.0:
             assert time.monotonic() < deadline
-            apps.host_name(1.0).result(timeout=150)
-        return {f"nap-{number}": apps.host_name(15.0) for number in range(2)}
+            time.sleep(0.05)
+        return naps
 
     told = run(config, workflow, octopus=octopus)
     found = list(records(octopus))
@@ -73,9 +75,9 @@ def test_nodes_sample_further_apart_where_the_budget_asks(
     seconds = samples[-1][1].time - samples[0][1].time
     if not direct:  # what a node sends by itself is its own; the budget has it sample less often, later
         assert sum(size for size, _ in samples) < BUDGET * (seconds + BURST_SECONDS) + 2_000
-    # While they slept: as far apart as the last stretch says, and no longer ten times a second.
+    # In the end no longer ten times a second.
     late = sorted(sample.usage.time for sample in told.samples("nap-0"))[-4:]
-    assert (late[-1] - late[0]) / 3 > 0.25
+    assert (late[-1] - late[0]) / 3 > 0.15
     for name in ("nap-0", "nap-1"):
         assert told.states(name) == STATES
         numbers = sorted(sample.sequence for sample in told.samples(name))

@@ -17,7 +17,7 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from octopus_plugins import OctopusConfig, decisions, failures, heartbeats, resources, runs, tasks
 from octopus_plugins.errors import CredentialsError, FabricError, OctopusError
-from octopus_plugins.events import Decision, Task, Topic
+from octopus_plugins.events import Decision, ResourceSamples, Task, Topic, TrySample, Usage
 from octopus_plugins.fabric import Emitter, Reader, administration, catalog, ensure_topics, kafka_options, replay
 from octopus_plugins.fabric import topics as fabric_topics
 from octopus_plugins.fabric.direct import send_now
@@ -209,13 +209,15 @@ def test_what_nodes_are_granted_is_no_more(
         with pytest.raises(CredentialsError, match="which never ends and is not handed to nodes"):
             grant(config)
         return
-    back: list[bytes] = []
-    deputy = Deputy(back.append)
+    back: list[str] = []
+    deputy = Deputy()
     deputy.renew(grant(config))
-    assert deputy.send(TASK, b"the task")
+    tries = (TrySample(task_id="1", usage=Usage(time=1.0)),)
+    samples = ResourceSamples(run_id="intruder", time=1.0, host="n", tries=tries)
+    assert deputy.send(samples, lambda: back.append("samples"))
     wait_for(lambda: back, 90)
     deputy.close(1)
-    assert (back, deputy.delivered, deputy.returned) == ([b"the task"], 0, 1)
+    assert (back, deputy.delivered, deputy.returned) == (["samples"], 0, 1)
     assert "uthorization failed" in str(deputy.error)
     assert untouched.records
 

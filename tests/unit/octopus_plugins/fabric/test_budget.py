@@ -66,6 +66,16 @@ def test_more_workers_sample_further_apart_and_little_is_left_out() -> None:
     assert sum(spent[-30:]) > 0.75 * 30 * 100_000
 
 
+def test_a_node_that_samples_ten_times_a_second_is_seen_to() -> None:
+    clock = Clock()
+    budget = SampleBudget(1_000, clock)
+    for number in range(200):
+        clock.now += 0.1
+        budget.admits(SIZE, 1.0, "a", 0.1)
+        budget.look()
+        assert number < 20 or budget.stretch == pytest.approx(5_000 / 900, rel=0.2)
+
+
 def test_a_run_that_begins_slowly_loses_none_of_its_first_samples() -> None:
     run = Run(100_000)
     spent = run.go(3, nodes=300)  # half as much again as there is room for
