@@ -174,7 +174,7 @@ class Cost:
 
     Attributes:
         submitting: Microseconds of CPU of the submitting process, for each sample, until they are delivered.
-        deciding: Microseconds that a decider service takes to read past each.
+        deciding: Microseconds that a reader takes for each; a decider service, which passes over them, takes less.
         sent: What is in the topic.
         samples: How many samples that is.
     """
@@ -255,7 +255,7 @@ def result(found: dict[str, list[Cost]], bounded: Bounded, amounts: Amounts) -> 
     for said, costs in (("in a node's record", together), ("alone", alone)):
         figures += [
             Figure(f"a sample {said}: CPU of the submitting process", Spread.of(c.submitting for c in costs), "µs"),
-            Figure(f"a sample {said}: CPU of a decider service", Spread.of(c.deciding for c in costs), "µs"),
+            Figure(f"a sample {said}: CPU of a reader", Spread.of(c.deciding for c in costs), "µs"),
             Figure(
                 f"a sample {said}: bytes, key and value, before compression",
                 Spread.of(c.sent.bytes / c.samples for c in costs),
@@ -269,7 +269,7 @@ def result(found: dict[str, list[Cost]], bounded: Bounded, amounts: Amounts) -> 
         ]
     notes = (
         f"{amounts.nodes:,} made-up nodes with {amounts.workers} busy workers each, a sample of each every {PERIOD:g} s"
-        " as set; the submit side, a node of Apache Kafka and what a decider service reads with are real",
+        " as set; the submit side, a node of Apache Kafka and what reads it are real",
         f"what each costs: {amounts.messages * amounts.workers:,} samples without a bound, as fast as they are taken"
         " in, until delivered",
         f"within the budget of {bounded.budget:,.0f} bytes a second: {amounts.seconds:g} s, of which the last third"
@@ -299,7 +299,7 @@ def _cost(config: OctopusConfig, home: Path, amounts: Amounts, how: str) -> Cost
 
 
 def _read_past(config: OctopusConfig) -> float:
-    """CPU seconds that a decider service takes for what is in the topic of tasks and samples."""
+    """CPU seconds that a reader takes for what is in the topic of tasks and samples."""
     follower = Follower(config, Wanted(Topic.task_metrics, 0.0))
     begin = time.process_time()
     for _ in follower.read_batches():
