@@ -32,8 +32,8 @@ from globus_compute_hooks.trial import Trial
 from globus_compute_hooks.versions import check_endpoint
 from octopus_plugins.errors import OctopusError
 from octopus_plugins.fabric import Emitter
-from octopus_plugins.fabric.budget import explained
 from octopus_plugins.frameworks.delays import Delays
+from octopus_plugins.frameworks.pacing import Pacer
 from octopus_plugins.frameworks.receiver import Receiver
 from octopus_plugins.htex import reports
 from octopus_plugins.htex.observation import Settings
@@ -204,7 +204,7 @@ class OctopusEngine(GlobusComputeEngine):
             emitter.close(0.0)
             raise
         self._octopus_observe = True
-        self._octopus_paced = 1.0
+        self._octopus_pacer = Pacer(emitter.budget)
         self._octopus_ending = threading.Event()
         self._octopus_delays = Delays("octopus-retries")
         self._octopus_emitter, self._octopus_ledger, self._octopus_session = emitter, ledger, session
@@ -235,20 +235,10 @@ class OctopusEngine(GlobusComputeEngine):
         if session is not None:
             with self._octopus_border("a report is not told"):
                 session.hear(tag, content)
-                self._octopus_pace()
+                if not self._octopus_ending.is_set():
+                    self._octopus_pacer.pace({session.endpoint: self._octopus_steered.pace})
         if tag is MessageType.NODE_INFO:
             self._octopus_reports.put(message)
-
-    def _octopus_pace(self) -> None:
-        """Have the nodes sample as far apart as the budget asks."""
-        budget = self._octopus_emitter.budget
-        if budget is None or self._octopus_ending.is_set():
-            return
-        budget.look()
-        if budget.stretch != self._octopus_paced and self._octopus_steered.pace(budget.stretch):
-            if self._octopus_paced == 1.0:
-                logger.info(explained(budget))
-            self._octopus_paced = budget.stretch
 
     def _octopus_beat(self) -> None:
         session, options = self._octopus_session, self.octopus

@@ -15,7 +15,7 @@ from parsl.monitoring.message_type import MessageType
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import MissingDependencyError
 from octopus_plugins.fabric import Emitter
-from octopus_plugins.fabric.budget import explained
+from octopus_plugins.frameworks.pacing import Pacer
 from octopus_plugins.htex.quick_log import quicken
 from octopus_plugins.htex.reports import canonical
 from octopus_plugins.plugins import Plugins, load_plugins
@@ -99,7 +99,7 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
         self._database_queue: Any = None
         self._reader: threading.Thread | None = None
         self._ending = threading.Event()
-        self._paced: dict[str, float] = {}
+        self._pacer = Pacer(None)
         self._restore_log: Callable[[], None] = lambda: None
 
     @property
@@ -136,7 +136,7 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
         self._story = Story(self._emitter, self._plugins, self.attempts)
         self.granting = Granting(self.octopus, transforms=transform is not None, budget=self._emitter.budget)
         self._ending.clear()
-        self._paced = {}
+        self._pacer = Pacer(self._emitter.budget)
         self.begin_governing()
         self.resource_msgs = HubQueue(self._deliver, self)
         self._reader = threading.Thread(target=self._read, name="octopus-hub", daemon=True)
@@ -223,16 +223,8 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
 
     def _pace(self) -> None:
         """Have the nodes sample as far apart as the budget asks."""
-        budget = self._emitter.budget
-        if budget is None:
-            return
         try:
-            budget.look()
-            for executor in self.executors:
-                if self._paced.get(executor.label, 1.0) != budget.stretch and executor.hand_pace(budget.stretch):
-                    if not self._paced:
-                        logger.info(explained(budget))
-                    self._paced[executor.label] = budget.stretch
+            self._pacer.pace({executor.label: executor.hand_pace for executor in self.executors})
         except Exception:  # noqa: BLE001 - logged there
             self._complain("The nodes could not be told how often to sample; the run goes on (said once)")
 

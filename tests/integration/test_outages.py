@@ -176,6 +176,7 @@ def test_the_client_has_no_more_than_a_request_on_its_way(
     assert numbers(config) == list(range(12_001))
 
 
+@pytest.mark.slow
 def test_a_broker_that_lost_its_memory_gets_what_comes_after(
     own_broker: EmbeddedBroker, make_config: MakeConfig, wait_for: WaitFor
 ) -> None:

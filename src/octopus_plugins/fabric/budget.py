@@ -164,11 +164,3 @@ class _Source(NamedTuple):
     weighed: float
     rate: float
     until: float
-
-
-def explained(budget: SampleBudget) -> str:
-    """What a run's log says of a budget that takes effect, once."""
-    return (
-        f"Resource samples would come to more than {budget.rate:,.0f} bytes a second and are taken further apart from"
-        " now on; sample_budget sets how much they may be (docs/scale.md)"
-    )

@@ -48,14 +48,16 @@ class NodeProducer:
         """Produce the samples of a message, and send the submit side what is not produced.
 
         Args:
-            message: As `octopus_plugins.htex.agent` makes it.
+            message: As `octopus_plugins.htex.sampling` makes it.
         """
         if self._deputy is None:
             self._put(message)
             return
         now = time.monotonic()
-        own = [each for each in message["tries"] if each["subject"] is not None and not self._is_shared(each, now)]
-        shared = [each for each in message["tries"] if each not in own]
+        own: list[dict[str, Any]] = []
+        shared: list[dict[str, Any]] = []
+        for each in message["tries"]:
+            (shared if each["subject"] is None or self._is_shared(each, now) else own).append(each)
         if shared:
             self._put({**message, "tries": shared})
         if own and not self._produced({**message, "tries": own}):

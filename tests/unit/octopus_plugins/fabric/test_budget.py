@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from octopus_plugins.fabric.budget import BURST_SECONDS, MAX_STRETCH, SampleBudget, explained
+from octopus_plugins.fabric.budget import BURST_SECONDS, MAX_STRETCH, SampleBudget
 
 SIZE = 500
 
@@ -168,8 +168,3 @@ def test_a_record_that_is_larger_than_all_there_is_gets_through_now_and_then() -
         clock.now += 1.0
         fitted += budget.admits(1_000, 1.0, "a", 1.0)
     assert 9 <= fitted <= 11
-
-
-def test_the_log_says_what_to_do() -> None:
-    assert "more than 1,000,000 bytes a second" in explained(SampleBudget(1e6))
-    assert "sample_budget" in explained(SampleBudget(1e6))
