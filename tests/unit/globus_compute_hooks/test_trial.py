@@ -16,6 +16,7 @@ from parsl.executors.high_throughput.errors import WorkerLost
 from globus_compute_hooks import OctopusEngine
 from globus_compute_hooks.attempts import Attempt
 from octopus_plugins.events import Decision, Event, Failure, ResourceSample, Task
+from octopus_plugins.fabric.budget import SampleBudget
 from octopus_plugins.frameworks import explanation
 from octopus_plugins.htex.observation import lost_task
 
@@ -24,6 +25,8 @@ TASK = uuid.UUID("00000000-0000-4000-8000-000000000001")
 
 class Told:
     """In the place of the fabric: keeps what is emitted."""
+
+    budget: SampleBudget | None = None
 
     def __init__(self) -> None:
         self.events: list[Event] = []
