@@ -2,7 +2,9 @@
 
 What it says there: ``_AUTHENTICATION`` for names, passwords, tokens and mechanisms; ``_SSL`` where the broker's
 certificate is not trusted; ``_TRANSPORT`` for the rest of TLS and for a broker that is not there. To a client in clear
-text, a broker with TLS only closes the connection, and nothing is said: that one we ask ourselves.
+text, a broker with TLS only closes the connection, and nothing is said: that one we ask ourselves. It says
+``_AUTHENTICATION`` also of a connection that was cut while it was authenticated, or that was shown its next token too
+soon: that is no refusal, and passes.
 
 librdkafka goes on trying, some twenty times a second, with the token or password that it has. So whoever has a client
 looks here after each poll, and throws the client away.
@@ -33,6 +35,7 @@ _CERTIFICATE = re.compile(r"alert .*(certificate|unknown ca)")
 _CLOSED = re.compile("Broken pipe|Connection reset|Disconnected")
 _NO_TLS = "connecting to a PLAINTEXT"
 _OF_THE_KEY = re.compile(r"^.*?(SASL authentication error|OAUTHBEARER token): ")
+_CUT_MEANWHILE = re.compile(r" failed: (Local: |Broker: Request not valid)")
 _NOISE = re.compile(r"^\w+://\S+: | \(after \d+ms in state \w+\)|error:[0-9A-F]+:")
 
 
@@ -126,6 +129,8 @@ def _refusal(config: OctopusConfig, error: KafkaError) -> CredentialsError | Non
     said = _NOISE.sub("", error.str())
     where = f"profile {config.profile!r}"
     if error.code() in _REFUSALS:
+        if _CUT_MEANWHILE.search(said):
+            return None
         if config.profile == "octopus":
             reason = _OF_THE_KEY.sub("", said)
             return CredentialsError(

@@ -138,6 +138,31 @@ def test_credentials_that_were_refused_only_others_can_change(heard: Heard) -> N
     assert not heard((KafkaError._SSL, "SSL handshake failed: certificate verify failed")).refused
 
 
+HANDSHAKE = "SASL OAUTHBEARER mechanism handshake failed"
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        f"{HANDSHAKE}: Local: Broker transport failure: broker's supported mechanisms: (n/a)",
+        f"{HANDSHAKE}: Broker: Request not valid in current SASL state: broker's supported mechanisms: ",
+        "SASL authentication error: SaslAuthenticateRequest failed: Local: Broker transport failure",
+    ],
+)
+def test_a_connection_that_is_cut_while_it_is_authenticated_is_no_refusal(heard: Heard, reason: str) -> None:
+    refusals = heard((KafkaError._AUTHENTICATION, reason), sasl_username="alice")
+    assert refusals.told is None
+    assert not refusals.refused
+    error = refusals.error("Local: Timed out")
+    assert isinstance(error, BrokerUnreachableError)
+    assert reason.partition(":")[0] in str(error)
+
+
+def test_a_mechanism_that_the_broker_does_not_have_is_a_refusal(heard: Heard) -> None:
+    reason = f"{HANDSHAKE}: Broker: Unsupported SASL mechanism: broker's supported mechanisms: GSSAPI"
+    assert heard((KafkaError._AUTHENTICATION, reason), sasl_username="alice").refused
+
+
 def test_a_password_is_never_thought_to_have_been_replaced(heard: Heard) -> None:
     refusals = heard(AUTH)
     assert not refusals.may_be_over()
