@@ -54,6 +54,7 @@ class Script:
             "bootstrap_servers": config.bootstrap_servers,
             "namespace": config.namespace,
             "spool_dir": str(config.spool_dir),
+            "connect_timeout": config.connect_timeout,
         }
         asked = {"run_dir": str(home / "run"), "emitted": str(self.emitted), "octopus": octopus}
         self._errors = (home / "stderr").open("wb")
@@ -68,6 +69,12 @@ class Script:
         with self._changed:
             arrived = self._changed.wait_for(lambda: self.said["done"] >= done or not self._reader.is_alive(), seconds)
         assert arrived and self.said["done"] >= done, f"only {self.said['done']} tasks are done: {self.messages()}"
+
+    def complained(self, seconds: float = 150.0) -> None:
+        """Wait until it says something of ours."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.messages() or not self._reader.is_alive(), seconds)
+        assert "octopus_plugins" in self.messages(), f"{self.said['done']} tasks are done; it said: {self.messages()!r}"
 
     def finished(self, seconds: float = 150.0) -> dict[str, Any]:
         """What it came to."""
@@ -106,14 +113,14 @@ class Script:
 
 
 @pytest.fixture
-def start(tmp_path: Path, make_config: Callable[..., OctopusConfig]) -> Iterator[Callable[[str], Script]]:
-    """Start the workflow against a broker's address."""
+def start(tmp_path: Path, make_config: Callable[..., OctopusConfig]) -> Iterator[Callable[..., Script]]:
+    """Start the workflow against a broker's address, with what else its configuration says."""
     started: list[Script] = []
 
-    def go(address: str) -> Script:
+    def go(address: str, **settings: Any) -> Script:
         home = tmp_path / "workflow"
         home.mkdir()
-        started.append(Script(home, make_config(address)))
+        started.append(Script(home, make_config(address, **settings)))
         return started[-1]
 
     yield go
@@ -216,7 +223,7 @@ def test_an_undisturbed_run_delivers_every_record(undisturbed: dict[str, Any]) -
 
 
 def test_a_broker_that_is_stopped_in_the_middle_changes_nothing(
-    start: Callable[[str], Script], own_broker: EmbeddedBroker, undisturbed: dict[str, Any]
+    start: Callable[..., Script], own_broker: EmbeddedBroker, undisturbed: dict[str, Any]
 ) -> None:
     script = start(own_broker.address)
     script.reached(20)
@@ -229,7 +236,7 @@ def test_a_broker_that_is_stopped_in_the_middle_changes_nothing(
 
 
 def test_a_line_to_the_broker_that_is_cut_in_the_middle_changes_nothing(
-    start: Callable[[str], Script], proxied_broker: Any, undisturbed: dict[str, Any]
+    start: Callable[..., Script], proxied_broker: Any, undisturbed: dict[str, Any]
 ) -> None:
     script = start(proxied_broker.address)
     for begin, end in ((10, 30), (40, 60)):
@@ -243,11 +250,13 @@ def test_a_line_to_the_broker_that_is_cut_in_the_middle_changes_nothing(
 
 
 def test_a_broker_that_comes_late_gets_everything(
-    start: Callable[[str], Script], proxied_broker: Any, undisturbed: dict[str, Any]
+    start: Callable[..., Script], proxied_broker: Any, undisturbed: dict[str, Any]
 ) -> None:
     proxied_broker.proxy.cut()
-    script = start(proxied_broker.address)
-    script.reached(50)
+    script = start(
+        proxied_broker.address, connect_timeout=1.0
+    )  # long before its tasks are done, however quick they are
+    script.complained()
     proxied_broker.proxy.restore()
     assert_unaffected(script.finished(), undisturbed)
     assert_all_arrived(script)
@@ -257,7 +266,7 @@ def test_a_broker_that_comes_late_gets_everything(
 
 
 def test_what_a_run_leaves_behind_when_the_broker_stays_away_is_replayed(
-    start: Callable[[str], Script], proxied_broker: Any, undisturbed: dict[str, Any]
+    start: Callable[..., Script], proxied_broker: Any, undisturbed: dict[str, Any]
 ) -> None:
     script = start(proxied_broker.address)
     script.reached(40)
@@ -274,7 +283,7 @@ def test_what_a_run_leaves_behind_when_the_broker_stays_away_is_replayed(
 
 @pytest.mark.parametrize("broker_is", ["there", "stopped"])
 def test_a_killed_workflow_s_records_are_replayed(
-    start: Callable[[str], Script], own_broker: EmbeddedBroker, broker_is: str
+    start: Callable[..., Script], own_broker: EmbeddedBroker, broker_is: str
 ) -> None:
     script = start(own_broker.address)
     script.reached(30)
@@ -290,7 +299,7 @@ def test_a_killed_workflow_s_records_are_replayed(
 
 
 def test_a_broker_that_is_stopped_until_after_the_end_changes_nothing(
-    start: Callable[[str], Script], own_broker: EmbeddedBroker, undisturbed: dict[str, Any]
+    start: Callable[..., Script], own_broker: EmbeddedBroker, undisturbed: dict[str, Any]
 ) -> None:
     script = start(own_broker.address)
     script.reached(5)
