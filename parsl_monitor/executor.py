@@ -164,7 +164,7 @@ class ObservedExecutor:
             steering = specification.pop(STEERING)
             resource_specification = specification
         # To pack a task again costs nothing until it is needed; to keep it packed costs memory while it waits.
-        repack = partial(pack_apply_message, func, args, kwargs, buffer_threshold=1 << 20)
+        repack = partial(_pack, func, args, kwargs)
         self._octopus_call.value = steering, repack, kwargs.get("walltime")
         try:
             return cast("Future[Any]", cast(Any, super()).submit(func, resource_specification, *args, **kwargs))
@@ -190,7 +190,7 @@ class ObservedExecutor:
         elif self._octopus_direct and hub is not None:
             self._send_named(attempt, context, buffer, repack, outer)
         else:
-            self._send(attempt, context, buffer, repack, outer)
+            self._send(attempt, context, buffer, repack)
             outer.parsl_executor_task_id = attempt.number  # type: ignore[attr-defined]
         return outer
 
@@ -267,7 +267,7 @@ class ObservedExecutor:
         if outer.done():
             return  # it was ended while it waited
         with errors_to(outer):
-            self._send(attempt, context, repack(), repack, outer)
+            self._send(attempt, context, repack(), repack)
 
     def _send_named(
         self, attempt: Attempt, context: dict[str, Any], buffer: bytes, repack: Repack, outer: TryFuture
@@ -286,15 +286,14 @@ class ObservedExecutor:
             if outer.done():
                 return  # it was stopped when Parsl named it
             with errors_to(outer):
-                self._send(attempt, context, packed, repack, outer)
+                self._send(attempt, context, packed, repack)
 
         outer.when_known(send)
         self._octopus_delays.call(NAMED_SECONDS, send)
 
-    def _send(
-        self, attempt: Attempt, context: dict[str, Any], buffer: bytes, repack: Repack, outer: Future[Any]
-    ) -> None:
+    def _send(self, attempt: Attempt, context: dict[str, Any], buffer: bytes, repack: Repack) -> None:
         observed = self._octopus_observe and "task_executor" not in context
+        sent = context
         with self._octopus_lock:
             # The number that submit_payload is about to give; the lock makes that so.
             number: int = self._task_counter + 1  # type: ignore[attr-defined]
@@ -302,27 +301,25 @@ class ObservedExecutor:
                 arguments: tuple[Any, ...] = (number, self._octopus_settings, attempt.walltime)
                 if self._octopus_direct and attempt.record is not None:
                     arguments += ((str(attempt.record["id"]), attempt.record["try_id"]),)
-                context = {**context, "task_executor": {"f": f"{_WORKER}.execute", "a": arguments, "k": {}}}
-                context[WATCHED] = number, attempt.walltime
+                sent = {**context, "task_executor": {"f": f"{_WORKER}.execute", "a": arguments, "k": {}}}
+                sent[WATCHED] = number, attempt.walltime
             if self._octopus_hub is not None:
                 self._octopus_hub.attempts.sent(attempt, number)
             else:
                 attempt.number = number
             try:
-                inner = cast(Any, super()).submit_payload(context, buffer)
+                inner = cast(Any, super()).submit_payload(sent, buffer)
             except Exception:
                 if self._octopus_hub is not None:
                     self._octopus_hub.attempts.unsent(attempt)
                 raise
-        if observed:
-            inner.add_done_callback(lambda done: self._settle(done, attempt, context, repack, outer))
-        else:
-            inner.add_done_callback(lambda done: copy(done, attempt, outer))
+        # No function with its cells: those of the tasks that wait would be what the garbage collector is busy with.
+        inner.add_done_callback(partial(self._settle, attempt, context, repack) if observed else partial(copy, attempt))
 
-    def _settle(
-        self, inner: Future[Any], attempt: Attempt, context: dict[str, Any], repack: Repack, outer: Future[Any]
-    ) -> None:
+    def _settle(self, attempt: Attempt, context: dict[str, Any], repack: Repack, inner: Future[Any]) -> None:
         """Pass an observed task's outcome on to the future that Parsl holds. Runs in Parsl's result thread."""
+        outer = attempt.outer
+        assert outer is not None
         with errors_to(outer):
             error = inner.exception()
             if outer.done():
@@ -331,11 +328,11 @@ class ObservedExecutor:
                 self._octopus_seen += 1
                 deliver(inner.result(), attempt, outer)
             elif _worker_lacks_us(error):
-                self._send_unobserved(attempt, context, repack, outer)
+                self._send_unobserved(attempt, context, repack)
             else:
-                copy(inner, attempt, outer)
+                copy(attempt, inner)
 
-    def _send_unobserved(self, attempt: Attempt, context: dict[str, Any], repack: Repack, outer: Future[Any]) -> None:
+    def _send_unobserved(self, attempt: Attempt, context: dict[str, Any], repack: Repack) -> None:
         self._octopus_missing += 1
         if self._octopus_missing == 1 and self._octopus_hub is not None:
             self._octopus_hub.warn_unobserved(self.label)
@@ -345,11 +342,10 @@ class ObservedExecutor:
             nodes = self._octopus_hub.count_nodes(self.label) if self._octopus_hub is not None else 1
             if self._octopus_seen == 0 and self._octopus_in_vain >= ATTEMPTS_PER_NODE * max(nodes, 1):
                 self._octopus_observe = False
-        context = {key: value for key, value in context.items() if key not in ("task_executor", WATCHED)}
         buffer = repack()
         with self._octopus_lock:
             inner = cast(Any, super()).submit_payload(context, buffer)
-        inner.add_done_callback(lambda done: copy(done, attempt, outer))
+        inner.add_done_callback(partial(copy, attempt))
 
 
 class OctopusHighThroughputExecutor(ObservedExecutor, HighThroughputExecutor):
@@ -388,6 +384,11 @@ class OctopusHighThroughputExecutor(ObservedExecutor, HighThroughputExecutor):
         self.revive = revive
         self.node_agent = node_agent
         self.direct = direct
+
+
+def _pack(func: Callable[..., Any], args: Any, kwargs: Mapping[str, Any]) -> bytes:
+    """What `HighThroughputExecutor.submit` makes of a call."""
+    return cast(bytes, pack_apply_message(func, args, kwargs, buffer_threshold=1 << 20))
 
 
 def _worker_lacks_us(error: BaseException) -> bool:

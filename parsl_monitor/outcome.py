@@ -40,8 +40,9 @@ class TryFuture(Future):  # type: ignore[type-arg]
         if hub is not None:
             hub.halts.refuse()
         super().__init__()
-        self._attempt = attempt
+        self._attempt: Attempt | None = attempt
         self._hub = hub
+        self._known = False  # whether Parsl has added its callback
         self._claimed = False
         self._when_known: Callable[[], None] | None = None
 
@@ -56,17 +57,22 @@ class TryFuture(Future):  # type: ignore[type-arg]
     def add_done_callback(self, fn: Callable[[Any], Any]) -> None:
         """Add a callback, and learn the task's record from Parsl's own."""
         record = _task_record(fn)
-        if record is not None and self._hub is not None:
+        if record is not None and self._hub is not None and self._attempt is not None:
             self._attempt.record = record
             self._hub.launched(self._attempt)
         super().add_done_callback(fn)
-        if record is not None and self._when_known is not None:
-            self._when_known()
+        if record is not None:
+            self._known = True
+            if self._when_known is not None:
+                self._when_known()
+            if self.done():
+                self._let_go()
 
     def set_result(self, result: Any) -> None:
         """End the try with a result, or with the error that Parsl wrapped as one, unless it has ended."""
         if self._claim():
-            error = self._attempt.exception if isinstance(result, RemoteExceptionWrapper) else None
+            attempt = self._attempt if isinstance(result, RemoteExceptionWrapper) else None
+            error = attempt.exception if attempt is not None else None
             self._end(error, partial(super().set_result, result))
 
     def set_exception(self, exception: BaseException | None) -> None:
@@ -83,9 +89,16 @@ class TryFuture(Future):  # type: ignore[type-arg]
         def release() -> None:
             with contextlib.suppress(InvalidStateError):  # somebody cancelled it
                 end()
+            if self._known:
+                self._let_go()
 
-        if error is None or self._hub is None or not self._hub.hold(self._attempt, error, release):
+        attempt = self._attempt
+        if error is None or attempt is None or self._hub is None or not self._hub.hold(attempt, error, release):
             release()
+
+    def _let_go(self) -> None:
+        """Keep nothing of a try that is over: Parsl keeps this future as long as the user keeps the task's."""
+        self._attempt = self._when_known = None
 
 
 def _task_record(callback: Callable[[Any], Any]) -> Any:
@@ -130,9 +143,10 @@ def deliver(packed: Any, attempt: Attempt, outer: Future[Any]) -> None:
     outer.set_result(result)
 
 
-def copy(inner: Future[Any], attempt: Attempt, outer: Future[Any]) -> None:
+def copy(attempt: Attempt, inner: Future[Any]) -> None:
     """Pass on what the executor says of a try that nobody observed, or that never returned."""
-    if outer.done():
+    outer = attempt.outer
+    if outer is None or outer.done():
         return
     with errors_to(outer):
         error = inner.exception()

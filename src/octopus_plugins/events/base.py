@@ -35,8 +35,10 @@ class Topic(str, Enum):
         return self.value
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Base of all events: one fact about a run.
+
+    Plain data, which cannot refer to itself: the garbage collector leaves events alone.
 
     Attributes:
         run_id: The run that the event belongs to.

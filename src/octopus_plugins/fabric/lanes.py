@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable
-from operator import itemgetter
+from operator import attrgetter
 from typing import Any, Protocol
 
 from confluent_kafka import KafkaError
 
 from octopus_plugins.fabric.frames import Record
 from octopus_plugins.fabric.queues import total_bytes
+
+_topic = attrgetter("topic")
 
 
 class Queue(Protocol):
@@ -55,7 +57,7 @@ class Batch:
         self._failed = failed
         self.count = self.left = len(records)
         self.bytes = total_bytes(records)
-        self.topics = Counter(map(itemgetter(0), records))
+        self.topics = Counter(map(_topic, records))
 
     def reject(self, record: Record) -> None:
         """Take out a record that is refused for good."""

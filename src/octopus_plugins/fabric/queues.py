@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Collection
-from operator import itemgetter
+from operator import attrgetter
 
 from octopus_plugins.fabric.frames import Record
 
-_key, _value = itemgetter(1), itemgetter(2)
+_key, _value = attrgetter("key"), attrgetter("value")
 _OVERHEAD = 200  # bytes that Python needs for a record besides key and value
 
 

@@ -292,9 +292,8 @@ class Sender:
         self._in_flight += batch.bytes
         produce, names, report = self._client.produce, self._names, batch.report
         for record in records:
-            topic, key, value = record
             try:
-                produce(names[topic], value, key, -1, report)
+                produce(names[record.topic], record.value, record.key, -1, report)
             except (KeyError, BufferError, KafkaException):
                 if not self._produce(record, report):
                     batch.reject(record)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from octopus_plugins.events import ANY, Block, Categorization, Decision, Event, Failure, Heartbeat, Pool, Run, Task
 from octopus_plugins.events import WorkerState as Worker
@@ -39,8 +40,7 @@ WORKER_STATES = frozenset({"running", "running_ended"})
 """States whose time is told by the worker's clock; all others are told by the submit side's."""
 
 
-@dataclass(slots=True)
-class _Place:
+class _Place(msgspec.Struct, gc=False):
     """Where a running try runs, and since when, by its worker's clock."""
 
     app: str | None = None

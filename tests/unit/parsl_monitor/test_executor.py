@@ -356,9 +356,9 @@ def test_a_node_that_comes_later_is_observed_where_the_first_one_lacks_us(execut
 def test_what_a_task_raised_is_noted_and_passed_on_as_parsl_has_it() -> None:
     inner: Future[Any] = Future()
     outer: Future[Any] = Future()
-    attempt = Attempt("small")
+    attempt = Attempt("small", outer=outer)
     error = ValueError("x")
     inner.set_result(RemoteExceptionWrapper(ValueError, error, None))
-    copy(inner, attempt, outer)
+    copy(attempt, inner)
     assert isinstance(outer.result(timeout=0), RemoteExceptionWrapper)
     assert str(attempt.exception) == "x"

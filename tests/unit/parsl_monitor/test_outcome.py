@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
@@ -82,7 +83,7 @@ def test_what_a_lost_try_comes_to_later_is_not_passed_on() -> None:
     outer.set_exception(error)
     inner: Future[Any] = Future()
     inner.set_result("late")
-    copy(inner, attempt, outer)
+    copy(attempt, inner)
     assert outer.exception() is error
 
 
@@ -132,6 +133,28 @@ def test_an_error_that_parsl_wrapped_as_a_result_is_a_failure_too() -> None:
     assert held is attempt.exception
     release()
     assert outer.result(timeout=0) is wrapped
+
+
+@pytest.mark.parametrize("ends", ["before Parsl asks", "after Parsl asks"])
+def test_a_try_that_is_over_is_not_kept_by_the_future_that_parsl_keeps(ends: str) -> None:
+    class Place(dict[str, Any]):
+        """Can be referred to weakly."""
+
+    attempt, outer = begin(FakeHub())
+    attempt.place = Place(host="node1")
+    seen = weakref.ref(attempt.place)
+    callback = partial(Dfk().handle_exec_update, {"dfk": object()})
+    if ends == "before Parsl asks":
+        outer.set_result(1)
+        assert attempt.record is None
+        outer.add_done_callback(callback)
+        assert attempt.record is not None, "the hub learns of it all the same"
+    else:
+        outer.add_done_callback(callback)
+        outer.set_result(1)
+    del attempt
+    assert seen() is None
+    assert outer.result() == 1
 
 
 def test_a_good_result_is_never_held() -> None:
