@@ -35,7 +35,8 @@ _CERTIFICATE = re.compile(r"alert .*(certificate|unknown ca)")
 _CLOSED = re.compile("Broken pipe|Connection reset|Disconnected")
 _NO_TLS = "connecting to a PLAINTEXT"
 _OF_THE_KEY = re.compile(r"^.*?(SASL authentication error|OAUTHBEARER token): ")
-_CUT_MEANWHILE = re.compile(r" failed: (Local: |Broker: Request not valid)")
+_CUT_MEANWHILE = " failed: Local: "
+_SHOWN_TOO_SOON = " failed: Broker: Request not valid in current SASL state"
 _NOISE = re.compile(r"^\w+://\S+: | \(after \d+ms in state \w+\)|error:[0-9A-F]+:")
 
 
@@ -129,7 +130,8 @@ def _refusal(config: OctopusConfig, error: KafkaError) -> CredentialsError | Non
     said = _NOISE.sub("", error.str())
     where = f"profile {config.profile!r}"
     if error.code() in _REFUSALS:
-        if _CUT_MEANWHILE.search(said):
+        # A listener that takes no user says the second one, too: that of the Octopus service does.
+        if _CUT_MEANWHILE in said or (config.profile == "octopus" and _SHOWN_TOO_SOON in said):
             return None
         if config.profile == "octopus":
             reason = _OF_THE_KEY.sub("", said)

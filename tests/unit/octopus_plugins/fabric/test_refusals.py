@@ -141,14 +141,14 @@ def test_credentials_that_were_refused_only_others_can_change(heard: Heard) -> N
 HANDSHAKE = "SASL OAUTHBEARER mechanism handshake failed"
 
 
-@pytest.mark.parametrize(
-    "reason",
-    [
-        f"{HANDSHAKE}: Local: Broker transport failure: broker's supported mechanisms: (n/a)",
-        f"{HANDSHAKE}: Broker: Request not valid in current SASL state: broker's supported mechanisms: ",
-        "SASL authentication error: SaslAuthenticateRequest failed: Local: Broker transport failure",
-    ],
-)
+CUT = [
+    f"{HANDSHAKE}: Local: Broker transport failure: broker's supported mechanisms: (n/a)",
+    "SASL authentication error: SaslAuthenticateRequest failed: Local: Broker transport failure",
+]
+TOO_SOON = f"{HANDSHAKE}: Broker: Request not valid in current SASL state: broker's supported mechanisms: "
+
+
+@pytest.mark.parametrize("reason", CUT)
 def test_a_connection_that_is_cut_while_it_is_authenticated_is_no_refusal(heard: Heard, reason: str) -> None:
     refusals = heard((KafkaError._AUTHENTICATION, reason), sasl_username="alice")
     assert refusals.told is None
@@ -156,6 +156,17 @@ def test_a_connection_that_is_cut_while_it_is_authenticated_is_no_refusal(heard:
     error = refusals.error("Local: Timed out")
     assert isinstance(error, BrokerUnreachableError)
     assert reason.partition(":")[0] in str(error)
+
+
+def test_a_token_that_is_shown_too_soon_after_the_last_one_is_no_refusal(tmp_path: Path) -> None:
+    config = OctopusConfig(profile="octopus", bootstrap_servers="127.0.0.1:9", credentials_dir=tmp_path)
+    refusals = Refusals(config)
+    refusals(KafkaError(KafkaError._AUTHENTICATION, TOO_SOON))
+    assert not refusals.refused
+
+
+def test_a_listener_that_takes_no_user_refuses_one_with_the_same_words(heard: Heard) -> None:
+    assert heard((KafkaError._AUTHENTICATION, TOO_SOON), sasl_username="alice").refused
 
 
 def test_a_mechanism_that_the_broker_does_not_have_is_a_refusal(heard: Heard) -> None:
