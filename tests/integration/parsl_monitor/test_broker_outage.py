@@ -71,7 +71,7 @@ class Script:
         assert arrived and self.said["done"] >= done, f"only {self.said['done']} tasks are done: {self.messages()}"
 
     def complained(self, seconds: float = 150.0) -> None:
-        """Wait until it says something of ours."""
+        """Wait until it says something, which must be of ours."""
         with self._changed:
             self._changed.wait_for(lambda: self.messages() or not self._reader.is_alive(), seconds)
         assert "octopus_plugins" in self.messages(), f"{self.said['done']} tasks are done; it said: {self.messages()!r}"
@@ -253,9 +253,8 @@ def test_a_broker_that_comes_late_gets_everything(
     start: Callable[..., Script], proxied_broker: Any, undisturbed: dict[str, Any]
 ) -> None:
     proxied_broker.proxy.cut()
-    script = start(
-        proxied_broker.address, connect_timeout=1.0
-    )  # long before its tasks are done, however quick they are
+    # It complains long before its tasks are done, however quick they are.
+    script = start(proxied_broker.address, connect_timeout=1.0)
     script.complained()
     proxied_broker.proxy.restore()
     assert_unaffected(script.finished(), undisturbed)
