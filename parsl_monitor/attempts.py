@@ -7,6 +7,7 @@ task's state ``launched``: so the submission a thread made last is the one that 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,8 @@ class Attempt:
         app: Name of the app, once ``launched`` was reported.
         walltime: Seconds that the task may run, where its app says so.
         record: Parsl's own record of the task, once Parsl waits for the try.
+        again: Starts a second copy of the try that keeps off a host, where copies are allowed.
+        copies: Copies of the try that are under way.
         remote: The try at an endpoint of Globus Compute, where it runs at one.
     """
 
@@ -59,7 +62,24 @@ class Attempt:
     app: str | None = None
     walltime: float | None = None
     record: Any = None
+    again: Callable[[str], None] | None = None
+    copies: int = 1
     remote: Remote | None = None
+
+    def speculate(self, host: str) -> bool:
+        """Start a second copy of the try elsewhere, once.
+
+        Args:
+            host: Where the first copy runs.
+
+        Returns:
+            Whether one was started.
+        """
+        again, self.again = self.again, None
+        if again is None or self.outer is None or self.outer.done():
+            return False
+        again(host)
+        return True
 
 
 class Attempts:

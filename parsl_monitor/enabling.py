@@ -38,6 +38,7 @@ def enable(
     revive: bool = True,
     node_agent: bool | None = None,
     direct: bool = False,
+    speculate: bool = False,
 ) -> Config:
     """Turn Octopus on for a configuration, before it is loaded.
 
@@ -59,6 +60,8 @@ def enable(
         heartbeat_period: Seconds between heartbeats of a node; 0 sends none.
         revive: Whether blocks that died are replaced while tasks wait; see OctopusHighThroughputExecutor.
         node_agent: Whether worker pools have a node agent; see OctopusHighThroughputExecutor.
+        speculate: Whether a try that seems to be lost may run a second time, elsewhere, while the first may still run:
+            only where tasks may run twice. The first result is taken.
         direct: Whether nodes produce resource samples by themselves; see OctopusHighThroughputExecutor.
 
     Returns:
@@ -82,7 +85,13 @@ def enable(
         )
     if not isinstance(handler, WrathRetryHandler):
         handler = WrathRetryHandler(
-            policy, ladder=ladder, mode=mode, retry_handler=handler, decider=decider, deadline=deadline
+            policy,
+            ladder=ladder,
+            mode=mode,
+            retry_handler=handler,
+            decider=decider,
+            deadline=deadline,
+            speculate=speculate,
         )
     radio = OctopusRadio(sample_period=sample_period, heartbeat_period=heartbeat_period, direct=direct)
     before: dict[str, Any] = {"monitoring": config.monitoring, "retry_handler": config.retry_handler}

@@ -27,10 +27,10 @@ from octopus_plugins.frameworks.delays import Delays
 from octopus_plugins.frameworks.receiver import Receiver
 from octopus_plugins.htex import interchange as octopus_interchange
 from octopus_plugins.htex.notices import GRANT, PACE, task_like
-from octopus_plugins.htex.observation import WATCHED, Settings
+from octopus_plugins.htex.observation import WATCHED, Observation, Settings
 from octopus_plugins.htex.pool import launch_command, passes_through
 from octopus_plugins.htex.selector import HostStanding, OctopusManagerSelector, publish
-from octopus_plugins.htex.steering import FRONT_OF_THE_QUEUE, STEERING
+from octopus_plugins.htex.steering import FRONT_OF_THE_QUEUE, STEERING, Steering
 from parsl_monitor.attempts import Attempt
 from parsl_monitor.outcome import TryFuture, copy, deliver, errors_to
 from parsl_monitor.radio import OctopusRadio
@@ -313,6 +313,8 @@ class ObservedExecutor:
                 if self._octopus_hub is not None:
                     self._octopus_hub.attempts.unsent(attempt)
                 raise
+        if observed and self._octopus_hub is not None and self._octopus_hub.speculates:
+            attempt.again = partial(self._send_copy, attempt, context, repack)
         # No function with its cells: those of the tasks that wait would be what the garbage collector is busy with.
         inner.add_done_callback(partial(self._settle, attempt, context, repack) if observed else partial(copy, attempt))
 
@@ -324,6 +326,9 @@ class ObservedExecutor:
             error = inner.exception()
             if outer.done():
                 return  # it counted as lost, and is tried elsewhere: this comes too late
+            if attempt.copies > 1 and _has_failed(inner):
+                attempt.copies -= 1
+                return  # the other copy may still end well
             if error is None:
                 self._octopus_seen += 1
                 deliver(inner.result(), attempt, outer)
@@ -331,6 +336,27 @@ class ObservedExecutor:
                 self._send_unobserved(attempt, context, repack)
             else:
                 copy(attempt, inner)
+
+    def _send_copy(self, attempt: Attempt, context: dict[str, Any], repack: Repack, host: str) -> None:
+        """Run a try a second time, elsewhere, while the first copy may still run; the first result wins."""
+        steering = Steering(avoid_hosts=(host,)).context(time.time())
+        front = {"priority": FRONT_OF_THE_QUEUE, **context.get("resource_spec", {})}
+        sent = {**context, **steering, "resource_spec": front}
+        buffer = repack()
+        with self._octopus_lock:
+            attempt.copies += 1
+            # Reports of the copy name a number of which nobody knows: they say nothing of the first one.
+            number: int = self._task_counter + 1  # type: ignore[attr-defined]
+            arguments = (number, self._octopus_settings, attempt.walltime)
+            sent["task_executor"] = {"f": f"{_WORKER}.execute", "a": arguments, "k": {}}
+            sent[WATCHED] = number, attempt.walltime
+            inner = cast(Any, super()).submit_payload(sent, buffer)
+        logger.warning(
+            "Task %s seems to be lost on %s, which is silent: a second copy of it is started elsewhere (speculate)",
+            attempt.task_id,
+            host,
+        )
+        inner.add_done_callback(partial(self._settle, attempt, context, repack))
 
     def _send_unobserved(self, attempt: Attempt, context: dict[str, Any], repack: Repack) -> None:
         self._octopus_missing += 1
@@ -389,6 +415,11 @@ class OctopusHighThroughputExecutor(ObservedExecutor, HighThroughputExecutor):
 def _pack(func: Callable[..., Any], args: Any, kwargs: Mapping[str, Any]) -> bytes:
     """What `HighThroughputExecutor.submit` makes of a call."""
     return cast(bytes, pack_apply_message(func, args, kwargs, buffer_threshold=1 << 20))
+
+
+def _has_failed(inner: Future[Any]) -> bool:
+    """Whether an observed try failed: by itself, or with its worker."""
+    return inner.exception() is not None or Observation.unpacked(inner.result()).post_mortem is not None
 
 
 def _worker_lacks_us(error: BaseException) -> bool:

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from parsl.dataflow.dflow import DataFlowKernelLoader
@@ -18,6 +19,7 @@ from octopus_plugins.frameworks.delays import Delays
 from octopus_plugins.services.inbox import DecisionInbox
 from octopus_plugins.text import one_line
 from octopus_plugins.wrath import Policy, Standing
+from octopus_plugins.wrath.policy import PAUSE
 from parsl_monitor.attempts import Attempt, Attempts
 from parsl_monitor.errors import RunHaltedError
 from parsl_monitor.halting import Halts, end_unlaunched
@@ -77,6 +79,7 @@ class Governing:
         self._watch: RunWatch | None = None
         self._steering = threading.Lock()
         self._complained = False
+        self._paused = False
 
     def begin_listening(self, config: OctopusConfig) -> None:
         """Hear from now on what people and services decide; returns at once."""
@@ -95,6 +98,18 @@ class Governing:
     def policy(self) -> Policy | None:
         """The policy in force; None where there is no WrathRetryHandler, or while the run's is not known yet."""
         return self._handler.policy if self._handler is not None else None
+
+    @property
+    def speculates(self) -> bool:
+        """Whether a try that seems to be lost may be run a second time: by the user's word, its tasks are idempotent."""
+        return self.policy is not None and self.policy.stragglers.speculate and self.policy.mode != "passive"
+
+    @property
+    def watches_only(self) -> bool:
+        """Whether nothing may be steered: the run has no retries, or its policy is passive, or it has none."""
+        if self.policy is None or self.policy.mode == "passive":
+            return True
+        return self.dfk is not None and self.dfk.config.retries <= 0
 
     @property
     def executors(self) -> tuple[ObservedExecutor, ...]:
@@ -197,6 +212,8 @@ class Governing:
 
     def heed_stops(self, task_id: str, state: str) -> None:
         """A task that was stopped goes on to wait or to join; called in Parsl's threads. Returns at once."""
+        if self._paused and state == "exec_done":
+            self._soon(self._go_on)
         if state not in _UNLAUNCHED or self.halts.reason() is not None:
             return  # where the whole run is stopped, all that such a task waits for fails
         reason = self.halts.reason(task_id)
@@ -219,8 +236,36 @@ class Governing:
         """Do what a decision asks for beside its task: stop the run, deny nodes. Returns at once."""
         if decision.halts_run:
             self.halt(decision.reason)
+        elif decision.systemic:
+            self._report_systemic(decision)
         if decision.deny_hosts:
             self._soon(self.steer)
+
+    def _report_systemic(self, decision: Decision) -> None:
+        """Say, once, that nearly everything in the run fails for one cause; pause it where the user wants that."""
+        pauses = decision.on_systemic == PAUSE
+        if pauses:
+            self._soon(self.pause)
+        logger.warning(
+            "Run %s: %s (%s: %s). %s To stop it: octopus decide terminate --run %s",
+            self.story.run_id,
+            decision.systemic,
+            decision.category,
+            one_line(decision.reason),
+            "It is paused: a few tasks at a time go on until one ends well." if pauses else "It goes on.",
+            self.story.run_id,
+        )
+
+    def pause(self) -> None:
+        """Let only a few tasks at a time through, until one ends well."""
+        if not self._paused:
+            self._paused = True
+            self.steer()
+
+    def _go_on(self) -> None:
+        self._paused = False
+        logger.warning("Run %s goes on: a task has ended well", self.story.run_id)
+        self.steer()
 
     def steer(self) -> None:
         """Tell every observed executor how its nodes stand."""
@@ -228,8 +273,9 @@ class Governing:
             for executor in self.executors:
                 with self.story.lock:
                     standing = self.story.history.standing(self.story.run_id, executor.label, time.time())
-                if self.policy is None or self.policy.mode == "passive":
+                if self.watches_only:
                     standing = Standing(denied=standing.denied)  # only what a person asked for
+                standing = replace(standing, paused=self._paused)
                 try:
                     executor.steer(standing)
                 except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import platform
@@ -53,13 +54,16 @@ class WrathRetryHandler:
     OctopusMonitoringHub, and executors that it observes; failures of others are decided at once.
 
     Args:
-        policy: A TOML file, a mapping, or a Policy; default: the built-in one.
+        policy: A TOML file, a mapping, or a Policy; ``"published"`` for WRATH's early termination; default: the
+            built-in one.
         ladder: Labels of executors that a retry may climb to, smallest first.
         mode: ``active``, or ``passive``: record what would have been decided and change nothing.
         retry_handler: The workflow's own handler. It keeps the last word on whether a task is retried, and its
             cost counts; a retry is still placed where it can succeed, unless the handler sets the executor itself.
         decider: Who decides: ``workflow``, or ``service`` while there is one.
         deadline: Seconds that a failed task waits for the service at most.
+        speculate: Whether a try that seems to be lost may run a second time while the first may still run, in place of
+            the policy's ``stragglers.speculate``.
 
     Raises:
         PolicyError: The policy is wrong; names file and key.
@@ -75,12 +79,16 @@ class WrathRetryHandler:
         retry_handler: Handler | None = None,
         decider: str = "workflow",
         deadline: float = 0.5,
+        speculate: bool | None = None,
     ) -> None:
         if decider not in DECIDERS:
             raise ConfigError(f"decider = {decider!r}: must be one of {', '.join(DECIDERS)}")
         if not 0 < deadline <= LONGEST_DEADLINE:
             raise ConfigError(f"deadline = {deadline!r}: must be above 0 and at most {LONGEST_DEADLINE:.0f} seconds")
         self.policy = policy_from(policy, ladder=ladder, mode=mode)
+        if speculate:
+            stragglers = dataclasses.replace(self.policy.stragglers, speculate=True)
+            self.policy = dataclasses.replace(self.policy, stragglers=stragglers)
         self._digest = policy_digest(self.policy)
         self.retry_handler = retry_handler
         self.decider = decider

@@ -32,9 +32,12 @@ def end_stragglers(hub: OctopusMonitoringHub, policy: Policy, now: float) -> int
     """
     if not policy.stragglers.enabled:
         return 0
+    if policy.stragglers.speculate:
+        return speculate(hub, policy, now)
     with hub.story.lock:
         silent = silent_hosts(hub.story.history, hub.story.run_id, policy, now)
-        lost = list(_overdue(hub, policy, silent, now)) if silent else []
+        found = list(_overdue(hub, policy, silent, now, _thresholds(hub))) if silent else []
+        lost = [(attempt, one) for attempt, one in found if _may_go_on(hub, attempt, now)]
     for attempt, found in lost:
         host = attempt.place["host"]
         logger.warning(
@@ -46,6 +49,43 @@ def end_stragglers(hub: OctopusMonitoringHub, policy: Policy, now: float) -> int
         )
         hub.fail(attempt, StragglerError(host, found.ran, found.usual, found.silent))
     return len(lost)
+
+
+def speculate(hub: OctopusMonitoringHub, policy: Policy, now: float) -> int:
+    """Try the tries that seem to be lost a second time, elsewhere, while the first may still run: the first result wins.
+
+    Args:
+        hub: The run's hub.
+        policy: The policy in force.
+        now: Unix seconds.
+
+    Returns:
+        How many were.
+    """
+    with hub.story.lock:
+        silent = silent_hosts(hub.story.history, hub.story.run_id, policy, now)
+        found = list(_overdue(hub, policy, silent, now, {})) if silent else []
+        late = [attempt for attempt, _ in found if _another_is_up(hub, attempt, now)]
+    return sum(attempt.speculate(attempt.place["host"]) for attempt in late)
+
+
+def _thresholds(hub: OctopusMonitoringHub) -> dict[str, float]:
+    """Seconds of silence after which Parsl itself gives up a node, by executor."""
+    return {executor.label: float(getattr(executor, "heartbeat_threshold", 0.0)) for executor in hub.executors}
+
+
+def _may_go_on(hub: OctopusMonitoringHub, attempt: Attempt, now: float) -> bool:
+    """Whether the task has a retry left, and another node to take it: else there is nothing to win by ending it."""
+    record = attempt.record
+    if record is None or record["fail_cost"] + 1 > record["dfk"].config.retries:
+        return False
+    return _another_is_up(hub, attempt, now)
+
+
+def _another_is_up(hub: OctopusMonitoringHub, attempt: Attempt, now: float) -> bool:
+    history, here = hub.story.history, attempt.place.get("host")
+    nodes = history.hosts(hub.story.run_id, attempt.executor)
+    return any(name != here and (known := history.host(name)) is not None and known.is_up(now) for name in nodes)
 
 
 def silent_hosts(history: History, run_id: str, policy: Policy, now: float) -> dict[str, float]:
@@ -74,7 +114,11 @@ def silent_hosts(history: History, run_id: str, policy: Policy, now: float) -> d
 
 
 def _overdue(
-    hub: OctopusMonitoringHub, policy: Policy, silent: Mapping[str, float], now: float
+    hub: OctopusMonitoringHub,
+    policy: Policy,
+    silent: Mapping[str, float],
+    now: float,
+    thresholds: Mapping[str, float],
 ) -> Iterator[tuple[Attempt, Overdue]]:
     for attempt in hub.attempts.outstanding():
         host = attempt.place.get("host", "")
@@ -88,6 +132,7 @@ def _overdue(
             host=host,
             started=_started(attempt, silent[host]),
             time=now,
+            silence=thresholds.get(attempt.executor, 0.0),
         )
         if found is not None:
             yield attempt, found

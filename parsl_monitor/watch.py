@@ -58,7 +58,7 @@ class RunWatch:
             now: Unix seconds.
         """
         policy = self._hub.policy
-        if policy is None or policy.mode == "passive":
+        if policy is None or self._hub.watches_only:
             return
         end_stragglers(self._hub, policy, now)
         if not self._steering:

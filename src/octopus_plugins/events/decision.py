@@ -67,6 +67,10 @@ class Decision(TryEvent, frozen=True, kw_only=True, omit_defaults=True):
         charge: How much of the task's budget of retries this failure uses up.
         considered: The rungs considered, in order.
         deny_hosts: Nodes that get no new tasks from now on, with the Unix time until when.
+        deny_app: The app of which those nodes get no new tasks; empty for every app.
+        systemic: What was found out about the whole run, where nearly everything in it fails for one cause; empty
+            where nothing was, or that was said before.
+        on_systemic: What is done about that: ``warn``, ``pause`` or ``halt``.
         mode: ``active`` (applied) or ``passive`` (recorded only).
         halts_run: Whether the whole run is to stop: what waits or runs in it is terminated too.
         decider: Who decided: ``workflow``, ``service`` or ``person``.
@@ -90,7 +94,10 @@ class Decision(TryEvent, frozen=True, kw_only=True, omit_defaults=True):
     charge: float = 1.0
     considered: tuple[Rung, ...] = ()
     deny_hosts: dict[Name, Moment] = {}
+    deny_app: Name = ""
     halts_run: bool = False
+    systemic: str = ""
+    on_systemic: Name = ""
     mode: Name = "active"
     serial: Name = ""
     decider: Name = "workflow"

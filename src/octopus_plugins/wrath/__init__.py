@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from octopus_plugins.wrath.decider import decide
     from octopus_plugins.wrath.default_rules import DEFAULT_RULES
     from octopus_plugins.wrath.history import History
-    from octopus_plugins.wrath.policy import BreakerPolicy, DenyPolicy, Policy, StragglerPolicy
+    from octopus_plugins.wrath.policy import BreakerPolicy, DenyPolicy, Policy, StragglerPolicy, TerminationPolicy
     from octopus_plugins.wrath.policy_docs import policy_page
     from octopus_plugins.wrath.policy_file import load_policy, policy_from
     from octopus_plugins.wrath.rules import Match, Rule, Trust
@@ -35,6 +35,7 @@ _HOME = {
     "Policy": "policy",
     "Rule": "rules",
     "Standing": "standing",
+    "TerminationPolicy": "policy",
     "StragglerPolicy": "policy",
     "Trust": "rules",
     "categorize": "categorizer",
@@ -61,6 +62,7 @@ __all__ = [
     "Rule",
     "Standing",
     "StragglerPolicy",
+    "TerminationPolicy",
     "Trust",
     "categorize",
     "category_table",

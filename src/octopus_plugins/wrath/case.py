@@ -8,7 +8,7 @@ from itertools import islice
 import msgspec
 
 from octopus_plugins.events import Categorization, Failure, Pool
-from octopus_plugins.wrath.category_policy import CategoryPolicy
+from octopus_plugins.wrath.category_policy import OUTSIDE, CategoryPolicy
 from octopus_plugins.wrath.history import History
 from octopus_plugins.wrath.policy import Policy
 from octopus_plugins.wrath.run_state import RunState, TaskState
@@ -16,9 +16,6 @@ from octopus_plugins.wrath.taxonomy import Category, category_named
 
 MAX_LOOKED_AT = 64
 """Hosts looked at for one that may get a retry, the ones seen last first: more would cost time with the run's size."""
-
-MAX_REST = 60.0
-"""Seconds of a denial that a retry waits for rather than being given up."""
 
 
 class Case(msgspec.Struct, frozen=True, gc=False):
@@ -94,11 +91,11 @@ class Case(msgspec.Struct, frozen=True, gc=False):
         return self.pool is not None and self.pool.steerable
 
     def is_eligible(self, host: str) -> bool:
-        """Whether a host may get a retry: not the failing one, up, neither denied nor on probation."""
+        """Whether a host may get a retry: not the failing one, up, neither denied to the app nor on probation."""
         time, run_id = self.failure.time, self.failure.run_id
         if host == self.failure.host:
             return False
-        denial = self.history.denials.get(host, run_id)
+        denial = self.history.denials.get(host, run_id, self.failure.app or "")
         if denial is not None and (denial.until > time or not denial.cleared):
             return False
         known = self.history.host(host)
@@ -126,19 +123,6 @@ class Case(msgspec.Struct, frozen=True, gc=False):
                     return block
         return None
 
-    def resting_host(self) -> tuple[str, float] | None:
-        """An untried host of the executor that is up and gets tasks again soon, with the seconds until then."""
-        time, run_id, tried = self.failure.time, self.failure.run_id, self.hosts_tried
-        found: tuple[str, float] | None = None
-        for name in islice(reversed(self.hosts), MAX_LOOKED_AT):
-            denial = self.history.denials.get(name, run_id)
-            if denial is None or name in tried or denial.until - time > MAX_REST:
-                continue
-            known, rest = self.history.host(name), max(denial.until - time, 0.0)
-            if (known is None or known.is_up(time)) and (found is None or rest < found[1]):
-                found = name, rest
-        return found
-
     def budget_left(self) -> int | None:
         """How many more failures of the task the category's own budget pays for; None where it has none."""
         name = self.entry.budget
@@ -152,5 +136,17 @@ class Case(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def charge(self) -> float:
-        """What this failure uses up of the run's own retries: nothing while the category's budget pays."""
+        """What this failure uses up of the run's own retries: nothing of what the task is a victim of, within a cap."""
+        if self.is_victim and self.victim_budget_left:
+            return 0.0
         return 0.0 if self.budget_left() else float(self.entry.charge)
+
+    @property
+    def is_victim(self) -> bool:
+        """Whether the task went down with its neighbours, by its own figures."""
+        return self.categorization.evidence.get("victim") is True
+
+    @property
+    def victim_budget_left(self) -> int:
+        """How many more such failures of the task are paid for by the budget of what no task causes."""
+        return max(self.policy.budgets[OUTSIDE] - self.attempts, 0)

@@ -7,14 +7,14 @@ import zlib
 from msgspec.structs import replace
 
 from octopus_plugins.events import Decision, Failure, Placement, Rung
-from octopus_plugins.wrath.breaker import why_halt
+from octopus_plugins.wrath.breaker import Systemic, find_systemic
 from octopus_plugins.wrath.case import Case
 from octopus_plugins.wrath.categorizer import categorize
 from octopus_plugins.wrath.category_policy import OTHER_BLOCK, OTHER_EXECUTOR, OTHER_NODE, SAME_NODE, CategoryPolicy
-from octopus_plugins.wrath.denylist import hosts_to_deny
+from octopus_plugins.wrath.denylist import find_denied
 from octopus_plugins.wrath.history import History
 from octopus_plugins.wrath.ladder import Climb, climb, passed_over
-from octopus_plugins.wrath.policy import Policy
+from octopus_plugins.wrath.policy import HALT, Policy
 from octopus_plugins.wrath.resources import larger_resources
 from octopus_plugins.wrath.stops import Stop, find_stop
 from octopus_plugins.wrath.taxonomy import Category
@@ -26,7 +26,7 @@ SHARED_SERVICES = frozenset({Category.filesystem_error, Category.monitoring_lost
 """What all places have in common: time helps there, and moving seldom."""
 
 FREE_MOVES = 2
-"""Moves to another node or executor that need no wait; after that something moves along with the task."""
+"""Retries that need no wait, of what lies with the task or where it moves; after that only time is left to try."""
 
 FRONT_WAIT = 5.0
 FRONT_ATTEMPTS = 3
@@ -77,18 +77,20 @@ def delay(entry: CategoryPolicy, attempts: int, key: str) -> float:
     return round(min(interval, entry.maximum_interval), 3)
 
 
-def _wait(case: Case, rung: str) -> float:
-    """Seconds to wait for the category's sake: only where time is what helps."""
+def _wait(case: Case, rung: str, place: float) -> float:
+    """Seconds to wait, for the category's sake or the place's: where time helps, and as far as the run can spare it.
+
+    What stock Parsl would try again at once must not end later with us, be it well or not.
+    """
     attempts = case.attempts
-    if rung != SAME_NODE:
+    if rung != SAME_NODE or case.categorization.scope == "task":
         attempts -= 1 if case.category in SHARED_SERVICES else FREE_MOVES
-        if attempts < 0:
-            return 0.0
-    return delay(case.entry, attempts, case.failure.id)
+    wait = max(delay(case.entry, attempts, case.failure.id) if attempts >= 0 else 0.0, place)
+    return wait if case.run is None or not case.run.began else round(min(wait, case.run.spare), 3)
 
 
 def _retry(case: Case, placement: Placement, ladder: Climb) -> Decision:
-    wait = max(_wait(case, placement.rung), ladder.wait)
+    wait = _wait(case, placement.rung, ladder.wait)
     if wait > FRONT_WAIT or case.attempts >= FRONT_ATTEMPTS:
         placement = replace(placement, first=False)
     if placement.rung == OTHER_EXECUTOR:
@@ -115,10 +117,10 @@ def _retry(case: Case, placement: Placement, ladder: Climb) -> Decision:
 
 
 def _terminate(case: Case, stop: Stop, rungs: tuple[Rung, ...]) -> Decision:
-    reason, halt = f"{_what(case)}; not retried: {stop.reason}", why_halt(case)
-    if halt is not None:
-        reason = f"{reason}; the run is stopped: {halt}"
-    return _decision(case, "terminate", rule=stop.rule, reason=reason, rungs=rungs, halts_run=halt is not None)
+    reason, systemic = f"{_what(case)}; not retried: {stop.reason}", find_systemic(case)
+    if systemic is not None and systemic.action == HALT:
+        reason = f"{reason}; the run is stopped: {systemic.reason}"
+    return _decision(case, "terminate", rule=stop.rule, reason=reason, rungs=rungs, systemic=systemic)
 
 
 def _what(case: Case) -> str:
@@ -135,9 +137,9 @@ def _decision(
     placement: Placement | None = None,
     wait: float = 0.0,
     resources: dict[str, str | int | float | bool | None] | None = None,
-    halts_run: bool = False,
+    systemic: Systemic | None = None,
 ) -> Decision:
-    failure = case.failure
+    failure, denied = case.failure, find_denied(case)
     return Decision(
         run_id=failure.run_id,
         time=failure.time,
@@ -161,8 +163,11 @@ def _decision(
         resources=resources or {},
         charge=case.charge,
         considered=rungs,
-        deny_hosts=hosts_to_deny(case),
-        halts_run=halts_run,
+        deny_hosts=denied.hosts,
+        deny_app=denied.app,
+        halts_run=systemic is not None and systemic.action == HALT,
+        systemic=systemic.reason if systemic is not None else "",
+        on_systemic=systemic.action if systemic is not None else "",
         mode=case.policy.mode,
         policy=case.policy.name,
     )

@@ -1,8 +1,8 @@
-"""Which nodes are denied in which run, since when, and how often in a row."""
+"""Which nodes are denied to which app in which run, since when, and how often in a row."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from octopus_plugins.events import ANY, Decision
@@ -10,6 +10,12 @@ from octopus_plugins.wrath.recent import Recent
 
 MAX_DENIALS = 20_000
 MAX_RUNS = 1_000
+
+EVERY_APP = ""
+"""In the place of an app: all of them."""
+
+WELL = 2
+"""Tries in a row that must end well on a denied node to lift what was not denied by a person."""
 
 
 @dataclass(slots=True)
@@ -22,7 +28,8 @@ class Denial:
         times: Denials of the node in a row, this one included.
         cause: App and category of the failure that led to it.
         by: Who decided it: ``workflow``, ``service`` or ``person``.
-        cleared: When a task first ended well on the node after its end, Unix seconds; 0 for not yet.
+        cleared: When tasks of that app were first well on the node again, Unix seconds; 0 for not yet.
+        well: Tries of that app in a row that have ended well on the node since.
     """
 
     since: float
@@ -31,65 +38,73 @@ class Denial:
     cause: tuple[str, str] = ("", "")
     by: str = "workflow"
     cleared: float = 0.0
+    well: int = 0
 
     def is_forgiven(self, time: float) -> bool:
         """Whether the node has since been well for as long as it was denied."""
         return bool(self.cleared) and time - self.cleared >= self.until - self.since
 
+    def succeed(self, time: float) -> None:
+        """A task of the app that it is about ended well on the node."""
+        self.well += 1
+        if self.until > time:
+            if self.by == "person" or self.well < WELL:
+                return
+            self.until = time
+        self.cleared = self.cleared or time
+
 
 class _Book:
-    """The denied nodes of one run, or of all runs."""
+    """The denied nodes of one run, or of all runs, each for one app or for every app."""
 
-    __slots__ = ("_allowed", "by_host", "last_end")
+    __slots__ = ("_allowed", "entries", "last_end")
 
     def __init__(self) -> None:
         self.last_end = 0.0
         """The latest end of any denial so far, Unix seconds."""
-        self.by_host: Recent[str, Denial] = Recent(MAX_DENIALS, lambda: Denial(0.0, 0.0))
-        """What is known of each node's denials, also past ones."""
+        self.entries: Recent[tuple[str, str], Denial] = Recent(MAX_DENIALS, lambda: Denial(0.0, 0.0))
+        """What is known of the denials by (app, host), also of past ones."""
         self._allowed: Recent[str, float] = Recent(MAX_DENIALS, float)
 
-    def deny(self, host: str, until: float, time: float, *, cause: tuple[str, str], by: str) -> None:
+    def deny(self, app: str, host: str, until: float, time: float, *, cause: tuple[str, str], by: str) -> None:
         """Deny a node; of two denials at a time the longer holds."""
         self.last_end = max(self.last_end, until)
-        known = self.by_host.get(host)
+        known = self.entries.get((app, host))
         if known is None or known.is_forgiven(time):
-            self.by_host.put(host, Denial(time, until, cause=cause, by=by))
+            self.entries.put((app, host), Denial(time, until, cause=cause, by=by))
         elif known.until > time:
             if until > known.until:
                 known.since, known.until, known.cause, known.by = time, until, cause, by
         else:
-            self.by_host.put(host, Denial(time, until, known.times + 1, cause, by))
+            self.entries.put((app, host), Denial(time, until, known.times + 1, cause, by))
 
-    def lift(self, host: str, time: float) -> None:
-        """Let a node have tasks again, with no mark against it."""
-        self.by_host.pop(host, None)
-        self._allowed.put(host, time)
+    def lift(self, app: str, host: str, time: float) -> None:
+        """Let a node have tasks again, with no mark against it; with `EVERY_APP` tasks of any app."""
+        for key in [key for key in self.entries if key[1] == host and app in (EVERY_APP, key[0])]:
+            self.entries.pop(key, None)
+        if app == EVERY_APP:
+            self._allowed.put(host, time)
 
-    def succeed(self, host: str, time: float) -> None:
-        """A task ended well on a node: what was on probation is so no longer."""
-        known = self.by_host.get(host)
-        if known is not None and not known.cleared and known.until <= time:
-            known.cleared = time
+    def about(self, app: str, host: str) -> Iterator[Denial]:
+        """The denials of a node that a try of an app says something of."""
+        if not self.entries:
+            return
+        for key in ((app, host), (EVERY_APP, host)):
+            known = self.entries.get(key)
+            if known is not None and app in (key[0], known.cause[0]):
+                yield known
 
-    def get(self, host: str) -> Denial | None:
-        """What is known of a node's denials, also past ones."""
-        return self.by_host.get(host)
+    def get(self, app: str, host: str) -> Denial | None:
+        """What is known of the denials of a node for an app, also of past ones; of two the one that ends last."""
+        found = [known for key in {(app, host), (EVERY_APP, host)} if (known := self.entries.get(key)) is not None]
+        return max(found, key=lambda known: known.until, default=None)
 
     def allowed(self, host: str) -> float:
         """When a node was last let off by name, Unix seconds; 0 for never."""
         return self._allowed.get(host) or 0.0
 
-    def current(self, time: float) -> dict[str, float]:
-        """The nodes that are denied at that Unix time, with the time until when."""
-        return {host: known.until for host, known in self.by_host.items() if known.until > time}
-
-    def probation(self, time: float) -> list[str]:
-        """The nodes whose denial is over and that had no success since."""
-        return [host for host, known in self.by_host.items() if known.until <= time and not known.cleared]
-
     def __bool__(self) -> bool:
-        return len(self.by_host) > 0
+        return len(self.entries) > 0
 
 
 class Denials:
@@ -103,65 +118,86 @@ class Denials:
 
     def observe(self, event: Decision) -> None:
         """Take in the nodes that a decision denies, or lets off: those of ``allow``, and those denied until now."""
+        if not event.deny_hosts:
+            return
         common = event.run_id == ANY
         book = self._common if common else self._runs.ensure(event.run_id)
         cause = (event.app or "", event.category)
         for host, until in event.deny_hosts.items():
             if event.action != "allow" and until > event.time:
-                book.deny(host, until, event.time, cause=cause, by=event.decider)
+                book.deny(event.deny_app, host, until, event.time, cause=cause, by=event.decider)
                 continue
-            book.lift(host, event.time)
+            book.lift(event.deny_app, host, event.time)
             if common:
                 for _, own in self._runs.items():
-                    own.lift(host, event.time)
+                    own.lift(event.deny_app, host, event.time)
 
-    def succeed(self, run_id: str, host: str, time: float) -> None:
+    def succeed(self, run_id: str, host: str, time: float, app: str) -> None:
         """Take in that a task of a run ended well on a node."""
         for book in (self._runs.get(run_id), self._common):
-            if book:
-                book.succeed(host, time)
+            for known in book.about(app, host) if book else ():
+                known.succeed(time)
+
+    def fail(self, run_id: str, host: str, app: str) -> None:
+        """Take in that a task of a run failed on a node."""
+        for book in (self._runs.get(run_id), self._common):
+            for known in book.about(app, host) if book else ():
+                known.well = 0
 
     def forget(self, run_id: str) -> None:
         """A run has ended."""
         self._runs.pop(run_id, None)
 
-    def get(self, host: str, run_id: str) -> Denial | None:
-        """The denial of a node that counts for a run, also a past one; of two the one that ends last."""
+    def get(self, host: str, run_id: str, app: str = EVERY_APP) -> Denial | None:
+        """The denial of a node that counts for an app of a run, also a past one; of two the one that ends last."""
         own = self._runs.get(run_id)
-        found = own.get(host) if own is not None else None
-        common = self._common.get(host) if self._common else None
+        found = own.get(app, host) if own is not None else None
+        common = self._common.get(app, host) if self._common else None
         if common is None or (own is not None and own.allowed(host) > common.since):
             return found
         return common if found is None or common.until > found.until else found
 
-    def among(self, hosts: Iterable[str], run_id: str) -> Iterator[tuple[str, Denial]]:
-        """Those of some nodes of which a denial counts for a run, also a past one; costs little where there are few."""
-        own = self._runs.get(run_id)
-        denied, by_common = own.by_host if own is not None else {}, self._common.by_host
-        for host in hosts:
-            if host in denied or host in by_common:
-                denial = self.get(host, run_id)
-                if denial is not None:
-                    yield host, denial
+    def is_denied(self, host: str, time: float, run_id: str, app: str = EVERY_APP) -> bool:
+        """Whether a node gets no new tasks of an app of a run at that Unix time."""
+        found = self.get(host, run_id, app)
+        return found is not None and found.until > time
 
     def any(self, time: float, run_id: str) -> bool:
         """Whether a node may be denied in a run at that Unix time; costs little, and is sometimes wrong with yes."""
         own = self._runs.get(run_id)
         return max(own.last_end if own is not None else 0.0, self._common.last_end) > time
 
+    def of_app(self, app: str, run_id: str, time: float) -> Iterator[tuple[str, Denial]]:
+        """The nodes that are denied to one app of a run at that Unix time, or to all for its sake."""
+        own = self._runs.get(run_id)
+        for (name, host), known in list(own.entries.items()) if own is not None else ():
+            if known.until > time and app in (name, known.cause[0]):
+                yield host, known
+
     def current(self, time: float, run_id: str) -> dict[str, float]:
         """The nodes that get no new tasks of a run at that Unix time, with the time until when."""
+        return self._current(time, run_id).get(EVERY_APP, {})
+
+    def current_by_app(self, time: float, run_id: str) -> dict[str, dict[str, float]]:
+        """The nodes that get no new tasks of single apps of a run at that Unix time, with the time until when."""
+        found = self._current(time, run_id)
+        found.pop(EVERY_APP, None)
+        return found
+
+    def _current(self, time: float, run_id: str) -> dict[str, dict[str, float]]:
         own = self._runs.get(run_id)
-        denied = own.current(time) if own is not None else {}
-        for host in self._common.current(time):
-            known = self.get(host, run_id)
-            if known is not None and known.until > time:
-                denied[host] = known.until
-        return denied
+        found: dict[str, dict[str, float]] = {}
+        for book in (own, self._common):
+            for app, host in book.entries if book is not None else ():
+                known = self.get(host, run_id, app)
+                if known is not None and known.until > time:
+                    found.setdefault(app, {})[host] = known.until
+        return found
 
     def probation(self, time: float, run_id: str) -> tuple[str, ...]:
         """The nodes whose denial in a run is over and on which no task has ended well since, sorted."""
         own = self._runs.get(run_id)
-        past = {*(own.probation(time) if own is not None else ()), *self._common.probation(time)}
+        books = [book for book in (own, self._common) if book]
+        past = {host for book in books for app, host in book.entries if app == EVERY_APP}
         known = ((host, self.get(host, run_id)) for host in past)
         return tuple(sorted(host for host, one in known if one is not None and one.until <= time and not one.cleared))

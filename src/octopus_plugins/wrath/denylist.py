@@ -1,87 +1,105 @@
-"""Which node gets no new tasks: on suspicion for seconds, on evidence for longer, and never too many of them.
+"""Which node gets no new tasks: by comparison with the other nodes, and never too many of them.
 
-A node that fails fast takes more tasks than any other (a black hole), so it is denied at the first failure that may
-be its own, for a cool-down that doubles each time it fails again after its end. What proves that it is the node denies
-it for long. What turns out to be no node's fault lifts what was denied for it.
+An app that fails for some of its inputs fails everywhere alike. A node is denied to it where it stands out: it fails
+there significantly more often than on the other nodes in the same stretch of time, and tasks that failed there ended
+well elsewhere. Where two apps stand out the node is denied to all. What is wrong with a node as it says itself, a full
+disk, denies it for seconds before that is proven. What the comparison no longer bears out is lifted.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from itertools import islice
 
 from octopus_plugins.wrath.case import MAX_LOOKED_AT, Case
-from octopus_plugins.wrath.denials import Denial
-from octopus_plugins.wrath.faults import INSTALLED, LASTING, NODE_FAULTS, is_quick
-from octopus_plugins.wrath.run_state import FAULT_WINDOW, MAX_FAULT_HOSTS
+from octopus_plugins.wrath.denials import EVERY_APP, Denial
+from octopus_plugins.wrath.faults import NOT_COMPARED
 from octopus_plugins.wrath.taxonomy import Category
 
-SHARED = 3
-"""Nodes on which the same fault within FAULT_WINDOW is no node's own."""
+CURED = 2
+"""Tasks that must have failed on a node and ended well on another one."""
 
-_OTHERS_DOING = frozenset(
-    {
-        Category.dependency_failed,
-        Category.executor_bad_state,
-        Category.halted,
-        Category.join_failed,
-        Category.manager_lost,
-        Category.memory_exhausted,
-        Category.node_down,
-        Category.preempted,
-        Category.block_failed,
-        Category.serialization,
-        Category.walltime_exceeded,
-    }
-)
-"""What says nothing of how the next task will fare on a living node, however fast it came."""
+FULL = 0.01
+"""Share of a node's disk below which it is full, by its own report."""
 
-_PLACE_OR_TASK = frozenset({Category.app_exit, Category.bad_input, Category.missing_output, Category.native_crash})
-"""What a node may do to a task as well as the task to itself: a file system that is not mounted, a broken program."""
+MAX_LIFTED = 16
+"""Denied nodes of an app that are looked at again at each of its failures elsewhere."""
 
 
-def hosts_to_deny(case: Case) -> dict[str, float]:
-    """Nodes with the Unix time until when they are denied; those let off again have the time of the failure.
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """Nodes that are denied now, or let off.
+
+    Attributes:
+        hosts: With the Unix time until when; those let off again have the time of the failure.
+        app: The app that they are denied to; empty for every app.
+    """
+
+    hosts: dict[str, float] = field(default_factory=dict)
+    app: str = EVERY_APP
+
+
+NOBODY = Denied()
+
+
+def find_denied(case: Case) -> Denied:
+    """The nodes that are to be denied for what a failure shows, or let off; mostly none.
 
     Args:
         case: The failure.
-
-    Returns:
-        Mostly nothing; the failing node; or the nodes that were denied for what turns out to be no node's fault.
     """
-    host, rules, time = case.failure.host, case.policy.deny, case.failure.time
-    if not rules.enabled or not host or not case.steerable:
-        return {}  # where the pool cannot be steered nobody would heed it
-    speaks = case.categorization.category in NODE_FAULTS and case.categorization.scope in ("node", "worker")
-    if not speaks and not _fails_fast(case, host):
-        return {}
-    if speaks and _is_shared(case, host):
-        return _lifted(case)
-    known = case.history.denials.get(host, case.failure.run_id)
-    proven = speaks and (_proven_by_app(case, host) or _proven_by_tasks(case, host))
-    if not proven and speaks and not _is_suspect(case, host, known):
-        return {}
+    host, rules = case.failure.host, case.policy.deny
+    if not rules.enabled or not host or not case.steerable or case.categorization.category in NOT_COMPARED:
+        return NOBODY  # where the pool cannot be steered nobody would heed it
+    if case.run is not None and case.run.retries is not None and case.run.retries <= 0:
+        return NOBODY  # such a run is watched only
+    if case.history.denials.any(case.failure.time, case.failure.run_id):
+        lifted = _lifted(case, host)
+        if lifted.hosts:
+            return lifted
+    app = case.failure.app or EVERY_APP
+    if _stands_out(case, app, host):
+        to_all = any(_stands_out(case, other, host) for other in _other_apps(case, app))
+        return _denied(case, host, EVERY_APP if to_all else app, proven=True)
+    if _reports_full(case):
+        return _denied(case, host, EVERY_APP, proven=False)
+    return NOBODY
+
+
+def _stands_out(case: Case, app: str, host: str) -> bool:
+    comparison = case.history.comparison(case.failure.run_id, app)
+    spell = comparison.nodes.get(host) if comparison is not None else None
+    if comparison is None or spell is None or spell.cured < CURED or spell.cured <= spell.failed_elsewhere:
+        return False
+    return comparison.stands_out(host, level=case.policy.deny.level, minimum=case.policy.deny.tasks)
+
+
+def _other_apps(case: Case, app: str) -> list[str]:
+    return [name for name in case.run.comparisons if name != app] if case.run is not None else []
+
+
+def _reports_full(case: Case) -> bool:
+    """Whether the node says by itself that its disk is full, and another one of the executor does not."""
+    node = case.failure.node
+    if case.category is not Category.disk_full or node is None or not node.disk_total:
+        return False
+    free = [left for left in (node.disk_free, node.tmp_free) if left is not None]
+    return bool(free) and min(free) <= FULL * node.disk_total and case.other_host() is not None
+
+
+def _denied(case: Case, host: str, app: str, *, proven: bool) -> Denied:
+    known = case.history.denials.get(host, case.failure.run_id, app)
+    time = case.failure.time
+    if known is not None and known.until > time:
+        return NOBODY  # tasks that were under way when it was denied add nothing
     until = round(time + _seconds(case, known, proven=proven), 3)
-    if until <= time or (known is not None and known.until >= until):
-        return {}
-    if known is not None and known.until > time and until < time + rules.duration:
-        return {}  # tasks that were under way when it was denied add nothing
-    return {host: until} if _floor_allows(case, host) else {}
-
-
-def _is_suspect(case: Case, host: str, denial: Denial | None) -> bool:
-    """Whether nothing good is known of the node of late: one failure after successes is no reason to leave it idle."""
-    if denial is not None and not denial.cleared:
-        return True  # denied, or on probation
-    known = case.history.host(host)
-    return known is None or not known.tally.successes or known.tally.streak > 0
+    return Denied({host: until}, app) if until > time and _floor_allows(case, host, app) else NOBODY
 
 
 def _seconds(case: Case, known: Denial | None, *, proven: bool) -> float:
-    rules, time = case.policy.deny, case.failure.time
-    times = known.times if known is not None and not known.is_forgiven(time) else 0
-    if known is not None and known.until > time:
-        times -= 1  # this one would take its place
+    rules = case.policy.deny
+    times = known.times if known is not None and not known.is_forgiven(case.failure.time) else 0
     growth = _power(rules.backoff_coefficient, times)
     if proven:
         return min(rules.duration * growth, max(rules.maximum_duration, rules.duration))
@@ -95,86 +113,19 @@ def _power(base: float, exponent: int) -> float:
         return math.inf
 
 
-def _fails_fast(case: Case, host: str) -> bool:
-    """Two quick failures of different tasks in a row that the tasks themselves do not explain."""
-    failure, categorization = case.failure, case.categorization
-    if case.category in _OTHERS_DOING or categorization.resolvable == "no":
-        return False
-    known = case.history.host(host)
-    if known is None or known.quick is None or known.quick == (failure.run_id, failure.task_id):
-        return False
-    if not is_quick(failure, case.history.run_times(failure.app)):
-        return False
-    defect = case.history.defect(failure)
-    if defect is not None and defect.hosts - {host}:
-        return False
-    if categorization.layer != "application" or case.history.succeeded_elsewhere(failure.run_id, failure.app, host):
-        return True
-    return case.category in _PLACE_OR_TASK and _only_here(case, host)
-
-
-def _only_here(case: Case, host: str) -> bool:
-    """Three failures of the app in a row here and none elsewhere: before its first success that is all there is."""
-    failure = case.failure
-    here = case.history.app_on(failure.run_id, failure.app, host)
-    app = case.history.app(failure.run_id, failure.app)
-    return here is not None and app is not None and here.streak >= 2 and app.failures == here.failures
-
-
-def _is_shared(case: Case, host: str) -> bool:
-    """Whether the fault is no node's own: it shows on several nodes at once, or wherever the app was."""
-    faulty, time = case.history.faulty_hosts(case.failure, case.categorization), case.failure.time
-    if case.history.succeeded_elsewhere(case.failure.run_id, case.failure.app, host):
-        if case.category in INSTALLED:
-            return False  # several nodes may lack it
-        recent = sum(1 for name, last in faulty.items() if name != host and time - last <= FAULT_WINDOW)
-        return recent + 1 >= SHARED
-    others = len(faulty) - (host in faulty)
-    return others + 1 >= min(SHARED, max(len(case.hosts), 2))
-
-
-def _lifted(case: Case) -> dict[str, float]:
-    """What was denied, by ourselves, for the same fault."""
-    if not case.history.denials.any(case.failure.time, case.failure.run_id):
-        return {}
-    cause = (case.failure.app or "", case.categorization.category)
-    faulty = case.history.faulty_hosts(case.failure, case.categorization)
-    lifted = {}
-    for host, denial in case.history.denials.among(islice(faulty, MAX_FAULT_HOSTS), case.failure.run_id):
-        if denial.until > case.failure.time and denial.cause == cause and denial.by != "person":
-            lifted[host] = case.failure.time
-    return lifted
-
-
-def _proven_by_app(case: Case, host: str) -> bool:
-    return case.category in INSTALLED and case.history.succeeded_elsewhere(case.failure.run_id, case.failure.app, host)
-
-
-def _proven_by_tasks(case: Case, host: str) -> bool:
-    """Several tasks, or two of different apps, failed here in a row with what seldom mends itself."""
-    if case.category not in LASTING:
-        return False
-    known = case.history.host(host)
-    this = (case.failure.run_id, case.failure.task_id)
-    faulty = len(known.faulty_tasks) if known else 0
-    apps = len(known.faulty_apps | {case.failure.app or ""}) if known else 1
-    if known is None or this not in known.faulty_tasks:
-        faulty += 1
-    enough = faulty >= case.policy.deny.tasks or (faulty > 1 and apps > 1)
-    return enough and _another_is_well(case, host)
-
-
-def _another_is_well(case: Case, host: str) -> bool:
-    for name in islice(reversed(case.hosts), MAX_LOOKED_AT):
-        if name == host or case.history.is_denied(name, case.failure.time, case.failure.run_id):
+def _lifted(case: Case, host: str) -> Denied:
+    """What was denied, by ourselves, and no longer stands out now that the app fails here as well."""
+    app, run_id, time = case.failure.app or EVERY_APP, case.failure.run_id, case.failure.time
+    for name, denial in islice(case.history.denials.of_app(app, run_id, time), MAX_LIFTED):
+        if name == host or denial.by == "person" or denial.cause[1] == Category.disk_full.value:
             continue
-        other = case.history.host(name)
-        if other is None or not other.faulty_tasks:
-            return True
-    return False
+        comparison = case.history.comparison(run_id, app)
+        if comparison is None or not comparison.stands_out(name, level=case.policy.deny.level, minimum=1):
+            return Denied({name: time}, EVERY_APP)
+    return NOBODY
 
 
-def _floor_allows(case: Case, host: str) -> bool:
+def _floor_allows(case: Case, host: str, app: str) -> bool:
     """Whether enough living nodes stay that are not denied."""
     time, run_id = case.failure.time, case.failure.run_id
     total = left = 0
@@ -183,5 +134,5 @@ def _floor_allows(case: Case, host: str) -> bool:
         if name != host and known is not None and not known.is_up(time):
             continue
         total += 1
-        left += name != host and not case.history.is_denied(name, time, run_id)
+        left += name != host and not case.history.is_denied(name, time, run_id, app)
     return left >= max(1, math.ceil(case.policy.deny.floor * total))

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from octopus_plugins.events import Categorization, Failure
 from octopus_plugins.events.base import MAX_NAME
-from octopus_plugins.wrath.run_times import RunTimes
 from octopus_plugins.wrath.taxonomy import Category
-
-QUICK = 1.0
-"""Seconds within which a failure is quick where the app's run times are not known."""
 
 NODE_FAULTS = frozenset(
     category.value
@@ -28,18 +24,23 @@ NODE_FAULTS = frozenset(
 )
 """Categories that speak against the node. Lost and preempted nodes are not to blame, nor is one for the network."""
 
-INSTALLED = frozenset(
-    {
-        Category.executable_missing,
-        Category.library_missing,
-        Category.module_missing,
-        Category.version_mismatch,
-    }
+NOT_COMPARED = frozenset(
+    category.value
+    for category in (
+        Category.dependency_failed,
+        Category.executor_bad_state,
+        Category.halted,
+        Category.join_failed,
+        Category.manager_lost,
+        Category.monitoring_lost,
+        Category.node_down,
+        Category.preempted,
+        Category.block_failed,
+        Category.lost_task,
+        Category.serialization,
+    )
 )
-"""What a node has or has not: one success of the app elsewhere proves that it is the node."""
-
-LASTING = INSTALLED | {Category.gpu_error, Category.permission_denied}
-"""What seldom mends itself; a full disk or too many open files do."""
+"""Categories that say nothing of how the next task fares on a living node: where they show is chance."""
 
 
 def fault_of(failure: Failure, categorization: Categorization) -> tuple[str, str, str]:
@@ -55,14 +56,3 @@ def cause_of(category: str, signature: str) -> tuple[str, str]:
 def at_fault(categorization: Categorization) -> bool:
     """Whether a failure counts in the success rate of its node: a bug or a failed dependency says nothing of it."""
     return categorization.layer not in ("application", "framework") and categorization.resolvable != "no"
-
-
-def is_quick(failure: Failure, times: RunTimes | None) -> bool:
-    """Whether a try failed so fast that its node would attract more than its share of the work."""
-    if failure.started is not None and failure.ended is not None:
-        ran = failure.ended - failure.started
-    elif failure.launched is not None:
-        ran = failure.time - failure.launched
-    else:
-        return False
-    return ran < (times.shortest / 2 if times is not None and len(times) else QUICK)

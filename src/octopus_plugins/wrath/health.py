@@ -6,11 +6,6 @@ from dataclasses import dataclass, field
 
 from octopus_plugins.events import Heartbeat, NodeState
 
-MAX_FAULTY_TASKS = 64
-"""Tasks remembered per node; more of them would prove nothing more."""
-
-MAX_FAULTY_APPS = 8
-
 MISSED = 3
 MINIMUM_SILENCE = 30.0
 """A node is down after that many missed heartbeats, and not before that many seconds: busy nodes stutter."""
@@ -92,10 +87,8 @@ class Host:
         manager_lost: When the framework last lost or held back a worker pool on it; 0 for never.
         node: What it had left, last time it said so.
         oom_kills: Its count of out-of-memory kills, last time it said so.
+        processes: Resident bytes of the workers on it by pid, as its last heartbeat said.
         oom_time: When that count was last seen to rise; 0 for never.
-        faulty_tasks: Tasks that failed on it for the node's sake, with no success on it since.
-        faulty_apps: Their apps.
-        quick: Task that failed fast on it last, with no success since; None for none.
     """
 
     tally: Tally = field(default_factory=Tally)
@@ -108,9 +101,7 @@ class Host:
     node: NodeState | None = None
     oom_kills: int | None = None
     oom_time: float = 0.0
-    faulty_tasks: set[tuple[str, str]] = field(default_factory=set)
-    faulty_apps: set[str] = field(default_factory=set)
-    quick: tuple[str, str] | None = None
+    processes: dict[int, int] = field(default_factory=dict)
 
     def observe_heartbeat(self, event: Heartbeat, now: float) -> None:
         """Take in a sign of life, of the node itself or of a worker pool on it.
@@ -131,6 +122,8 @@ class Host:
                 self.heard = max(self.heard, event.time, now)
             self.heartbeat, self.state = event.time, event.state
             self.period = event.period or self.period
+            if alive := {worker.pid: worker.rss for worker in event.workers if worker.alive and worker.rss}:
+                self.processes = alive
         if event.node is not None:
             self.observe_node(event.node)
 
@@ -147,17 +140,6 @@ class Host:
     def observe_success(self, time: float) -> None:
         """Take in that a task ended well here."""
         self.tally.succeed(time)
-        self.quick = None
-        if self.faulty_tasks:
-            self.faulty_tasks.clear()
-            self.faulty_apps.clear()
-
-    def observe_fault(self, task: tuple[str, str], app: str) -> None:
-        """Take in that a task failed here for the node's sake."""
-        if len(self.faulty_tasks) < MAX_FAULTY_TASKS:
-            self.faulty_tasks.add(task)
-        if len(self.faulty_apps) < MAX_FAULTY_APPS:
-            self.faulty_apps.add(app)
 
     def is_up(self, time: float) -> bool:
         """Whether the node can be counted on to take a task.

@@ -10,8 +10,9 @@ import msgspec
 from octopus_plugins.events import ANY, Block, Categorization, Decision, Event, Failure, Heartbeat, Pool, Run, Task
 from octopus_plugins.events import WorkerState as Worker
 from octopus_plugins.events.failure import MAX_MESSAGE
+from octopus_plugins.wrath.comparison import Comparison
 from octopus_plugins.wrath.denials import Denials
-from octopus_plugins.wrath.faults import NODE_FAULTS, at_fault, cause_of, fault_of, is_quick
+from octopus_plugins.wrath.faults import NODE_FAULTS, NOT_COMPARED, at_fault, cause_of, fault_of
 from octopus_plugins.wrath.health import Host, Tally
 from octopus_plugins.wrath.recent import Recent
 from octopus_plugins.wrath.run_state import MAX_DEFECT_HOSTS, BlockState, Defect, RunState, TaskState
@@ -89,6 +90,7 @@ class History:
             if _told_by_submit_side(event):
                 run = self._runs.ensure(event.run_id)
                 run.now = max(run.now, event.time)
+                run.began = run.began or event.time
             if isinstance(event, Heartbeat):
                 self._observe_heartbeat(event)
             elif isinstance(event, Failure):
@@ -178,10 +180,21 @@ class History:
         run = self._runs.get(failure.run_id)
         return run.defects.get((failure.app, signature(failure))) if run and failure.app else None
 
-    def is_denied(self, host: str, time: float, run_id: str) -> bool:
-        """Whether a node gets no new tasks of a run at that Unix time."""
-        found = self.denials.get(host, run_id)
-        return found is not None and found.until > time
+    def comparison(self, run_id: str, app: str | None) -> Comparison | None:
+        """How an app that failed in a run fares on each node; None where it never failed."""
+        run = self._runs.get(run_id)
+        return run.comparisons.get(app or "") if run else None
+
+    def is_denied(self, host: str, time: float, run_id: str, app: str | None = None) -> bool:
+        """Whether a node gets no new tasks of a run at that Unix time, or none of an app.
+
+        Args:
+            host: The node.
+            time: Unix seconds.
+            run_id: The run.
+            app: The app; None for any.
+        """
+        return self.denials.is_denied(host, time, run_id, app or "")
 
     def denied_hosts(self, time: float, run_id: str) -> dict[str, float]:
         """The nodes that get no new tasks of a run at that Unix time, with the time until when."""
@@ -200,7 +213,12 @@ class History:
             for host in self.hosts(run_id, executor)
             if (known := self._hosts.get(host)) is not None and known.tally.at
         }
-        return Standing(self.denied_hosts(time, run_id), self.denials.probation(time, run_id), scores)
+        return Standing(
+            self.denied_hosts(time, run_id),
+            self.denials.probation(time, run_id),
+            scores,
+            denied_for=self.denials.current_by_app(time, run_id),
+        )
 
     # -- taking in ----------------------------------------------------------------------------------------------------
 
@@ -238,17 +256,25 @@ class History:
         run.heard = True
         for each in event.earlier:
             self._observe_state(run, event, each.state, each.time)
+            _count_state(run, event, each.state)
         if event.state not in FINAL_STATES:
             self._observe_state(run, event, event.state, event.time)
+            _count_state(run, event, event.state)
             return
         key = (event.run_id, event.task_id)
-        self._tasks.pop(key, None)
+        task = self._tasks.pop(key, None)
         place = self._places.pop(key, None) or _NOWHERE
         if event.state in ("exec_done", "memo_done"):
             run.done += 1
+        if event.state in ("exec_done", "failed"):
+            run.under_way = max(run.under_way - 1, 0)
+        if task is not None and task.shown:
+            run.failing = max(run.failing - 1, 0)
         if event.state == "exec_done":
-            app = event.app or place.app
-            self._count_success(app, event.executor or place.executor, event.host or place.host, event)
+            app, host = event.app or place.app, event.host or place.host
+            self._count_success(app, event.executor or place.executor, host, event, run)
+            if task is not None and task.shown:
+                _note_recovery(run, app, task, host)
             if app and place.started is not None and place.ended is not None:
                 self._run_times.ensure(app).add(place.ended - place.started)
 
@@ -277,30 +303,31 @@ class History:
         categorization = event.categorization or self._categorize(event)
         category, host = self._name(categorization.category) or "", self._name(event.host)
         shown = self._name(signature(event)) or ""
-        confirmed = task.fail(category, shown, host or "")
         run = self._runs.ensure(event.run_id)
+        run.failing += not task.shown
+        _compare(run, event.app or "", task, host, category)
+        repeated = bool(task.showings(shown))
+        confirmed = task.fail(category, shown, host or "", event.time)
         run.failures += 1
         if category == "executor_bad_state" and event.executor and len(run.bad_pools) < MAX_EXECUTORS:
             run.bad_pools.add(event.executor)
         if event.app:
-            _note_defect(run.defects.ensure((event.app, shown)), event, host, confirmed=confirmed)
+            defect = run.defects.ensure((event.app, shown))
+            _note_defect(defect, event, host, confirmed=confirmed)
+            defect.repeated += repeated
         if host:
-            self._observe_failure_on(host, key, event, categorization, run)
+            self._observe_failure_on(host, event, categorization, run)
         executor = event.executor if at_fault(categorization) else None
         for tally in self._tallies(event.run_id, event.app, executor, host):
             tally.fail(event.time)
 
-    def _observe_failure_on(
-        self, host: str, key: tuple[str, str], event: Failure, categorization: Categorization, run: RunState
-    ) -> None:
+    def _observe_failure_on(self, host: str, event: Failure, categorization: Categorization, run: RunState) -> None:
         known = self._hosts.ensure(host)
         if at_fault(categorization):
             known.tally.fail(event.time)
         if categorization.category in NODE_FAULTS:
-            known.observe_fault(key, event.app or "")
             run.fault(fault_of(event, categorization), host, event.time)
-        if is_quick(event, self.run_times(event.app)):
-            known.quick = key
+        self.denials.fail(event.run_id, host, event.app or "")
         if event.executor:
             _see(run, event.executor, host, event.time)
         if event.node is not None:
@@ -332,10 +359,15 @@ class History:
             if task is not None and task.shown and run is not None and event.layer != "framework" and not task.given_up:
                 task.given_up = cause_of(event.category, task.latest)
                 run.give_up(task.given_up)
-            if final:
-                self._tasks.pop(key, None)
+            if final and self._tasks.pop(key, None) is not None and run is not None:
+                run.failing = max(run.failing - 1, 0)
             return
         task = task if task is not None else self._tasks.ensure(key)
+        if final and event.placement is not None:
+            rung = event.category, event.placement.rung
+            task.rungs[rung] = task.rungs.get(rung, 0) + 1
+        if event.systemic and run is not None:
+            run.systemic = True
         if task.given_up and final:
             if run is not None:
                 run.take_back(task.given_up)
@@ -378,7 +410,12 @@ class History:
             found.append(self._executors.ensure((run_id, executor)))
         return found
 
-    def _count_success(self, app: str | None, executor: str | None, host: str | None, event: Task) -> None:
+    def _count_success(
+        self, app: str | None, executor: str | None, host: str | None, event: Task, run: RunState
+    ) -> None:
+        comparison = run.comparisons.get(app or "")
+        if comparison is not None:
+            comparison.succeed(host)
         for tally in self._tallies(event.run_id, app, executor, host):
             tally.succeed(event.time)
         if not host:
@@ -386,7 +423,7 @@ class History:
         self._hosts.ensure(host).observe_success(event.time)
         if executor:
             self._good_hosts.ensure(executor).put(host, event.time)
-        self.denials.succeed(event.run_id, host, event.time)
+        self.denials.succeed(event.run_id, host, event.time, app or "")
 
 
 _NOWHERE = _Place()
@@ -416,6 +453,39 @@ def _note_defect(defect: Defect, event: Failure, host: str | None, *, confirmed:
     if host and len(defect.hosts) < MAX_DEFECT_HOSTS:
         defect.hosts.add(host)
     defect.confirmed += confirmed
+
+
+def _count_state(run: RunState, event: Task, state: str) -> None:
+    if event.try_id == 0:
+        run.submitted += state == "pending"
+        run.under_way += state == "launched"
+
+
+def _compare(run: RunState, app: str, task: TaskState, host: str | None, category: str) -> None:
+    """Take in a failure for the comparison of nodes: once for each task and node."""
+    if not host or category in NOT_COMPARED:
+        return
+    comparison, before = run.comparisons.ensure(app), task.failed_on()
+    for other in before - {host}:
+        spell = comparison.nodes.get(other)
+        if spell is not None:
+            spell.failed_elsewhere += 1
+    if host not in before:
+        comparison.fail(host)
+
+
+def _note_recovery(run: RunState, app: str | None, task: TaskState, host: str | None) -> None:
+    """A task that had failed ended well: what it had failed with is no proof, and where, perhaps one of the node."""
+    if app:
+        for shown in {one.signature for one in task.shown}:
+            defect = run.defects.get((app, shown))
+            if defect is not None:
+                defect.recovered += 1
+    comparison = run.comparisons.get(app or "")
+    for other in task.failed_on() - {host or ""} if comparison is not None and host else ():
+        spell = comparison.nodes.get(other) if comparison is not None else None
+        if spell is not None:
+            spell.cured += 1
 
 
 def _is_proposal(event: Decision) -> bool:

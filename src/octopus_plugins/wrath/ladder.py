@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import msgspec
 from msgspec.structs import replace
 
@@ -15,6 +17,9 @@ from octopus_plugins.wrath.taxonomy import Category
 
 MAX_AVOIDED = 16
 """Hosts named in a placement; the ones tried last matter most, and events are bounded."""
+
+TRIED_IN_VAIN = 2
+"""Retries on a rung after which a further one comes first."""
 
 MAX_WAITS = 2
 FIRST_WAIT = 0.5
@@ -69,26 +74,45 @@ class Climb(msgspec.Struct, frozen=True, gc=False):
 
 
 def climb(case: Case) -> Climb:
-    """Find the first rung that can help."""
-    placement: Placement | None = None
-    rungs: list[Rung] = []
-    wait = 0.0
-    for name in case.entry.rungs:
-        if placement is not None:
-            rungs.append(Rung(name=name, reason="not needed"))
-            continue
-        step = _CONSIDER[name](case)
-        rungs.append(Rung(name=name, taken=step.possible, reason=step.reason, executor=step.executor))
-        if step.possible:
-            placement, wait = _placement(case, name, step.executor), step.wait
-    for name in RUNGS:
-        if name not in case.entry.rungs:
-            rungs.append(Rung(name=name, reason=f"the policy has no such rung for {case.categorization.category}"))
-    if placement is None and (step := _anywhere(case)).possible:
-        placement = Placement(rung=SAME_NODE, executor=case.failure.executor)  # prefers no node: any other may do
-        rungs = [rung for rung in rungs if rung.name != SAME_NODE]
-        rungs.append(Rung(name=SAME_NODE, taken=True, reason=step.reason, executor=case.failure.executor))
-    return Climb(placement, tuple(rungs), wait)
+    """Find the rung that helps best: the first one that can help and was not tried in vain twice already."""
+    steps = {name: _CONSIDER[name](case) for name in case.entry.rungs}
+    possible = [name for name in case.entry.rungs if steps[name].possible]
+    fresh = [name for name in possible if _tried(case, name) < TRIED_IN_VAIN]
+    taken = next(iter(fresh or possible), None)
+    if taken is None and _may_stay(case):
+        taken = SAME_NODE
+        steps[SAME_NODE] = Step(True, "no other place can help, and the task has retries left", case.failure.executor)
+    rungs = tuple(_rung(case, name, steps, possible, taken) for name in (*steps, *_left_out(case, steps)))
+    if taken is None:
+        return Climb(None, rungs)
+    return Climb(_placement(case, taken, steps[taken].executor), rungs, steps[taken].wait)
+
+
+def _tried(case: Case, rung: str) -> int:
+    """How often a retry for this category went to a rung before."""
+    return case.task.rungs.get((case.categorization.category, rung), 0) if case.task else 0
+
+
+def _may_stay(case: Case) -> bool:
+    """Whether a plain retry is better than none: anywhere but in an executor that has given up for good."""
+    return case.category is not Category.executor_bad_state
+
+
+def _left_out(case: Case, steps: Mapping[str, Step]) -> list[str]:
+    return [name for name in RUNGS if name not in steps]
+
+
+def _rung(case: Case, name: str, steps: Mapping[str, Step], possible: Sequence[str], taken: str | None) -> Rung:
+    step = steps.get(name)
+    if step is None:
+        return Rung(name=name, reason=f"the policy has no such rung for {case.categorization.category}")
+    if name == taken:
+        return Rung(name=name, taken=True, reason=step.reason, executor=step.executor)
+    if name not in possible:
+        return Rung(name=name, reason=step.reason, executor=step.executor)
+    in_vain = taken is not None and _tried(case, name) >= TRIED_IN_VAIN
+    reason = f"it did not help {_tried(case, name)} times" if in_vain else "not needed"
+    return Rung(name=name, reason=reason)
 
 
 def passed_over(case: Case, reason: str) -> tuple[Rung, ...]:
@@ -112,7 +136,8 @@ def _placement(case: Case, rung: str, executor: str | None) -> Placement:
 
 def _same_node(case: Case) -> Step:
     failure, host = case.failure, case.failure.host or "the same node"
-    if failure.host and case.steerable and case.history.is_denied(failure.host, failure.time, failure.run_id):
+    denied = failure.host and case.history.is_denied(failure.host, failure.time, failure.run_id, failure.app)
+    if denied and case.steerable:
         return Step(False, f"{host} is denied")
     if case.category in FIXED_BY_NODE and case.categorization.scope == "node":
         return Step(False, f"{host} will not have it at the next try either")
@@ -150,9 +175,6 @@ def _other_node(case: Case) -> Step:
 
 def _no_other_node(case: Case, pool: Pool) -> Step:
     known = len(case.hosts) - (case.failure.host in case.hosts)
-    if (resting := case.resting_host()) is not None:
-        host, rest = resting
-        return Step(True, f"{host} gets tasks again in {rest:.1f} s", case.failure.executor, wait=round(rest, 3))
     if known:
         return Step(False, f"the other {known} known nodes of {case.executor_name} were tried, are denied or down")
     # At the start of a run a broken node can fail its first task before the other nodes have said a word.
@@ -257,15 +279,6 @@ def _more_memory_in(case: Case, pool: Pool) -> Step:
     if isinstance(bound, (int, float)) and has <= bound:
         return Step(False, f"{pool.label!r} gives a worker no more than {size(has)}")
     return Step(True, f"{pool.label!r} gives a worker {size(has)}", pool.label)
-
-
-def _anywhere(case: Case) -> Step:
-    """Where the fault is one node's and the pool cannot be steered, a plain retry lands on any node of it."""
-    others = len(case.hosts) - (case.failure.host in case.hosts)
-    unsteered = case.pool is not None and not case.pool.steerable
-    if case.category in FIXED_BY_NODE and case.categorization.scope == "node" and unsteered and others > 0:
-        return Step(True, f"a plain retry may land on one of the {others} other nodes of {case.executor_name}")
-    return Step(False, "")
 
 
 _CONSIDER = {

@@ -32,6 +32,9 @@ NEAR = 0.9
 LOW = 0.1
 """Share of a node's memory below which it counts as used up."""
 
+VICTIM = 0.5
+"""Share of its largest neighbour's memory below which a process is not what used up the node's."""
+
 _UNITS = {"bytes": 1.0, "b": 1.0}
 _UNITS |= {f"{letter}b": 1e3**power for power, letter in enumerate("kmgtp", 1)}
 _UNITS |= {f"{letter}ib": 1024.0**power for power, letter in enumerate("kmgtp", 1)}
@@ -141,10 +144,38 @@ def _killed(failure: Failure, history: History | None) -> Match | None:
     killed = signal == signals.KILL or (signal is None and code is None)
     if killed and (kills := _new_oom_kills(failure, history)):
         found["oom_kills"] = kills
+        if (largest := _larger_neighbour(failure, history)) is not None:
+            return _victim(failure, found, largest)
         return Match(f"the kernel ended it for want of memory{place(failure)}", found, 0.9)
     if _near_limit(failure):
         return Match(f"died at its memory limit: {_sentence(failure, found)}", found, 0.8)
     return None
+
+
+def _larger_neighbour(failure: Failure, history: History | None) -> int | None:
+    """Bytes of the process beside which this try was small, where memory ran out on its node; None where it was not."""
+    usage, node = failure.usage, failure.node
+    own = max(usage.rss or 0, usage.peak_rss or 0) if usage is not None else 0
+    if not own:
+        return None
+    known = history.host(failure.host) if history else None
+    others = [rss for pid, rss in known.processes.items() if pid != failure.pid] if known is not None else []
+    largest = max(others, default=0)
+    if own < VICTIM * largest:
+        return largest
+    bound = limit(failure) or (node.memory_total if node else None)
+    return bound if not others and bound and own < LOW * bound else None
+
+
+def _victim(failure: Failure, found: dict[str, Scalar], largest: int) -> Match:
+    category = Category.manager_lost if "ManagerLost" in failure.exception.type else Category.worker_lost
+    reason = f"went down with its neighbours when memory ran out{place(failure)}: it used {_own(found)} itself"
+    return Match(reason, found | {"victim": True, "largest": largest}, 0.8, category=category)
+
+
+def _own(found: dict[str, Scalar]) -> str:
+    used = found.get("peak_rss", found.get("rss"))
+    return size(used) if isinstance(used, int) else "little"
 
 
 def _aborted(failure: Failure, history: History | None) -> Match | None:

@@ -9,7 +9,7 @@ from dataclasses import MISSING, Field, fields
 from typing import Any
 
 from octopus_plugins.wrath.category_policy import DEFAULT_BUDGETS, CategoryPolicy
-from octopus_plugins.wrath.policy import BreakerPolicy, DenyPolicy, Policy, StragglerPolicy
+from octopus_plugins.wrath.policy import BreakerPolicy, DenyPolicy, Policy, StragglerPolicy, TerminationPolicy
 from octopus_plugins.wrath.taxonomy import Category
 
 BEGIN, END = "<!-- generated from the code -->", "<!-- end of what is generated -->"
@@ -19,8 +19,9 @@ _TABLES: tuple[tuple[str, type[Any]], ...] = (
     ("[deny]", DenyPolicy),
     ("[stragglers]", StragglerPolicy),
     ("[breaker]", BreakerPolicy),
+    ("[termination]", TerminationPolicy),
 )
-_IN_TABLES = {"categories", "deny", "stragglers", "breaker", "budgets"}
+_IN_TABLES = {"categories", "deny", "stragglers", "breaker", "budgets", "termination"}
 
 
 def policy_page(page: str) -> str:

@@ -12,7 +12,14 @@ from typing import Any, TypeVar
 
 from octopus_plugins.errors import PolicyError
 from octopus_plugins.wrath.category_policy import CategoryPolicy
-from octopus_plugins.wrath.policy import BreakerPolicy, DenyPolicy, Policy, StragglerPolicy
+from octopus_plugins.wrath.policy import (
+    PUBLISHED,
+    BreakerPolicy,
+    DenyPolicy,
+    Policy,
+    StragglerPolicy,
+    TerminationPolicy,
+)
 from octopus_plugins.wrath.taxonomy import CATEGORIES, Category
 
 if sys.version_info >= (3, 11):
@@ -20,9 +27,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_Section = TypeVar("_Section", Policy, CategoryPolicy, DenyPolicy, StragglerPolicy, BreakerPolicy)
+_Section = TypeVar("_Section", Policy, CategoryPolicy, DenyPolicy, StragglerPolicy, BreakerPolicy, TerminationPolicy)
 
-_TABLES = ("deny", "stragglers", "breaker")
+_TABLES = ("deny", "stragglers", "breaker", "termination")
 
 
 def load_policy(path: str | os.PathLike[str]) -> Policy:
@@ -58,7 +65,8 @@ def policy_from(
     """Make a policy of what a user gave.
 
     Args:
-        source: None for the built-in policy, the path of a TOML file, a mapping of the same shape, or a policy.
+        source: None for the built-in policy, ``"published"`` for `Policy.published`, the path of a TOML file, a mapping
+            of the same shape, or a policy.
         ladder: Executor labels, smallest first, in place of the policy's.
         mode: ``active`` or ``passive``, in place of the policy's.
 
@@ -70,6 +78,8 @@ def policy_from(
     """
     if source is None:
         policy = Policy.default()
+    elif source == PUBLISHED:
+        policy = Policy.published()
     elif isinstance(source, Policy):
         policy = source
     elif isinstance(source, Mapping):

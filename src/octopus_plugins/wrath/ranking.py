@@ -40,5 +40,5 @@ def preferred(case: Case, rung: str, executor: str | None, avoid: tuple[str, ...
 
 def _is_well(case: Case, host: str) -> bool:
     known = case.history.host(host)
-    time = case.failure.time
-    return not case.history.is_denied(host, time, case.failure.run_id) and (known is None or known.is_up(time))
+    time, run_id = case.failure.time, case.failure.run_id
+    return not case.history.is_denied(host, time, run_id, case.failure.app) and (known is None or known.is_up(time))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from octopus_plugins.events import Pool
+from octopus_plugins.wrath.comparison import Comparison
 from octopus_plugins.wrath.recent import Recent
 
 MAX_FAULTS = 1_000
@@ -18,6 +19,16 @@ MAX_SHOWN = 32
 MAX_DEFECTS = 1_000
 MAX_DEFECT_HOSTS = 8
 MAX_CAUSES = 1_000
+MAX_COMPARED_APPS = 1_000
+
+PATIENCE = 0.01
+"""Share of a run's time so far that one retry may wait when nothing else is under way."""
+
+BUSY_PATIENCE = 0.5
+"""Share of the time that the run's other tasks will take that one retry may wait meanwhile."""
+
+MINIMUM_DONE = 10
+"""Tasks that must have ended well before the rate at which a run ends tasks says anything."""
 
 FAULT_WINDOW = 60.0
 """Seconds within which the same fault on several nodes counts as one that they share."""
@@ -31,12 +42,14 @@ class Shown:
         category: Its category.
         signature: What makes two failures the same.
         host: The host; empty where it is not known.
+        first: When it showed first, Unix seconds.
         count: How often.
     """
 
     category: str
     signature: str
     host: str
+    first: float = 0.0
     count: int = 1
 
 
@@ -51,6 +64,7 @@ class TaskState:
         last_failed: Its latest failed try; -1 for none.
         last_decided: Its latest try that was decided on; -1 for none.
         last_charge: What the decision on that try charged.
+        rungs: How often a retry went to each rung for a category, by (category, rung).
         given_up: The cause that a service wants to give it up for, while its run has not told what it made of that.
     """
 
@@ -60,6 +74,7 @@ class TaskState:
     last_failed: int = -1
     last_decided: int = -1
     last_charge: float = 0.0
+    rungs: dict[tuple[str, str], int] = field(default_factory=dict)
     given_up: tuple[str, str] | None = None
 
     @property
@@ -82,7 +97,15 @@ class TaskState:
         """How often a signature showed, by host (``""`` where the host is not known)."""
         return {one.host: one.count for one in self.shown if one.signature == signature}
 
-    def fail(self, category: str, signature: str, host: str) -> bool:
+    def showings(self, signature: str) -> list[Shown]:
+        """Where and when a signature showed."""
+        return [one for one in self.shown if one.signature == signature]
+
+    def failed_on(self) -> set[str]:
+        """All hosts where it failed."""
+        return {one.host for one in self.shown if one.host}
+
+    def fail(self, category: str, signature: str, host: str, time: float = 0.0) -> bool:
         """Count a failure.
 
         Returns:
@@ -100,7 +123,7 @@ class TaskState:
             # The counts by category stay right, whatever the host and the message.
             next((one for one in self.shown if one.category == category), self.shown[0]).count += 1
             return False
-        self.shown.append(Shown(category, signature, host))
+        self.shown.append(Shown(category, signature, host, time))
         return others == 1 and bool(host)
 
 
@@ -126,12 +149,16 @@ class Defect:
         varied: Whether it has shown with another message since.
         hosts: Where it showed, at most MAX_DEFECT_HOSTS.
         confirmed: Tasks in which it showed on two hosts.
+        repeated: Retries of any task that ended in it again.
+        recovered: Tasks that showed it and then ended well.
     """
 
     message: str | None = None
     varied: bool = False
     hosts: set[str] = field(default_factory=set)
     confirmed: int = 0
+    repeated: int = 0
+    recovered: int = 0
 
 
 @dataclass(slots=True)
@@ -140,6 +167,7 @@ class RunState:
 
     Attributes:
         now: Latest Unix time that its submit side told; 0 for none.
+        began: When its submit side first told of it, Unix seconds; 0 for never.
         heard: Whether its tasks and nodes are heard of. Of a run without a hub only failures are.
         retries: The framework's number of retries per task; None for no limit.
         pools: Its executors by label.
@@ -147,6 +175,9 @@ class RunState:
         versions: Versions on the submit side.
         failures: Failed tries so far.
         done: Tasks that ended well.
+        submitted: Tasks that it knows.
+        under_way: Tasks that were launched and have not ended.
+        failing: Those of them that have failed before.
         given_up: Tasks that were given up for a cause of their own.
         causes: How many of these by (category, what is missing or the signature).
         halted: Why it was stopped; None where it was not.
@@ -154,9 +185,12 @@ class RunState:
         faults: When (app, category, subject) failed last, by host; the subject is the module, library or program.
         defects: What is known of each (app, signature).
         blocks: Scheduler jobs by (executor, block).
+        comparisons: How each app that failed fares on each node.
+        systemic: Whether it was said that nearly everything fails for one cause.
     """
 
     now: float = 0.0
+    began: float = 0.0
     heard: bool = False
     retries: int | None = None
     pools: dict[str, Pool] = field(default_factory=dict)
@@ -164,6 +198,9 @@ class RunState:
     versions: Mapping[str, str] = field(default_factory=dict)
     failures: int = 0
     done: int = 0
+    submitted: int = 0
+    under_way: int = 0
+    failing: int = 0
     given_up: int = 0
     causes: Recent[tuple[str, str], int] = field(default_factory=lambda: Recent(MAX_CAUSES, int))
     halted: str | None = None
@@ -171,6 +208,16 @@ class RunState:
     faults: Recent[tuple[str, str, str], dict[str, float]] = field(default_factory=lambda: Recent(MAX_FAULTS, dict))
     defects: Recent[tuple[str, str], Defect] = field(default_factory=lambda: Recent(MAX_DEFECTS, Defect))
     blocks: Recent[tuple[str, str], BlockState] = field(default_factory=lambda: Recent(MAX_BLOCKS, BlockState))
+    comparisons: Recent[str, Comparison] = field(default_factory=lambda: Recent(MAX_COMPARED_APPS, Comparison))
+    systemic: bool = False
+
+    @property
+    def spare(self) -> float:
+        """Seconds that a retry may wait at no cost: while others are under way, or a hundredth of the run so far."""
+        elapsed = max(self.now - self.began, 0.0) if self.began else 0.0
+        others = max(self.under_way - self.failing, 0)
+        left = others * elapsed / self.done if self.done >= MINIMUM_DONE else 0.0
+        return max(PATIENCE * elapsed, BUSY_PATIENCE * left)
 
     def fault(self, name: tuple[str, str, str], host: str, time: float) -> None:
         """Take in that an app failed on a host for the host's sake."""

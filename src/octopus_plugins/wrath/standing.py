@@ -11,6 +11,8 @@ class Standing:
 
     Attributes:
         denied: Nodes that get no new tasks, with the Unix time until when.
+        paused: Whether only a few tasks at a time go out, to any node.
+        denied_for: The same for tasks of one app only, by app.
         probation: Nodes whose denial is over and that had no success since: one task at a time. Sorted.
         scores: How well tasks fare on each node of which something is known: 0–1, 1 is best.
     """
@@ -18,3 +20,5 @@ class Standing:
     denied: dict[str, float] = field(default_factory=dict)
     probation: tuple[str, ...] = ()
     scores: dict[str, float] = field(default_factory=dict)
+    denied_for: dict[str, dict[str, float]] = field(default_factory=dict)
+    paused: bool = False

@@ -1,18 +1,42 @@
-"""When not to retry: what is proven hopeless, and what has used up its budget."""
+"""When not to retry: what is certain, what is costly and hopeless, and what has used up its retries.
+
+Certain are few things: a task or run that was stopped, a failed dependency, what the serializer itself refuses, more
+memory than any executor on the way has. Everything else is tried as often as the run allows, unless a try costs much
+and nothing speaks for the next one.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import islice
 
 import msgspec
 
-from octopus_plugins.wrath.case import Case
+from octopus_plugins.events import Failure
+from octopus_plugins.wrath.case import MAX_LOOKED_AT, Case
 from octopus_plugins.wrath.policy import Policy
 from octopus_plugins.wrath.rules import size
 from octopus_plugins.wrath.run_state import MAX_FAULT_HOSTS
 from octopus_plugins.wrath.signatures import signature
 from octopus_plugins.wrath.taxonomy import Category
+
+SERIALIZER_REFUSALS = 2
+"""Times that the serializer itself must have refused something before that is certain."""
+
+UNKNOWN_RETRIES = 3
+"""Retries of a task in a run of which the number is not known, where the category has no limit of its own."""
+
+PRIOR_WEIGHT = 4.0
+"""How many retries that were seen weigh as much as the category's own chance of recovery."""
+
+_SERIALIZERS = ("/parsl/serialize/", "/globus_compute_sdk/serialize/")
+_REFUSALS = (
+    "parsl.serialize.errors.SerializationError",
+    "globus_compute_sdk.errors.error_types.SerializationError",
+    "globus_compute_sdk.errors.error_types.MaxResultSizeExceeded",
+)
+_NOT_PICKLED = ("cannot pickle", "can't pickle", "picklingerror")
 
 KNOWN_DEFECT = 2
 """Tasks that must have shown a failure, each on two nodes, before further ones are taken at their word."""
@@ -48,9 +72,62 @@ def _halted(case: Case) -> Stop | None:
 def _not_resolvable(case: Case) -> Stop | None:
     if case.entry.action == "terminate":
         return Stop(f"{case.category}.action", "no retry can help")
-    if case.categorization.resolvable == "no":
+    # A run that names its retries gets them: what a type alone seems to prove, a licence server may have caused.
+    unnamed = case.run is None or case.run.retries is None
+    if case.categorization.resolvable == "no" and (case.entry.confirm or unnamed):
         return Stop(f"{case.category}.resolvable", "no retry can help")
     return None
+
+
+def _refused_by_serializer(case: Case) -> Stop | None:
+    """A function, an argument or a result that the serializer itself refused, and again."""
+    if case.category is not Category.serialization or not _is_refusal(case.failure):
+        return None
+    seen = case.task.signature_hosts(signature(case.failure)) if case.task else {}
+    times = sum(seen.values()) + 1
+    if times < SERIALIZER_REFUSALS:
+        return None
+    return Stop("serialization.refused", f"the serializer itself refused it {times} times")
+
+
+def _is_refusal(failure: Failure) -> bool:
+    if failure.exception.type in _REFUSALS:
+        return True
+    message = f"{failure.exception.type} {failure.exception.message}".lower()
+    trace = failure.traceback or ""
+    return any(words in message for words in _NOT_PICKLED) and any(path in trace for path in _SERIALIZERS)
+
+
+def _hopeless(case: Case) -> Stop | None:
+    """Costly and hopeless: a long try that failed in the same way on several nodes, and next to no chance is left."""
+    rules, failure = case.policy.termination, case.failure
+    if not rules.enabled or case.task is None or cost(failure) < rules.cost:
+        return None
+    shown = case.task.showings(signature(failure))
+    nodes = {one.host for one in shown if one.host} | ({failure.host} if failure.host else set())
+    if not shown or len(nodes) < rules.nodes or failure.time - min(one.first for one in shown) < rules.pause:
+        return None
+    defect = case.history.defect(failure)
+    repeated = max(defect.repeated if defect is not None else 0, sum(one.count for one in shown))
+    if defect is not None and defect.recovered:
+        return None
+    chance = PRIOR_WEIGHT * case.entry.recovery / (PRIOR_WEIGHT + repeated)
+    if chance >= rules.recovery:
+        return None
+    return Stop(
+        "termination.hopeless",
+        f"a try costs {cost(failure):.0f} s, it failed in the same way on {len(nodes)} nodes "
+        f"({', '.join(sorted(nodes)[:4])}), no task has recovered from it, and the chance of a retry is about "
+        f"{chance:.0%}",
+    )
+
+
+def cost(failure: Failure) -> float:
+    """Seconds that a failed try took, as far as that is known."""
+    if failure.started is not None and failure.ended is not None:
+        return failure.ended - failure.started
+    began = failure.started or failure.launched
+    return failure.time - began if began is not None else 0.0
 
 
 def _run_failures(case: Case) -> Stop | None:
@@ -61,22 +138,39 @@ def _run_failures(case: Case) -> Stop | None:
 
 
 def _too_large(case: Case) -> Stop | None:
-    """A request for more memory than any executor that the task may get to gives a worker."""
+    """A request for more memory than any executor that the task may get to has on any of its nodes."""
     requested = case.categorization.evidence.get("requested")
     if case.category is not Category.memory_exhausted or not isinstance(requested, (int, float)):
         return None
-    pools = case.run.pools if case.run else {}
-    ladder = case.policy.ladder if case.failure.executor in case.policy.ladder else (case.failure.executor,)
     # What would be a way down is none: so the whole ladder counts, wherever on it the task is.
-    sizes = [pools[label].memory_per_worker for label in ladder if label in pools]
+    ladder = case.policy.ladder if case.failure.executor in case.policy.ladder else (case.failure.executor,)
+    pools = case.run.pools if case.run else {}
+    sizes = [_largest_memory(case, label) for label in ladder if label in pools]
     known = [given for given in sizes if given]
     if not known or len(known) < len(sizes) or requested <= max(known):
         return None
     return Stop(
         "memory_exhausted.too_large",
-        f"{size(requested)} were asked for, and no executor that it may get to gives a worker more than "
-        f"{size(max(known))}",
+        f"{size(requested)} were asked for, and no executor that it may get to has more than {size(max(known))}",
     )
+
+
+def _largest_memory(case: Case, label: str | None) -> float | None:
+    """The most memory that a task may find in an executor; None where that is not known of all of its nodes.
+
+    What a pool sets aside for a worker binds nobody: a task may find as much as the node has.
+    """
+    pool = case.run.pools.get(label) if case.run and label else None
+    totals: list[float] = [pool.memory_per_worker] if pool is not None and pool.memory_per_worker else []
+    hosts = case.history.hosts(case.failure.run_id, label)
+    for host in islice(reversed(hosts), MAX_LOOKED_AT):
+        node = known.node if (known := case.history.host(host)) is not None else None
+        total = node.memory_total if node is not None else None
+        if not total:
+            return None
+        totals.append(total)
+    expected = pool.maximum_nodes if pool is not None else None
+    return max(totals, default=None) if hosts and (expected is None or len(hosts) >= expected) else None
 
 
 def _known_defect(case: Case) -> Stop | None:
@@ -86,7 +180,7 @@ def _known_defect(case: Case) -> Stop | None:
     if case.categorization.layer not in ("application", "unknown"):
         return None
     defect = case.history.defect(case.failure)
-    if defect is None or defect.confirmed < KNOWN_DEFECT or defect.varied:
+    if defect is None or defect.recovered or defect.confirmed < KNOWN_DEFECT or defect.varied:
         return None
     if defect.message != case.failure.exception.message[:400]:
         return None
@@ -149,13 +243,13 @@ def _repeated(case: Case) -> Stop | None:
 
 
 def _others_can_be_had(case: Case) -> bool:
-    if not case.steerable or case.failure.host is None:
-        return False
-    return case.other_host(untried=True) is not None or case.resting_host() is not None
+    return case.steerable and case.failure.host is not None and case.other_host(untried=True) is not None
 
 
 def _attempts(case: Case) -> Stop | None:
     limit, tries = case.entry.maximum_attempts, case.attempts + 1
+    if not limit and not case.entry.budget and (case.run is None or case.run.retries is None):
+        limit = UNKNOWN_RETRIES + 1
     if limit and tries >= limit:
         times = "once" if tries == 1 else f"{tries} times"
         return Stop(f"{case.category}.maximum_attempts", f"it failed so {times}, and the policy allows {limit} tries")
@@ -206,8 +300,10 @@ def most_retries(policy: Policy, retries: int | None) -> float:
 _CHECKS: tuple[Callable[[Case], Stop | None], ...] = (
     _halted,
     _not_resolvable,
-    _known_defect,
+    _refused_by_serializer,
     _too_large,
+    _hopeless,
+    _known_defect,
     _confirmed,
     _budget,
     _attempts,

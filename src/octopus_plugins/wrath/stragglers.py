@@ -39,6 +39,7 @@ def overdue(
     host: str | None,
     started: float | None,
     time: float,
+    silence: float = 0.0,
 ) -> Overdue | None:
     """Whether a running try is far over its app's time while its node is silent.
 
@@ -50,6 +51,7 @@ def overdue(
         host: The node that it runs on; None is never overdue.
         started: When it began, Unix seconds by the submit side's clock.
         time: Now, by the same clock.
+        silence: Seconds of silence before which the framework itself would not give up the node.
 
     Returns:
         How long it ran, takes as a rule, and the node was silent; None where either is within its bounds or unknown.
@@ -64,7 +66,7 @@ def overdue(
     if node is None or not node.period or not node.heard:
         return None
     silent = time - node.heard
-    if silent < max(rules.silence, MISSED * node.period):
+    if silent < max(rules.silence, silence, MISSED * node.period):
         return None
     times = history.run_times(app)
     if times is None or len(times) < MINIMUM_KNOWN or ran < rules.factor * times.longest:

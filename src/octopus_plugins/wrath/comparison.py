@@ -1,0 +1,124 @@
+"""Whether an app fails more often on one node than on the others: what a denial rests on.
+
+The counts of a node and of all others are of the same stretch of time, in which both sides ended tries: an app whose
+first inputs are bad fails everywhere at first, and whoever came first must not look worse for it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from octopus_plugins.wrath.recent import Recent
+
+MAX_SPELLS = 1_024
+"""Nodes per app of which failures are remembered."""
+
+MAX_COUNT = 400
+"""Larger counts are scaled down to this before they are compared: they prove no less, and cost no more."""
+
+
+@dataclass(slots=True)
+class Spell:
+    """How an app has fared on one node since it began to fail there.
+
+    Attributes:
+        good: Tries that ended well on the node since.
+        bad: Tasks that failed on the node since, each counted once.
+        good_before: Tries of the app that had ended well anywhere when the stretch began.
+        bad_before: Failures of the app anywhere, likewise.
+        cured: Tasks that failed here and then ended well on another node.
+        failed_elsewhere: Failures, on other nodes, of tasks that failed here before.
+    """
+
+    good: int = 0
+    bad: int = 0
+    good_before: int = 0
+    bad_before: int = 0
+    cured: int = 0
+    failed_elsewhere: int = 0
+
+
+@dataclass(slots=True)
+class Comparison:
+    """How an app fares on each node of a run, from its first failure on.
+
+    Attributes:
+        good: Tries that ended well.
+        bad: Failures, each task counted once per node.
+        nodes: What is known of the nodes on which it failed.
+    """
+
+    good: int = 0
+    bad: int = 0
+    nodes: Recent[str, Spell] = field(default_factory=lambda: Recent(MAX_SPELLS, Spell))
+
+    def succeed(self, host: str | None) -> None:
+        """Count a try that ended well."""
+        self.good += 1
+        spell = self.nodes.get(host) if host else None
+        if spell is not None:
+            spell.good += 1
+
+    def fail(self, host: str) -> None:
+        """Count a task that failed on a node for the first time."""
+        self.bad += 1
+        spell = self.nodes.ensure(host)
+        if not any(self.elsewhere(spell)):  # nothing to compare with yet: the stretch begins with this failure
+            spell.good = spell.bad = 0
+            spell.good_before, spell.bad_before = self.good, self.bad - 1
+        spell.bad += 1
+
+    def elsewhere(self, spell: Spell) -> tuple[int, int]:
+        """What ended well and what failed on the other nodes in the stretch of a node's spell."""
+        return self.good - spell.good_before - spell.good, self.bad - spell.bad_before - spell.bad
+
+    def stands_out(self, host: str, *, level: float, minimum: int) -> bool:
+        """Whether the app fails on a node significantly more often than on the others.
+
+        Args:
+            host: The node.
+            level: Probability of such a difference by chance below which it counts.
+            minimum: Tries that each side must have ended.
+        """
+        spell = self.nodes.get(host)
+        if spell is None:
+            return False
+        good, bad = self.elsewhere(spell)
+        if spell.good + spell.bad < minimum or good + bad < minimum:
+            return False
+        return fisher(spell.bad, spell.good, bad, good) < level
+
+
+def fisher(bad: int, good: int, bad_elsewhere: int, good_elsewhere: int) -> float:
+    """The one-sided p-value of Fisher's exact test: that so many failures fall on one side by chance.
+
+    Args:
+        bad: Failures here.
+        good: Successes here.
+        bad_elsewhere: Failures elsewhere.
+        good_elsewhere: Successes elsewhere.
+    """
+    if bad * good_elsewhere <= bad_elsewhere * good:
+        return 1.0  # no worse here than elsewhere
+    bad, good = _scaled(bad, good)
+    bad_elsewhere, good_elsewhere = _scaled(bad_elsewhere, good_elsewhere)
+    here, failed = bad + good, bad + bad_elsewhere
+    total = here + bad_elsewhere + good_elsewhere
+    whole = _log_choose(total, here)
+    tail = (
+        math.exp(_log_choose(failed, count) + _log_choose(total - failed, here - count) - whole)
+        for count in range(bad, min(here, failed) + 1)
+    )
+    return min(math.fsum(tail), 1.0)
+
+
+def _scaled(bad: int, good: int) -> tuple[int, int]:
+    total = bad + good
+    return (bad, good) if total <= MAX_COUNT else (bad * MAX_COUNT // total, good * MAX_COUNT // total)
+
+
+def _log_choose(total: int, count: int) -> float:
+    if count < 0 or count > total:
+        return -math.inf
+    return math.lgamma(total + 1) - math.lgamma(count + 1) - math.lgamma(total - count + 1)
