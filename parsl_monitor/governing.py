@@ -101,7 +101,7 @@ class Governing:
 
     @property
     def speculates(self) -> bool:
-        """Whether a try that seems to be lost may be run a second time: by the user's word, its tasks are idempotent."""
+        """Whether a try that seems to be lost may run a second time: by the user's word, tasks are idempotent."""
         return self.policy is not None and self.policy.stragglers.speculate and self.policy.mode != "passive"
 
     @property

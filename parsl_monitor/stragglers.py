@@ -36,8 +36,8 @@ def end_stragglers(hub: OctopusMonitoringHub, policy: Policy, now: float) -> int
         return speculate(hub, policy, now)
     with hub.story.lock:
         silent = silent_hosts(hub.story.history, hub.story.run_id, policy, now)
-        found = list(_overdue(hub, policy, silent, now, _thresholds(hub))) if silent else []
-        lost = [(attempt, one) for attempt, one in found if _may_go_on(hub, attempt, now)]
+        overdue_tries = list(_overdue(hub, policy, silent, now, _thresholds(hub))) if silent else []
+        lost = [(attempt, found) for attempt, found in overdue_tries if _may_go_on(hub, attempt, now)]
     for attempt, found in lost:
         host = attempt.place["host"]
         logger.warning(
@@ -52,7 +52,7 @@ def end_stragglers(hub: OctopusMonitoringHub, policy: Policy, now: float) -> int
 
 
 def speculate(hub: OctopusMonitoringHub, policy: Policy, now: float) -> int:
-    """Try the tries that seem to be lost a second time, elsewhere, while the first may still run: the first result wins.
+    """Run the tries that seem to be lost a second time, elsewhere: the first result wins.
 
     Args:
         hub: The run's hub.
