@@ -36,6 +36,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         executor: Label of the executor that gets the retry.
         avoid_hosts: Nodes that must not get it while another one of the executor is there.
         avoid_blocks: Blocks that must not get it while another one of the executor is there.
+        avoid_for: Seconds for which those nodes and blocks are avoided at most; 0 where that is not said.
         prefer_hosts: Nodes that should get it, best first; any other one may after a while.
         first: Whether it goes to the front of the executor's queue.
     """
@@ -44,6 +45,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     executor: Name | None = None
     avoid_hosts: tuple[Name, ...] = ()
     avoid_blocks: tuple[Name, ...] = ()
+    avoid_for: float = 0.0
     prefer_hosts: tuple[Name, ...] = ()
     first: bool = True
 

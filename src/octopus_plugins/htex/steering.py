@@ -13,8 +13,9 @@ STEERING = "octopus_steering"
 
 FRONT_OF_THE_QUEUE = 0
 
-AVOID_SECONDS = 60.0
-"""How long a retry is kept for another node. If none has room by then, the node that it avoids is better than none."""
+AVOID_SECONDS = 9.0
+"""How long a retry is kept for another node where its decision does not say. If none has room by then, the node that it
+avoids is better than none: no node stands idle for long while tasks wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Steering:
         delay: Seconds to wait first.
         avoid_hosts: Nodes that must not get it while there is another one.
         avoid_blocks: Blocks that must not get it while there is another one.
+        avoid_for: Seconds for which they are kept off at most.
         prefer_hosts: Nodes that should get it, best first; after a second or two any other may.
         first: Whether it goes to the front of the executor's queue.
     """
@@ -32,6 +34,7 @@ class Steering:
     delay: float = 0.0
     avoid_hosts: tuple[str, ...] = ()
     avoid_blocks: tuple[str, ...] = ()
+    avoid_for: float = AVOID_SECONDS
     prefer_hosts: tuple[str, ...] = ()
     first: bool = True
 
@@ -43,9 +46,9 @@ class Steering:
         """
         told: dict[str, Any] = {}
         if self.avoid_hosts:
-            told[AVOID] = self.avoid_hosts, now + self.delay + AVOID_SECONDS
+            told[AVOID] = self.avoid_hosts, now + self.delay + self.avoid_for
         if self.avoid_blocks:
-            told[AVOID_BLOCKS] = self.avoid_blocks, now + self.delay + AVOID_SECONDS
+            told[AVOID_BLOCKS] = self.avoid_blocks, now + self.delay + self.avoid_for
         if self.prefer_hosts:
             until = now + self.delay + PREFER_SECONDS
             told[PREFER] = self.prefer_hosts, until
@@ -63,6 +66,7 @@ def steering_of(placement: Placement, delay: float = 0.0) -> Steering:
         delay=delay,
         avoid_hosts=placement.avoid_hosts,
         avoid_blocks=placement.avoid_blocks,
+        avoid_for=placement.avoid_for or AVOID_SECONDS,
         prefer_hosts=placement.prefer_hosts,
         first=placement.first,
     )

@@ -18,6 +18,10 @@ from octopus_plugins.wrath.taxonomy import Category
 MAX_AVOIDED = 16
 """Hosts named in a placement; the ones tried last matter most, and events are bounded."""
 
+AVOID_TASK = 1.0
+AVOID_PLACE = 9.0
+"""Seconds that a retry waits for another node at most: where the task may be at fault, and where the place may be."""
+
 TRIED_IN_VAIN = 2
 """Retries on a rung after which a further one comes first."""
 
@@ -128,10 +132,12 @@ def _placement(case: Case, rung: str, executor: str | None) -> Placement:
         avoid = (here, *tried)
     elif rung == OTHER_EXECUTOR and here and case.categorization.scope == "node":
         avoid = (here, *tried)  # executors may share nodes
+    seconds = AVOID_TASK if case.categorization.scope == "task" else AVOID_PLACE
     if rung == OTHER_BLOCK:
-        return Placement(rung=rung, executor=executor, avoid_blocks=(case.failure.block or "",))
+        return Placement(rung=rung, executor=executor, avoid_blocks=(case.failure.block or "",), avoid_for=seconds)
     prefer = preferred(case, rung, executor, avoid)
-    return Placement(rung=rung, executor=executor, avoid_hosts=avoid, prefer_hosts=prefer)
+    avoid_for = seconds if avoid else 0.0
+    return Placement(rung=rung, executor=executor, avoid_hosts=avoid, avoid_for=avoid_for, prefer_hosts=prefer)
 
 
 def _same_node(case: Case) -> Step:
