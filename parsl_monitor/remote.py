@@ -22,6 +22,9 @@ MAX_DENIED = 1_000
 LONGEST_DENIAL = 86_400.0
 """Seconds that a node may be denied."""
 
+LONGEST_AVOIDED = 60.0
+"""Seconds for which a retry may be kept off nodes."""
+
 FREE_RETRIES = 20
 """Retries of one task beyond the run's own, that a service may leave uncharged."""
 
@@ -83,6 +86,7 @@ def adopted(decision: Decision, failure: Failure, now: float) -> Decision:
             executor=placement.executor,
             avoid_hosts=placement.avoid_hosts[:MAX_HOSTS],
             avoid_blocks=placement.avoid_blocks[:MAX_HOSTS],
+            avoid_for=min(max(placement.avoid_for, 0.0), LONGEST_AVOIDED),
             prefer_hosts=placement.prefer_hosts[:MAX_HOSTS],
             first=placement.first,
         )

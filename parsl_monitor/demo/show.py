@@ -124,7 +124,7 @@ class Show:
             f"{outcome.baseline:.2f} °C.\n"
             f"  The tiled factorisation differs from a dense one by {outcome.difference:.0e} °C."
         )
-        self.console.print("  Ended early, as no retry could help:")
+        self.console.print("  Failed, as they must:")
         for app, error in outcome.raised.items():
             self.console.print(f"    {app} ({error})")
 
@@ -178,7 +178,8 @@ class Show:
                     retried += event.action == "retry"
                     self.console.print(_line(event))
                     for host in event.deny_hosts:
-                        self.console.print(f"⊘ {host} gets no new tasks for a while")
+                        what = f"no new tasks of {event.deny_app}" if event.deny_app else "no new tasks"
+                        self.console.print(f"⊘ {host} gets {what} for a while")
                 progress.update(bar, total=len(seen), completed=len(done), failed=failed, retried=retried)
 
 

@@ -241,7 +241,10 @@ class _Timeline:
                 yield f"{host} gets new tasks again", ""
             else:
                 span = screen.span(max(0.0, until - decision.time))
-                yield f"{host} gets no new tasks for {span}, until {screen.local_time(until)}", "yellow"
+                what = f"no new tasks of {decision.deny_app}" if decision.deny_app else "no new tasks"
+                yield f"{host} gets {what} for {span}, until {screen.local_time(until)}", "yellow"
+        if decision.systemic:
+            yield f"the whole run: {decision.systemic} ({decision.on_systemic})", "yellow"
         yield _provenance(decision, self._story.retries), "dim"
 
     def _news(self, decision: Decision) -> str:

@@ -20,7 +20,8 @@ MAX_AVOIDED = 16
 
 AVOID_TASK = 1.0
 AVOID_PLACE = 9.0
-"""Seconds that a retry waits for another node at most: where the task may be at fault, and where the place may be."""
+"""Seconds that a retry waits for another node at most: where the task may be at fault, if the run cannot spare more;
+and where the place may be."""
 
 TRIED_IN_VAIN = 2
 """Retries on a rung after which a further one comes first."""
@@ -132,12 +133,20 @@ def _placement(case: Case, rung: str, executor: str | None) -> Placement:
         avoid = (here, *tried)
     elif rung == OTHER_EXECUTOR and here and case.categorization.scope == "node":
         avoid = (here, *tried)  # executors may share nodes
-    seconds = AVOID_TASK if case.categorization.scope == "task" else AVOID_PLACE
+    seconds = _patience(case)
     if rung == OTHER_BLOCK:
         return Placement(rung=rung, executor=executor, avoid_blocks=(case.failure.block or "",), avoid_for=seconds)
     prefer = preferred(case, rung, executor, avoid)
     avoid_for = seconds if avoid else 0.0
     return Placement(rung=rung, executor=executor, avoid_hosts=avoid, avoid_for=avoid_for, prefer_hosts=prefer)
+
+
+def _patience(case: Case) -> float:
+    """Seconds that a retry waits for another node at most, while none has room."""
+    if case.categorization.scope != "task":
+        return AVOID_PLACE
+    spare = case.run.spare if case.run is not None else 0.0
+    return round(min(max(spare, AVOID_TASK), AVOID_PLACE), 3)
 
 
 def _same_node(case: Case) -> Step:
