@@ -139,6 +139,8 @@ class Case(msgspec.Struct, frozen=True, gc=False):
         """What this failure uses up of the run's own retries: nothing of what the task is a victim of, within a cap."""
         if self.is_victim and self.victim_budget_left:
             return 0.0
+        if self.categorization.evidence.get("outgrew_neighbours") is True:
+            return float(self.entry.charge)
         return 0.0 if self.budget_left() else float(self.entry.charge)
 
     @property

@@ -32,6 +32,9 @@ NEAR = 0.9
 LOW = 0.1
 """Share of a node's memory below which it counts as used up."""
 
+LARGE = 256 << 20
+"""Bytes from which on a process may have used up a node's memory."""
+
 VICTIM = 0.5
 """Share of its largest neighbour's memory below which a process is not what used up the node's."""
 
@@ -165,6 +168,17 @@ def _larger_neighbour(failure: Failure, history: History | None) -> int | None:
         return largest
     bound = limit(failure) or (node.memory_total if node else None)
     return bound if not others and bound and own < LOW * bound else None
+
+
+def outgrew_neighbours(failure: Failure, history: History | None) -> bool:
+    """Whether this try was by far the largest process on its node when the node's processes went down together.
+
+    It may have taken them along: it is no victim, and not retried for free.
+    """
+    usage, known = failure.usage, history.host(failure.host) if history else None
+    own = max(usage.rss or 0, usage.peak_rss or 0) if usage is not None else 0
+    others = [rss for pid, rss in known.processes.items() if pid != failure.pid] if known is not None else []
+    return own >= LARGE and bool(others) and VICTIM * own > max(others)
 
 
 def _victim(failure: Failure, found: dict[str, Scalar], largest: int) -> Match:

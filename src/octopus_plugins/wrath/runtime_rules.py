@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from octopus_plugins.events import Failure
-from octopus_plugins.wrath import signals
+from octopus_plugins.wrath import memory_rules, signals
 from octopus_plugins.wrath.rules import (
     EXIT_TYPES,
     LOST_TYPES,
     Match,
     Rule,
+    Scalar,
     Trust,
     ending,
     first_line,
@@ -92,7 +93,9 @@ def _worker(failure: Failure, history: History | None) -> Match:
 
 
 def _manager(failure: Failure, history: History | None) -> Match:
-    evidence = {"manager": failure.exception.attributes.get("manager_id", failure.manager)}
+    evidence: dict[str, Scalar] = {"manager": failure.exception.attributes.get("manager_id", failure.manager)}
+    if memory_rules.outgrew_neighbours(failure, history):
+        evidence["outgrew_neighbours"] = True
     host = place(failure) or _named_host(failure)
     return Match(f"the worker pool{host} stopped answering", evidence, 0.8)
 

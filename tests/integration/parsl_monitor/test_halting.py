@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import parsl
@@ -225,7 +226,7 @@ def test_a_waiting_task_is_ended_where_no_executor_is_observed_and_nothing_has_f
 
 def test_the_breaker_stops_a_run_in_which_everything_fails(run: Make, executor: Make, settings: Make) -> None:
     octopus = settings()
-    policy = {"breaker": {"minimum_tasks": 5, "share": 0.8}}
+    policy = {"on_systemic_failure": "halt", "breaker": {"minimum_tasks": 5, "share": 0.8}}
 
     def workflow() -> dict[str, Any]:
         return {f"bug-{number}": apps.look_up("omega") for number in range(60)}
@@ -237,6 +238,46 @@ def test_the_breaker_stops_a_run_in_which_everything_fails(run: Make, executor: 
     assert len(ended) > 20
     assert str(ended[0]) == halting[0].reason
     assert all(isinstance(outcome, (ValueError, RunHaltedError)) for outcome in told.outcomes.values())
+
+
+def test_by_default_it_is_said_once_that_everything_fails_and_no_task_is_ended_for_it(
+    run: Make, executor: Make, settings: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    octopus = settings()
+    policy = {"breaker": {"minimum_tasks": 5, "share": 0.8}}
+
+    def workflow() -> dict[str, Any]:
+        futures = {f"bug-{number}": apps.look_up("omega") for number in range(30)}
+        return futures | {f"good-{number}": apps.double(number) for number in range(10)}
+
+    told = run(config(octopus, executor("small"), policy=policy), workflow, octopus=octopus)
+    assert [told.outcomes[f"good-{number}"] for number in range(10)] == [2 * number for number in range(10)]
+    assert {type(outcome) for name, outcome in told.outcomes.items() if name.startswith("bug")} == {ValueError}
+    (found,) = [decision for decision in told.decisions() if decision.systemic]
+    assert found.on_systemic == "warn"
+    assert not found.halts_run
+    warned = [record.getMessage() for record in caplog.records if found.systemic in record.getMessage()]
+    assert len(warned) == 1
+    assert f"octopus decide terminate --run {found.run_id}" in warned[0]
+
+
+def test_a_paused_run_goes_on_by_itself_once_a_task_ends_well(
+    run: Make, executor: Make, settings: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    octopus = settings()
+    policy = {"on_systemic_failure": "pause", "breaker": {"minimum_tasks": 5, "share": 0.8}}
+    mended = tmp_path / "mended"
+
+    def workflow() -> dict[str, Any]:
+        futures = {f"task-{number}": apps.needs(str(mended)) for number in range(40)}
+        until(lambda: any("It is paused" in record.getMessage() for record in caplog.records))
+        mended.touch()
+        return futures
+
+    told = run(config(octopus, executor("small", workers=4), policy=policy), workflow, octopus=octopus)
+    done = [outcome for outcome in told.outcomes.values() if outcome is True]
+    assert len(done) >= 20, told.outcomes
+    assert any("goes on" in record.getMessage() for record in caplog.records)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""A node that stops dead in the middle of a task: the task is done elsewhere, long before Parsl calls it lost."""
+"""A node that stops dead in the middle of a task: it is done elsewhere, at once only where tasks may run twice."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Make = Callable[..., Any]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
-POLICY = {"stragglers": {"factor": 2.0, "minimum": 1.0, "silence": 5.0}}
+RULES = {"factor": 2.0, "minimum": 1.0, "silence": 5.0}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -71,16 +71,19 @@ def host_of(future: Any) -> str | None:
     return attempt.place.get("host") if attempt is not None else None
 
 
+@pytest.mark.parametrize("speculate", [True, False])
 def test_a_task_on_a_node_that_stands_still_is_done_on_another(
-    run: Make, executor: Make, settings: Make, tmp_path: Path
+    run: Make, executor: Make, settings: Make, tmp_path: Path, speculate: bool
 ) -> None:
     octopus = settings()
+    # Without a word that tasks may run twice, the node is given as long as Parsl gives it.
+    threshold = 120 if speculate else 15
     launcher = NodeLauncher("pair", {"*": Node()})
-    pair = executor("pair", nodes=2, launcher=launcher, heartbeat_threshold=120)
+    pair = executor("pair", nodes=2, launcher=launcher, heartbeat_threshold=threshold)
     config = Config(
         executors=[pair],
         monitoring=OctopusMonitoringHub(octopus=octopus),
-        retry_handler=WrathRetryHandler(POLICY),
+        retry_handler=WrathRetryHandler({"stragglers": {**RULES, "speculate": speculate}}),
         retries=2,
         strategy="none",
         initialize_logging=False,
@@ -103,17 +106,23 @@ def test_a_task_on_a_node_that_stands_still_is_done_on_another(
             go_on.touch()
             begin = time.monotonic()
             assert {future.result(timeout=150) for future in futures.values()} == {"pair-1"}
-            assert time.monotonic() - begin < 60
+            took = time.monotonic() - begin
+            assert took < 60
+            assert speculate or took >= threshold - 5.0, took
         # What the node says when it goes on again comes too late, and harms nobody.
         futures["after"] = apps.work_on(str(where), 0.1)
         return futures
 
     told = run(config, workflow, octopus=octopus)
+    assert told.outcomes["task-0"] == told.outcomes["task-1"] == "pair-1"
+    if speculate:
+        assert told.failures() == []  # the first copy may still end well
+        return
     (failure,) = told.failures()
-    assert failure.exception.type.endswith(StragglerError.__name__)
+    # Parsl's own judgement comes at the same time: either is right.
+    assert failure.exception.type.endswith((StragglerError.__name__, "ManagerLost"))
     assert failure.host == "pair-0"
-    assert failure.categorization.category == "node_down"
+    assert failure.categorization.category in {"node_down", "manager_lost"}
     (decision,) = told.decisions()
     assert decision.action == "retry"
     assert decision.placement.rung == "other_node"
-    assert told.outcomes["task-0"] == told.outcomes["task-1"] == "pair-1"

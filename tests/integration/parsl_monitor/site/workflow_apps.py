@@ -47,6 +47,15 @@ def look_up(name: str) -> Any:
 
 
 @python_app
+def needs(file: str) -> bool:
+    """Fail for want of a file that all tasks need."""
+    time.sleep(0.05)
+    if not Path(file).exists():
+        raise RuntimeError("the shared input is not there")
+    return True
+
+
+@python_app
 def allocate(number: int) -> int:
     return len(bytearray(number))
 
