@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from octopus_plugins.events import Placement
-from octopus_plugins.htex.wishes import AVOID, AVOID_BLOCKS, PREFER, PREFER_SECONDS
-
-STEERING = "octopus_steering"
-"""Key of a resource specification under which the retry handler tells the executor how to place a retry."""
+from octopus_plugins.htex.wishes import AVOID, AVOID_BLOCKS, AVOID_SECONDS, PREFER, PREFER_SECONDS
 
 FRONT_OF_THE_QUEUE = 0
-
-AVOID_SECONDS = 60.0
-"""How long a retry is kept for another node. If none has room by then, the node that it avoids is better than none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +45,34 @@ class Steering:
             until = now + self.delay + PREFER_SECONDS
             told[PREFER] = self.prefer_hosts, until
         return told
+
+
+class SteeredSpecification(dict[str, Any]):
+    """A task's resource specification, as it was, that also tells our executor how the task goes back to it.
+
+    To everybody else it is the dict that it equals: what pickles or copies it gets a plain dict.
+
+    Args:
+        specification: What the user asked for.
+        steering: How the task goes back.
+        accepted: The keys that its executor takes, where it was made for another kind of executor; None for all.
+    """
+
+    __slots__ = ("accepted", "steering")
+
+    def __init__(
+        self, specification: Mapping[str, Any], steering: Steering, accepted: frozenset[str] | None = None
+    ) -> None:
+        super().__init__(specification)
+        self.steering = steering
+        self.accepted = accepted
+
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        return dict, (dict(self),)
+
+    def for_executor(self) -> dict[str, Any]:
+        """What the executor is to be asked for."""
+        return {key: value for key, value in self.items() if self.accepted is None or key in self.accepted}
 
 
 def steering_of(placement: Placement, delay: float = 0.0) -> Steering:

@@ -13,8 +13,10 @@ class Standing:
         denied: Nodes that get no new tasks, with the Unix time until when.
         probation: Nodes whose denial is over and that had no success since: one task at a time. Sorted.
         scores: How well tasks fare on each node of which something is known: 0–1, 1 is best.
+        denied_for: Nodes that get no new tasks of one app, with the Unix time until when, by app.
     """
 
     denied: dict[str, float] = field(default_factory=dict)
     probation: tuple[str, ...] = ()
     scores: dict[str, float] = field(default_factory=dict)
+    denied_for: dict[str, dict[str, float]] = field(default_factory=dict)
