@@ -30,7 +30,8 @@ from octopus_plugins.htex.notices import GRANT, PACE, task_like
 from octopus_plugins.htex.observation import WATCHED, Observation, Settings
 from octopus_plugins.htex.pool import launch_command, passes_through
 from octopus_plugins.htex.selector import HostStanding, OctopusManagerSelector, publish
-from octopus_plugins.htex.steering import FRONT_OF_THE_QUEUE, STEERING, Steering
+from octopus_plugins.htex.steering import FRONT_OF_THE_QUEUE, SteeredSpecification, Steering
+from octopus_plugins.htex.wishes import APP, app_key
 from parsl_monitor.attempts import Attempt
 from parsl_monitor.outcome import TryFuture, copy, deliver, errors_to
 from parsl_monitor.radio import OctopusRadio
@@ -118,6 +119,8 @@ class ObservedExecutor:
                 f"--label={self.label}",
                 f"--period={radio.heartbeat_period}",
             ]
+        # Nodes are only denied where a hub learns what becomes of tasks, and for one app only by our interchange.
+        self._octopus_steerable = self._octopus_observe and self._octopus_takes_notices()
         agent = passes_through(self.provider) if self.node_agent is None else self.node_agent
         if not agent or self.launch_cmd != DEFAULT_LAUNCH_CMD or self.enable_mpi_mode:
             logger.info(
@@ -158,14 +161,12 @@ class ObservedExecutor:
         self, func: Callable[..., Any], resource_specification: Mapping[str, Any], *args: Any, **kwargs: Any
     ) -> Future[Any]:
         """Submit a task; see HighThroughputExecutor.submit."""
-        steering = None
-        if resource_specification and STEERING in resource_specification:
-            specification = dict(resource_specification)
-            steering = specification.pop(STEERING)
-            resource_specification = specification
+        steering: Steering | None = None
+        if isinstance(resource_specification, SteeredSpecification):
+            steering, resource_specification = resource_specification.steering, resource_specification.for_executor()
         # To pack a task again costs nothing until it is needed; to keep it packed costs memory while it waits.
         repack = partial(_pack, func, args, kwargs)
-        self._octopus_call.value = steering, repack, kwargs.get("walltime")
+        self._octopus_call.value = steering, repack, kwargs.get("walltime"), _app_of(func)
         try:
             return cast("Future[Any]", cast(Any, super()).submit(func, resource_specification, *args, **kwargs))
         finally:
@@ -173,13 +174,16 @@ class ObservedExecutor:
 
     def submit_payload(self, context: dict[str, Any], buffer: bytes) -> Future[Any]:
         """Submit a serialized task; see HighThroughputExecutor.submit_payload."""
-        steering, repack, walltime = getattr(self._octopus_call, "value", None) or (None, lambda: buffer, None)
+        call = getattr(self._octopus_call, "value", None) or (None, lambda: buffer, None, None)
+        steering, repack, walltime, app = call
         hub = self._octopus_hub
         attempt = hub.attempts.open(self.label) if hub is not None else Attempt(self.label)
         outer = TryFuture(attempt, hub)
         attempt.outer, attempt.launched = outer, time.time()
         # A bash app waits for its program itself, and ends it in time; what is no number, Parsl will refuse.
         attempt.walltime = float(walltime) if isinstance(walltime, (int, float)) and walltime > 0 else None
+        if app is not None and self._octopus_steerable:
+            context = {**context, APP: app}
         if steering is not None:
             context = {**context, **steering.context(attempt.launched)}
         if steering is not None and steering.first and not self.enable_mpi_mode:
@@ -420,6 +424,17 @@ def _pack(func: Callable[..., Any], args: Any, kwargs: Mapping[str, Any]) -> byt
 def _has_failed(inner: Future[Any]) -> bool:
     """Whether an observed try failed: by itself, or with its worker."""
     return inner.exception() is not None or Observation.unpacked(inner.result()).post_mortem is not None
+
+
+def _app_of(func: Callable[..., Any]) -> str | None:
+    """The name by which Parsl knows a function's app; None where this is not to be had.
+
+    Parsl's wrappers keep the name of what they wrap, but for those that stage data: these call all apps ``wrapper``.
+    """
+    name = getattr(func, "__name__", None)
+    if not isinstance(name, str) or str(getattr(func, "__module__", "")).startswith("parsl.data_provider."):
+        return None
+    return app_key(name)
 
 
 def _worker_lacks_us(error: BaseException) -> bool:

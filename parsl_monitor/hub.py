@@ -17,7 +17,7 @@ from octopus_plugins.errors import MissingDependencyError
 from octopus_plugins.fabric import Emitter
 from octopus_plugins.frameworks.pacing import Pacer
 from octopus_plugins.htex.quick_log import quicken
-from octopus_plugins.htex.reports import canonical
+from octopus_plugins.htex.reports import IdleNodes, canonical
 from octopus_plugins.plugins import Plugins, load_plugins
 from parsl_monitor.attempts import Attempts
 from parsl_monitor.governing import Governing
@@ -94,6 +94,7 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
         self.monitoring_hub_active = False
         self._plugins = plugins if plugins is not None else load_plugins()
         self.begin_governing()
+        self._idle_nodes = IdleNodes()
         self._registered_hosts: dict[str, dict[str, bool]] = {}
         self._story: Story | None = None
         self._database_queue: Any = None
@@ -133,6 +134,7 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
         transform = self._plugins.transform if self._plugins.has_transforms else None
         self._emitter = Emitter(self.octopus, transform=transform)
         self.attempts = Attempts()
+        self._idle_nodes = IdleNodes()
         self._story = Story(self._emitter, self._plugins, self.attempts)
         self.granting = Granting(self.octopus, transforms=transform is not None, budget=self._emitter.budget)
         self._ending.clear()
@@ -160,6 +162,8 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
             self._reader.join(timeout=5.0)
         if failed := self.story.summary():
             logger.info("run %s: failed tries by category: %s", self.story.run_id, failed)
+        if cost := self._idle_nodes.summary():
+            logger.warning("Run %s: %s", self.story.run_id, cost)
         messages, self.resource_msgs = self.resource_msgs, self._database_queue
         messages.close()
         messages.join_thread()
@@ -233,6 +237,7 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
         if isinstance(content, dict) and "direct" in content:
             self.granting.hear(content["place"], content["direct"])
         if isinstance(content, dict) and isinstance(content.get("packages"), dict) and "executor_label" in content:
+            self._idle_nodes.hear(content)
             names = set(map(canonical, content["packages"]))
             label, host = content["executor_label"], content["hostname"]
             hosts = self._registered_hosts.setdefault(label, {})

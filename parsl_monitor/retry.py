@@ -16,7 +16,7 @@ from parsl.executors import HighThroughputExecutor, ThreadPoolExecutor
 
 from octopus_plugins.errors import ConfigError
 from octopus_plugins.events import Decision, Event, Failure
-from octopus_plugins.htex.steering import STEERING, Steering, steering_of
+from octopus_plugins.htex.steering import SteeredSpecification, Steering, steering_of
 from octopus_plugins.wrath import History, Policy, categorize, decide, policy_from
 from octopus_plugins.wrath.policy_data import policy_digest
 from octopus_plugins.wrath.settlement import terminated, within_budget
@@ -271,20 +271,23 @@ def _subject(record: Any, executor: str) -> Try:
 
 
 def _place(record: Any, decision: Decision) -> None:
-    """Send the retry where the decision says, in the words that our executors understand."""
-    placement = decision.placement
-    executors = record["dfk"].executors
+    """Send the retry where the decision says; what the user asked for stays in the task's record as it was."""
+    placement, executors = decision.placement, record["dfk"].executors
+    given = record["resource_specification"]
+    accepted = getattr(given, "accepted", None)
     # Parsl shares one default dict between all tasks.
-    specification = {key: value for key, value in record["resource_specification"].items() if key != STEERING}
-    specification |= {key: value for key, value in decision.resources.items() if key in specification}
+    specification = {**given, **{key: value for key, value in decision.resources.items() if key in given}}
     if placement is not None and placement.executor in executors and placement.executor != record["executor"]:
         record["executor"] = placement.executor
-        target = executors[placement.executor]
-        if isinstance(target, HighThroughputExecutor) and not target.enable_mpi_mode:
-            # What another kind of executor was asked for would be refused here.
-            specification = {key: value for key, value in specification.items() if key in _TAKEN_BY_HTEX}
+        accepted = _accepted_by(executors[placement.executor])
     if isinstance(executors[record["executor"]], ObservedExecutor):
-        specification[STEERING] = (
-            Steering(delay=decision.delay) if placement is None else steering_of(placement, decision.delay)
-        )
+        steering = Steering(delay=decision.delay) if placement is None else steering_of(placement, decision.delay)
+        specification = SteeredSpecification(specification, steering, accepted)
+    elif accepted is not None:
+        specification = {key: value for key, value in specification.items() if key in accepted}
     record["resource_specification"] = specification
+
+
+def _accepted_by(executor: Any) -> frozenset[str] | None:
+    """The keys that an executor takes of what another kind of executor was asked for; None for all."""
+    return _TAKEN_BY_HTEX if isinstance(executor, HighThroughputExecutor) and not executor.enable_mpi_mode else None

@@ -36,7 +36,8 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         executor: Label of the executor that gets the retry.
         avoid_hosts: Nodes that must not get it while another one of the executor is there.
         avoid_blocks: Blocks that must not get it while another one of the executor is there.
-        avoid_for: Seconds for which those nodes and blocks are avoided at most; 0 where that is not said.
+        avoid_for: Seconds for which those nodes and blocks are avoided while no other one has room; 0 where that is
+            not said.
         prefer_hosts: Nodes that should get it, best first; any other one may after a while.
         first: Whether it goes to the front of the executor's queue.
     """

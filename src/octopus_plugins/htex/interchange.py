@@ -6,7 +6,8 @@ Run in place of Parsl's ``interchange.py`` through the executor's ``interchange_
   This one reports when a manager comes, changes or goes, and once per heartbeat period.
 - A retry that must not go back to a node, or to a block, is kept for another one, while there is another one. One
   that should go to certain nodes is kept for them, for a second or two.
-- A node on probation gets one task at a time, one where hardly anything ends well one a second.
+- A node that is denied, or on probation, gets fewer tasks than it has room for while other nodes have room, and never
+  stands idle for long beside tasks that wait; see `octopus_plugins.htex.rationing`.
 - A manager whose connection is closed (its process died, and its node's kernel said so) is lost after seconds,
   not only when its heartbeats are overdue.
 """
@@ -18,7 +19,6 @@ import logging
 import pickle
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +29,16 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from parsl.executors.high_throughput.interchange import PKL_HEARTBEAT_CODE, Interchange
-from sortedcontainers import SortedKeyList
 
 from octopus_plugins import __version__
 from octopus_plugins.htex.logs import skip_unheard
-from octopus_plugins.htex.notices import NOTICE, NoticeMessage
+from octopus_plugins.htex.notices import NoticeMessage
+from octopus_plugins.htex.pending import Pending
 from octopus_plugins.htex.quick_log import quicken
-from octopus_plugins.htex.reports import ONLY_PLACEMENTS, canonical
-from octopus_plugins.htex.selector import OctopusManagerSelector, may_serve
-from octopus_plugins.htex.wishes import is_choosy, waits, waits_for_block
+from octopus_plugins.htex.rationing import Rationing
+from octopus_plugins.htex.reports import ONLY_PLACEMENTS, WITHHELD, canonical
+from octopus_plugins.htex.selector import OctopusManagerSelector
+from octopus_plugins.htex.shunned import NOBODY
 
 logger = logging.getLogger("parsl.executors.high_throughput.interchange")
 
@@ -48,11 +49,8 @@ small message per manager."""
 PROBE_GRACE = 2.0
 """Seconds that a connection may be closed: ZeroMQ re-opens one that merely broke within a fraction of a second."""
 
-TRIAL_PERIOD = 1.0
-"""Seconds between the tasks of a node on probation, or of a poor one: what fails in a millisecond would take all."""
-
-MAX_PASSED_OVER = 200
-"""Tasks that wait for another node and are passed over in one look; the interchange must not stall on them."""
+WITHHELD_GROWTH = 1.1
+"""By how much what a node was kept idle for grows from one report of it to the next, beside a whole second."""
 
 _PACKAGES = ("parsl", "octopus-plugins")
 
@@ -66,42 +64,24 @@ class _Dispatch(list):  # type: ignore[type-arg]
 
     def pop(self, index: Any = -1) -> bytes:
         manager: bytes = super().pop(index)
-        self._interchange.serving = manager
+        self._interchange.serve(manager)
         return manager
 
 
 class _Recall:
-    """A selector that lets the interchange know which manager it serves."""
+    """A selector that lets the interchange know which manager it serves; ours leaves it to us what a node gets."""
 
     def __init__(self, inner: Any, interchange: OctopusInterchange) -> None:
         self._inner = inner
         self._interchange = interchange
 
     def sort_managers(self, ready_managers: Any, manager_list: Any) -> list[bytes]:
-        return _Dispatch(self._inner.sort_managers(ready_managers, manager_list), self._interchange)
-
-
-class _Pending(SortedKeyList):
-    """The queue of tasks; counts those that are choosy about their node, to cost nothing when none is."""
-
-    choosy = 0
-
-    def __init__(self, noticed: Callable[[str, bytes], None]) -> None:
-        super().__init__(key=lambda entry: (entry[0], entry[1]))
-        self._noticed = noticed
-
-    def add(self, value: Any) -> None:
-        notice = value[2]["context"].get(NOTICE)
-        if notice is not None:
-            self._noticed(*notice)  # no task: it only came the same way
-            return
-        self.choosy += is_choosy(value[2]["context"])
-        super().add(value)
-
-    def pop(self, index: int = -1) -> Any:
-        value = super().pop(index)
-        self.choosy -= is_choosy(value[2]["context"])
-        return value
+        inner = self._inner
+        if isinstance(inner, OctopusManagerSelector):
+            self._interchange.rationing.begin(inner.shunned())
+            return _Dispatch(inner.order(ready_managers, manager_list), self._interchange)
+        self._interchange.rationing.begin(NOBODY)
+        return _Dispatch(inner.sort_managers(ready_managers, manager_list), self._interchange)
 
 
 class OctopusInterchange(Interchange):
@@ -122,27 +102,27 @@ class OctopusInterchange(Interchange):
         self.period = period
         self.placements = placements
         self.serving: bytes | None = None
-        self.pending_task_queue = _Pending(self._take_notice)
+        self.pending_task_queue = Pending(self._take_notice)
+        self.rationing = Rationing(self._ready_managers, self.pending_task_queue)
         self._notices: dict[str, tuple[bytes, set[bytes]]] = {}
         self._reported: dict[str, tuple[Any, ...]] = {}
         self._next_round = 0.0
         self._next_probe = 0.0
         self._closed_since: dict[bytes, float] = {}
-        self._tried: dict[str, float] = {}
-        self._selector: Any = config["manager_selector"]
-        self._steered = isinstance(self._selector, OctopusManagerSelector)
-        self.manager_selector = _Recall(self._selector, self)
+        self.manager_selector = _Recall(config["manager_selector"], self)
 
     def _send_monitoring_info(self, monitoring_radio: Any, manager: Any) -> None:
         standing = (manager["active"], manager["draining"], manager["block_id"])
         known = self._reported.get(manager["uid"])
-        now = time.monotonic()
-        due = known is None or known[0] != standing or now >= known[1]
+        now, withheld = time.monotonic(), self.rationing.withheld(manager["hostname"])
+        due = known is None or known[0] != standing or now >= known[1] or withheld > known[2] * WITHHELD_GROWTH + 1.0
         if not due and not self.placements:
             return
         if due:
-            self._reported[manager["uid"]] = (standing, now + self.period)
+            self._reported[manager["uid"]] = (standing, now + self.period, withheld)
         report = dict(manager)
+        if withheld:
+            report[WITHHELD] = withheld
         report[ONLY_PLACEMENTS] = not due
         report["executor_label"] = self.label
         packages = {canonical(name): version for name, version in manager.get("packages", {}).items()}
@@ -159,63 +139,24 @@ class OctopusInterchange(Interchange):
             self._next_probe = now + PROBE_PERIOD
             self._give_up_unreachable(now)
             self._hand_notices()
+            self.rationing.keep()
         super().expire_bad_managers(interesting_managers, monitoring_radio)
         if self.period > 0 and now >= self._next_round:
             self._next_round = now + min(self.period, 1.0)
             for manager in self._ready_managers.values():
                 self._send_monitoring_info(monitoring_radio, manager)
 
+    def serve(self, manager: bytes) -> None:
+        """The manager that is served from now on: the next call of `get_tasks` is for it."""
+        if self.serving is not None and self.serving in self._ready_managers:
+            self.rationing.gave(self.serving)
+        self.serving = manager
+
     def get_tasks(self, count: int) -> Any:
-        """The next tasks for the manager being served; a choosy one waits for a node that it accepts."""
-        if self.serving is None:
+        """The next tasks for the manager being served; see `octopus_plugins.htex.rationing`."""
+        if self.serving is None or not self.rationing.applies_to(self._ready_managers[self.serving]["hostname"]):
             return super().get_tasks(count)
-        host = self._ready_managers[self.serving]["hostname"]
-        if self._steered:
-            probation, poor = self._selector.hosts_on_probation(), self._selector.poor_hosts()
-            if host in probation or host in poor:
-                count = self._on_trial(host, count, probation, poor)
-        if count == 0 or not self.pending_task_queue.choosy:
-            return super().get_tasks(count)
-        block = self._ready_managers[self.serving]["block_id"]
-        eligible, roomy, blocks = self._eligible()
-        now = time.time()
-        tasks: list[Any] = []
-        kept: list[Any] = []
-        while self.pending_task_queue and len(tasks) < count and len(kept) < MAX_PASSED_OVER:
-            entry = self.pending_task_queue.pop()
-            context = entry[2]["context"]
-            if waits(context, host, eligible, roomy, now) or waits_for_block(context, block, blocks, now):
-                kept.append(entry)
-            else:
-                tasks.append(entry[2])
-        for entry in kept:
-            self.pending_task_queue.add(entry)
-        return tasks
-
-    def _on_trial(self, host: str, count: int, probation: set[str], poor: set[str]) -> int:
-        """How many tasks a node may get where tasks fail, while another node is in good standing.
-
-        On probation it gets one at a time. One where hardly anything ends well gets one a second: that is little for a
-        black hole, and fills the node all the same if it was wronged and its tasks are long.
-        """
-        shunned = probation | poor | self._selector.denied_hosts()
-        managers = self._ready_managers.values()
-        if not any(may_serve(manager, shunned) for manager in managers):
-            return count
-        now = time.monotonic()
-        busy = host in probation and any(m["tasks"] for m in managers if m["hostname"] == host)
-        if busy or now < self._tried.get(host, 0.0) + TRIAL_PERIOD:
-            return 0
-        if self.pending_task_queue:
-            self._tried[host] = now
-        return min(count, 1)
-
-    def _eligible(self) -> tuple[set[str], set[str], set[str]]:
-        """The nodes that may get tasks, those of them that have room for one now, and the blocks of the former."""
-        denied = self._selector.denied_hosts() if self._steered else set()
-        serving = [manager for manager in self._ready_managers.values() if may_serve(manager, denied)]
-        roomy = {manager["hostname"] for manager in serving if len(manager["tasks"]) < manager["max_capacity"]}
-        return {manager["hostname"] for manager in serving}, roomy, {manager["block_id"] for manager in serving}
+        return self.rationing.tasks_for(self.serving, count)
 
     def _take_notice(self, kind: str, packed: bytes) -> None:
         """The submit side has something to tell: every manager is to get it."""

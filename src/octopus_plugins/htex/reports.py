@@ -25,9 +25,38 @@ from octopus_plugins.events import (
 
 _GIGABYTE = 1 << 30
 
+MAX_NAMED = 10
+"""Nodes that a sentence names."""
+
 
 ONLY_PLACEMENTS = "octopus_only_placements"
 """Key of a report of a manager: whether it is made for the sake of the tasks that it names, and is no heartbeat."""
+
+WITHHELD = "withheld"
+"""Key of a report of a manager: the slot-seconds for which its node was kept idle while tasks waited that no other node
+had room for, because it is or was denied; left out where there were none."""
+
+
+class IdleNodes:
+    """What denying nodes has cost, as the interchanges report it."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[tuple[str, str], float] = {}
+
+    def hear(self, message: Mapping[str, Any]) -> None:
+        """Take in a report of a manager."""
+        if message.get(WITHHELD):
+            self._seconds[message["executor_label"], message["hostname"]] = float(message[WITHHELD])
+
+    def summary(self) -> str | None:
+        """A sentence for people; None where it has cost nothing to speak of."""
+        seconds = sum(self._seconds.values())
+        if seconds < 1.0:
+            return None
+        hosts = sorted({host for _, host in self._seconds})
+        named = ", ".join(hosts[:MAX_NAMED]) + (f" and {len(hosts) - MAX_NAMED} more" if len(hosts) > MAX_NAMED else "")
+        nodes = "node" if len(hosts) == 1 else "nodes"
+        return f"Denying {nodes} {named} kept {seconds:,.0f} slot-seconds idle while tasks waited."
 
 
 def block_event(message: Mapping[str, Any], now: float, framework: str = "parsl") -> Block:

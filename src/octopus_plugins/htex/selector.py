@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from parsl.executors.high_throughput.manager_selector import ManagerSelector, RandomManagerSelector
+
+from octopus_plugins.htex.shunned import NOBODY, Shunned
+from octopus_plugins.htex.wishes import app_key
 
 if TYPE_CHECKING:
     from octopus_plugins.wrath.standing import Standing
@@ -21,9 +24,11 @@ CHECK_PERIOD = 0.05
 SCORE_STEPS = 5
 """Nodes whose scores lie within one step count as equals: one failure in a hundred tasks must not starve a node."""
 
+MAX_DENIED_APPS = 200
+"""Apps that nodes are denied for; of more of them, those whose denials end first are left out."""
 
-POOR_STEP = 1
-"""A node at or below this step (fewer than three tasks in ten end well there) gets its tasks one by one."""
+RELIEF_SECONDS = 8.0
+"""Seconds after which denied nodes are filled once where no other has room, by an interchange that is not ours."""
 
 
 class HostStanding(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,12 +36,16 @@ class HostStanding(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         denied: Until when a node gets no new tasks, Unix seconds.
+        denied_for: The same for the tasks of one app, by app.
         probation: Nodes that get one task at a time.
+        paused: Whether only a few tasks at a time go out, to any node.
         steps: How well tasks fare on a node, 0 to SCORE_STEPS (best); a node that is not named counts as best.
     """
 
     denied: dict[str, float] = {}
+    denied_for: dict[str, dict[str, float]] = {}
     probation: tuple[str, ...] = ()
+    paused: bool = False
     steps: dict[str, int] = {}
 
     @classmethod
@@ -45,13 +54,15 @@ class HostStanding(msgspec.Struct, frozen=True, kw_only=True):
         steps = {host: round(score * SCORE_STEPS) for host, score in standing.scores.items()}
         return cls(
             denied=dict(standing.denied),
+            denied_for=_by_app(standing.denied_for),
             probation=tuple(sorted(standing.probation)),
+            paused=standing.paused,
             steps={host: step for host, step in steps.items() if step < SCORE_STEPS},
         )
 
 
 class OctopusManagerSelector(ManagerSelector):
-    """Leaves out the managers of denied nodes, and serves the better nodes first.
+    """Serves the better nodes first, and those that are denied last or not at all.
 
     Among nodes that fare alike the order is another selector's. It runs in the interchange process. Its channel is a
     small file, replaced atomically by ``publish``.
@@ -64,44 +75,61 @@ class OctopusManagerSelector(ManagerSelector):
     def __init__(self, path: str | os.PathLike[str] | None = None, inner: ManagerSelector | None = None) -> None:
         self.path = None if path is None else os.fspath(path)
         self.inner = inner or RandomManagerSelector()
-        self._standing = HostStanding()
+        self._standing = self._weighed = HostStanding()
+        self._shunned = NOBODY
         self._stamp: tuple[int, int] | None = None
         self._next_check = 0.0
+        self._next_relief = 0.0
 
     def sort_managers(self, ready_managers: Mapping[bytes, Any], manager_list: set[bytes]) -> list[bytes]:
-        """Order the managers that may get tasks; Parsl serves the last of them first. See ManagerSelector."""
-        denied = self.denied_hosts()
+        """Order the managers that may get tasks; Parsl serves the last of them first. See ManagerSelector.
+
+        Managers of nodes that are denied for every app are left out while another node may serve: Parsl's interchange
+        gives a manager as much as it has room for. What is denied for one app is only heeded by our interchange.
+        """
+        denied = self.shunned().denied
         if denied:
-            allowed = {m for m in manager_list if ready_managers[m]["hostname"] not in denied}
+            allowed = {manager for manager in manager_list if ready_managers[manager]["hostname"] not in denied}
+            others = [record for record in ready_managers.values() if may_serve(record, denied)]
             # Never keep everything waiting: with no other node left, a denied one is better than none.
-            if allowed or any(may_serve(record, denied) for record in ready_managers.values()):
+            if (allowed or others) and not self._relieves(others):
                 manager_list = allowed
+        return self.order(ready_managers, manager_list)
+
+    def order(self, ready_managers: Mapping[bytes, Any], manager_list: set[bytes]) -> list[bytes]:
+        """Order managers, the best last; for our interchange, which decides what each of them gets."""
         ordered: list[bytes] = self.inner.sort_managers(ready_managers, manager_list)
-        steps = self._standing.steps
-        if steps and len(ordered) > 1:
-            ordered.sort(key=lambda manager: steps.get(ready_managers[manager]["hostname"], SCORE_STEPS))
+        shunned, steps = self.shunned(), self._standing.steps
+
+        def rank(manager: bytes) -> int:
+            host = ready_managers[manager]["hostname"]
+            if host in shunned.denied:
+                return -2
+            return -1 if host in shunned.probation else steps.get(host, SCORE_STEPS)
+
+        if len(ordered) > 1 and (steps or shunned.denied or shunned.probation):
+            ordered.sort(key=rank)
         return ordered
 
-    def denied_hosts(self) -> set[str]:
-        """The nodes that are denied now."""
-        denied = self._current().denied
-        if not denied:
-            return set()
-        clock = time.time()
-        return {host for host, until in denied.items() if until > clock}
-
-    def hosts_on_probation(self) -> set[str]:
-        """The nodes that get one task at a time; a node whose denial has just ended is one of them."""
+    def shunned(self) -> Shunned:
+        """The nodes that get fewer tasks than they have room for; the same object while nothing changes."""
         standing = self._current()
-        if not standing.probation and not standing.denied:
-            return set()
-        clock = time.time()
-        return {*standing.probation, *(host for host, until in standing.denied.items() if until <= clock)}
+        if standing is not self._weighed or time.time() >= self._shunned.until:
+            self._weighed = standing
+            self._shunned = Shunned.at(
+                time.time(), standing.denied, standing.denied_for, standing.probation, standing.paused
+            )
+        return self._shunned
 
-    def poor_hosts(self) -> set[str]:
-        """The nodes where hardly anything ends well: what fails fast would attract all the work."""
-        steps = self._current().steps
-        return {host for host, step in steps.items() if step <= POOR_STEP} if steps else set()
+    def _relieves(self, others: list[Any]) -> bool:
+        """Whether denied nodes get tasks this once: the others are full, and have been now and then for a while."""
+        if any(len(record["tasks"]) < record["max_capacity"] for record in others):
+            return False
+        now = time.monotonic()
+        due = 0.0 < self._next_relief <= now
+        if due or not self._next_relief:
+            self._next_relief = now + RELIEF_SECONDS
+        return due
 
     def _current(self) -> HostStanding:
         now = time.monotonic()
@@ -125,7 +153,7 @@ class OctopusManagerSelector(ManagerSelector):
         self._stamp = stamp
 
 
-def may_serve(record: Mapping[str, Any], shunned: set[str]) -> bool:
+def may_serve(record: Mapping[str, Any], shunned: Set[str]) -> bool:
     """Whether a manager will get tasks again: it may be busy now, but is neither shunned nor held nor draining."""
     return bool(record["active"] and not record["draining"] and record["hostname"] not in shunned)
 
@@ -145,3 +173,11 @@ def publish(path: str | os.PathLike[str], standing: HostStanding) -> None:
     fresh = target.with_name(f"{target.name}.{uuid.uuid4().hex}")
     fresh.write_bytes(msgspec.json.encode(standing))
     fresh.replace(target)
+
+
+def _by_app(denied_for: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    named = {app_key(app): dict(hosts) for app, hosts in denied_for.items() if hosts}
+    if len(named) <= MAX_DENIED_APPS:
+        return named
+    last = sorted(named, key=lambda app: max(named[app].values()))[-MAX_DENIED_APPS:]
+    return {app: named[app] for app in sorted(last)}

@@ -19,7 +19,7 @@ MAX_AVOIDED = 16
 """Hosts named in a placement; the ones tried last matter most, and events are bounded."""
 
 AVOID_TASK = 1.0
-AVOID_PLACE = 9.0
+AVOID_PLACE = 8.0
 """Seconds that a retry waits for another node at most: where the task may be at fault, if the run cannot spare more;
 and where the place may be."""
 

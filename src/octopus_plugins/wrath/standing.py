@@ -11,10 +11,10 @@ class Standing:
 
     Attributes:
         denied: Nodes that get no new tasks, with the Unix time until when.
-        paused: Whether only a few tasks at a time go out, to any node.
-        denied_for: The same for tasks of one app only, by app.
         probation: Nodes whose denial is over and that had no success since: one task at a time. Sorted.
         scores: How well tasks fare on each node of which something is known: 0–1, 1 is best.
+        denied_for: Nodes that get no new tasks of one app, with the Unix time until when, by app.
+        paused: Whether only a few tasks at a time go out, to any node.
     """
 
     denied: dict[str, float] = field(default_factory=dict)

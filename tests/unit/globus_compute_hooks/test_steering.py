@@ -72,7 +72,7 @@ def test_a_retry_carries_its_wishes_and_goes_first_unless_the_user_said_otherwis
 def test_the_interchange_reads_how_the_nodes_stand(make: Any, tmp_path: Path) -> None:
     engine, steered, _ = make()
     steered.steer(Standing(denied={"n1": 4e9}))
-    assert engine.executor.manager_selector.denied_hosts() == {"n1"}
+    assert engine.executor.manager_selector.shunned().denied == {"n1"}
 
 
 def test_a_policy_names_blocks_where_an_endpoint_has_no_other_executor() -> None:

@@ -6,25 +6,30 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from parsl.app.bash import BashApp
 from parsl.app.errors import RemoteExceptionWrapper
+from parsl.app.python import PythonApp, timeout
+from parsl.data_provider.http import in_task_transfer_wrapper
 from parsl.executors.high_throughput.executor import DEFAULT_LAUNCH_CMD
 from parsl.jobs.error_handlers import noop_error_handler, simple_error_handler, windowed_error_handler
+from parsl.monitoring.remote import monitor_wrapper
 from parsl.providers import LocalProvider
 
 from octopus_plugins.errors import ConfigError
 from octopus_plugins.htex.selector import OctopusManagerSelector
-from octopus_plugins.htex.steering import STEERING, Steering
-from octopus_plugins.htex.wishes import AVOID, PREFER
+from octopus_plugins.htex.steering import SteeredSpecification, Steering
+from octopus_plugins.htex.wishes import APP, AVOID, MAX_APP, PREFER
 from octopus_plugins.wrath import Policy
 from octopus_plugins.wrath.standing import Standing
 from parsl_monitor.attempts import Attempt, Attempts
 from parsl_monitor.errors import StragglerError
-from parsl_monitor.executor import ATTEMPTS_PER_NODE, ObservedExecutor, _worker_lacks_us
+from parsl_monitor.executor import ATTEMPTS_PER_NODE, ObservedExecutor, _app_of, _worker_lacks_us
 from parsl_monitor.halting import Halts
 from parsl_monitor.outcome import TryFuture, copy, deliver
 from parsl_monitor.revival import Revival
@@ -68,6 +73,10 @@ class Plain:
 class Observed(ObservedExecutor, Plain): ...
 
 
+def steered(steering: Steering, **specification: Any) -> SteeredSpecification:
+    return SteeredSpecification(specification, steering)
+
+
 class OwnProvider(LocalProvider):
     """A user's own."""
 
@@ -90,10 +99,10 @@ def test_a_task_goes_out_at_once_and_its_result_comes_back(executor: Observed) -
 
 
 def test_steering_never_reaches_parsl(executor: Observed) -> None:
-    given = {STEERING: Steering(avoid_hosts=("node-a",)), "priority": 0}
+    given = steered(Steering(avoid_hosts=("node-a",)), priority=0)
     executor.submit(print, given)
     assert executor.specification == {"priority": 0}
-    assert STEERING in given
+    assert given == {"priority": 0}
     assert executor.sent[0][0]["resource_spec"] == {"priority": 0}
     hosts, until = executor.sent[0][0][AVOID]
     assert hosts == ("node-a",)
@@ -102,19 +111,71 @@ def test_steering_never_reaches_parsl(executor: Observed) -> None:
 
 def test_the_front_of_the_queue_is_not_asked_of_an_executor_that_knows_no_priority(executor: Observed) -> None:
     executor.enable_mpi_mode = True
-    executor.submit(print, {STEERING: Steering()})
+    executor.submit(print, steered(Steering()))
     assert "resource_spec" not in executor.sent[0][0]
 
 
+def test_an_app_s_name_travels_with_its_tasks_where_a_hub_may_have_it_denied(executor: Observed) -> None:
+    executor.submit(print, {})
+    executor._octopus_steerable = True
+    executor.submit(print, {})
+    executor.submit_payload({}, b"nobody knows what")
+    assert [context.get(APP) for context, *_ in executor.sent] == [None, "print", None]
+
+
+def wrapped(name: str) -> Any:
+    """Functions as Parsl's DataFlowKernel submits them, with what it calls their app."""
+
+    def app(*args: Any, **kwargs: Any) -> str:
+        return "true"
+
+    if name == "bash":
+        return BashApp(app).wrapped_remote_function
+    if name == "walltime":
+        return timeout(PythonApp(app).func, 3)
+    if name == "monitored":
+        function, *_ = monitor_wrapper(
+            f=PythonApp(app).func,
+            args=(),
+            kwargs={},
+            x_try_id=0,
+            x_task_id=0,
+            radio_config=None,
+            run_id="",
+            logging_level=0,
+            sleep_dur=1.0,
+            run_dir="",
+            monitor_resources=False,
+        )
+        return function
+    return PythonApp(app).func
+
+
+@pytest.mark.parametrize("name", ["python", "bash", "walltime", "monitored"])
+def test_the_name_of_an_app_is_the_one_in_parsl_s_record(name: str) -> None:
+    assert _app_of(wrapped(name)) == PythonApp(wrapped("python")).__name__ == "app"
+
+
+def test_what_stages_data_has_the_name_of_no_app() -> None:
+    assert _app_of(in_task_transfer_wrapper(wrapped("python"), None, None)) is None
+
+
+def test_what_has_no_name_or_a_long_one_is_no_problem() -> None:
+    assert _app_of(partial(print, 1)) is None
+    named = wrapped("python")
+    named.__name__ = "x" * 1000
+    assert _app_of(named) == "x" * MAX_APP
+
+
 def test_one_task_s_steering_is_not_the_next_one_s(executor: Observed) -> None:
-    executor.submit(print, {STEERING: Steering(avoid_hosts=("node-a",))})
+    executor.submit(print, steered(Steering(avoid_hosts=("node-a",))))
     executor.submit(print, {})
     assert executor.sent[1][0] == {}
 
 
 def test_a_delayed_task_is_sent_after_its_delay(executor: Observed) -> None:
     begin = time.monotonic()
-    future = executor.submit(print, {STEERING: Steering(delay=1.0)})
+    future = executor.submit(print, steered(Steering(delay=1.0)))
     assert executor.sent == []
     assert executor.arrived.wait(30)
     assert time.monotonic() - begin >= 1.0
@@ -123,7 +184,7 @@ def test_a_delayed_task_is_sent_after_its_delay(executor: Observed) -> None:
 
 
 def test_after_shutdown_what_was_delayed_is_not_sent(executor: Observed) -> None:
-    executor.submit(print, {STEERING: Steering(delay=2.0)})
+    executor.submit(print, steered(Steering(delay=2.0)))
     executor.shutdown()
     assert executor.stopped
     assert not executor.arrived.wait(2.2)
@@ -137,7 +198,7 @@ def test_a_delayed_task_that_cannot_be_sent_fails_with_the_reason(
 
     monkeypatch.setattr(Plain, "submit_payload", refuse)
     monkeypatch.setattr(Plain, "submit", lambda self, *_: self.submit_payload({}, b""))
-    future = executor.submit(print, {STEERING: Steering(delay=0.01)})
+    future = executor.submit(print, steered(Steering(delay=0.01)))
     with pytest.raises(ConnectionError, match="interchange is gone"):
         future.result(timeout=30)
 
@@ -145,8 +206,8 @@ def test_a_delayed_task_that_cannot_be_sent_fails_with_the_reason(
 def test_the_standing_of_nodes_reaches_the_selector(executor: Observed) -> None:
     assert isinstance(executor.manager_selector, OctopusManagerSelector)
     executor.steer(Standing(denied={"node-a": time.time() + 60}, probation=("node-b",), scores={"node-b": 0.1}))
-    assert executor.manager_selector.denied_hosts() == {"node-a"}
-    assert executor.manager_selector.hosts_on_probation() == {"node-b"}
+    assert executor.manager_selector.shunned().denied == {"node-a"}
+    assert executor.manager_selector.shunned().probation == {"node-b"}
 
 
 def test_a_standing_that_says_nothing_new_is_not_written_again(executor: Observed, tmp_path: Path) -> None:
@@ -166,14 +227,14 @@ def test_with_nothing_to_tell_no_file_is_written(executor: Observed, tmp_path: P
 
 def test_a_preference_travels_with_its_task(executor: Observed) -> None:
     before = time.time()
-    executor.submit(print, {STEERING: Steering(prefer_hosts=("node-b", "node-c"))})
+    executor.submit(print, steered(Steering(prefer_hosts=("node-b", "node-c"))))
     hosts, until = executor.sent[0][0][PREFER]
     assert hosts == ("node-b", "node-c")
     assert before < until < time.time() + 2.0
 
 
 def test_a_retry_that_need_not_be_first_joins_the_queue(executor: Observed) -> None:
-    executor.submit(print, {STEERING: Steering(first=False)})
+    executor.submit(print, steered(Steering(first=False)))
     assert "resource_spec" not in executor.sent[0][0]
 
 

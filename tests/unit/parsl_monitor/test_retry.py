@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import datetime
 import logging
+import pickle
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from parsl.app.errors import BashExitFailure
 from parsl.dataflow.errors import DependencyError
-from parsl.executors import ThreadPoolExecutor
+from parsl.executors import HighThroughputExecutor, ThreadPoolExecutor
 
 from octopus_plugins.errors import ConfigError, PolicyError
 from octopus_plugins.events import Decision, Failure, Placement
-from octopus_plugins.htex.steering import STEERING, Steering
+from octopus_plugins.htex.steering import SteeredSpecification, Steering
 from parsl_monitor import OctopusHighThroughputExecutor, WrathRetryHandler, retry
 
 
@@ -51,7 +52,7 @@ def placed(record: dict[str, Any]) -> dict[str, Any]:
 def test_a_first_failure_is_retried_with_a_note_for_the_executor(record: dict[str, Any]) -> None:
     shared = record["resource_specification"]
     assert WrathRetryHandler()(ValueError("x"), record) == 1.0
-    assert isinstance(record["resource_specification"][STEERING], Steering)
+    assert isinstance(record["resource_specification"], SteeredSpecification)
     assert shared == {}  # Parsl's default, which all tasks share
 
 
@@ -86,8 +87,9 @@ def test_a_task_that_needs_more_memory_climbs_the_ladder(record: dict[str, Any])
 
 def test_an_executor_that_cannot_be_steered_gets_no_steering(record: dict[str, Any]) -> None:
     record["executor"] = "threads"
-    record["resource_specification"] = {STEERING: Steering(delay=5.0), "cores": 1}
+    record["resource_specification"] = SteeredSpecification({"cores": 1}, Steering(delay=5.0))
     WrathRetryHandler()(ValueError("x"), record)
+    assert type(record["resource_specification"]) is dict
     assert record["resource_specification"] == {"cores": 1}
 
 
@@ -227,21 +229,43 @@ def test_a_task_that_moves_takes_along_only_what_its_new_executor_accepts(record
     record["resource_specification"] = {"memory": 100, "priority": 5}
     retry._place(record, decision(placement=Placement(rung="other_executor", executor="large")))
     assert record["executor"] == "large"
-    specification = dict(record["resource_specification"])
-    assert isinstance(specification.pop(STEERING), Steering)
-    assert specification == {"priority": 5}
+    specification = record["resource_specification"]
+    assert specification == {"memory": 100, "priority": 5}  # to users' code, what they gave
+    assert specification.for_executor() == {"priority": 5}
+    retry._place(record, decision())
+    assert record["resource_specification"].for_executor() == {"priority": 5}
+    record["dfk"].executors["threads"] = HighThroughputExecutor(label="threads", address="127.0.0.1")
+    retry._place(record, decision(placement=Placement(rung="other_executor", executor="threads")))
+    assert type(record["resource_specification"]) is dict
+    assert record["resource_specification"] == {"priority": 5}  # nobody drops there what Parsl refuses
 
 
 def test_a_retry_takes_along_where_it_should_and_should_not_go(record: dict[str, Any]) -> None:
     placement = Placement(rung="other_node", avoid_hosts=("bad",), prefer_hosts=("good", "fair"), first=False)
     retry._place(record, decision(placement=placement, delay=2.5))
-    assert record["resource_specification"][STEERING] == Steering(
+    assert record["resource_specification"].steering == Steering(
         delay=2.5, avoid_hosts=("bad",), prefer_hosts=("good", "fair"), first=False
     )
 
 
+def test_to_users_code_a_retried_task_s_record_reads_as_parsl_made_it(record: dict[str, Any]) -> None:
+    seen: list[Any] = []
+
+    def own(error: Exception, task: Any) -> float:
+        seen.append((type(task["resource_specification"]).__mro__[-2], dict(task["resource_specification"])))
+        return 0.5
+
+    record["resource_specification"] = {"priority": 5}
+    handler = WrathRetryHandler(retry_handler=own)
+    for try_id in range(3):
+        record["try_id"] = try_id
+        handler(ConnectionResetError("x"), record)
+    assert seen == [(dict, {"priority": 5})] * 3
+    assert pickle.loads(pickle.dumps(record["resource_specification"])) == {"priority": 5}
+
+
 def test_what_a_task_asked_for_stands_in_its_failure(record: dict[str, Any]) -> None:
-    record["resource_specification"] = {"memory": 100, "note": object(), STEERING: Steering()}
+    record["resource_specification"] = SteeredSpecification({"memory": 100, "note": object()}, Steering())
     assert retry._subject(record, "small").resources == {"memory": 100}
 
 

@@ -164,7 +164,7 @@ def test_without_a_policy_it_is_told_and_not_decided(story: Story, collected: Co
 def test_a_failure_names_what_its_task_asked_for(story: Story, collected: Collected) -> None:
     attempt = launch(story)
     attempt.exception = ValueError("x")
-    attempt.record = {"resource_specification": {"priority": 5, "octopus_steering": object()}}
+    attempt.record = {"resource_specification": {"priority": 5, "octopus_note": object()}}
     story.hear(task_info("failed"))
     (failure,) = [event for event in collected.events if isinstance(event, Failure)]
     assert failure.resources == {"priority": 5}

@@ -14,9 +14,20 @@ from parsl.executors.high_throughput.manager_selector import ManagerSelector
 
 from octopus_plugins.htex import interchange as subject
 from octopus_plugins.htex.interchange import OctopusInterchange
-from octopus_plugins.htex.reports import ONLY_PLACEMENTS
-from octopus_plugins.htex.selector import POOR_STEP, HostStanding, OctopusManagerSelector, publish
-from octopus_plugins.htex.wishes import AVOID, AVOID_BLOCKS, PREFER, PREFER_FULL_SECONDS, PREFER_SECONDS
+from octopus_plugins.htex.rationing import TRIAL_PERIOD
+from octopus_plugins.htex.reports import ONLY_PLACEMENTS, WITHHELD
+from octopus_plugins.htex.selector import HostStanding, OctopusManagerSelector, publish
+from octopus_plugins.htex.starving import PROBE_FIRST
+from octopus_plugins.htex.wishes import (
+    APP,
+    AVOID,
+    AVOID_BLOCKS,
+    AVOID_IDLE_SECONDS,
+    AVOID_SECONDS,
+    PREFER,
+    PREFER_FULL_SECONDS,
+    PREFER_SECONDS,
+)
 
 
 class InOrder(ManagerSelector):
@@ -90,19 +101,22 @@ def manager(interchange: OctopusInterchange) -> Callable[..., bytes]:
 @pytest.fixture
 def submit(interchange: OctopusInterchange) -> Callable[..., None]:
     """Queue a task as the interchange's own thread does: priority, number, task."""
-    numbers = iter(range(1000))
+    numbers = iter(range(1_000_000))
 
     def queue(
         task_id: int,
         *,
         avoid: tuple[str, ...] = (),
         avoid_blocks: tuple[str, ...] = (),
-        patience: float = 60.0,
+        patience: float = AVOID_SECONDS,
+        app: str | None = None,
         prefer: tuple[str, ...] = (),
         waited: float = 0.0,
         priority: float = 10.0,
     ) -> None:
-        context = {AVOID: (avoid, time.time() + patience)} if avoid else {}
+        context: dict[str, Any] = {AVOID: (avoid, time.time() + patience)} if avoid else {}
+        if app:
+            context[APP] = app
         if avoid_blocks:
             context[AVOID_BLOCKS] = (avoid_blocks, time.time() + patience)
         if prefer:
@@ -110,6 +124,15 @@ def submit(interchange: OctopusInterchange) -> Callable[..., None]:
         interchange.pending_task_queue.add((-priority, -next(numbers), {"task_id": task_id, "context": context}))
 
     return queue
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """Both of the process's clocks, by hand."""
+    now = [1000.0]
+    monkeypatch.setattr(subject.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(subject.time, "time", lambda: now[0])
+    yield now
 
 
 @pytest.fixture
@@ -192,9 +215,9 @@ def test_the_quick_way_is_taken_again_once_no_task_is_choosy(
     submit(1, avoid=("node-a",))
     serve(a)
     serve(a)
-    assert interchange.pending_task_queue.choosy == 1
+    assert not interchange.pending_task_queue.is_plain
     serve(b)
-    assert interchange.pending_task_queue.choosy == 0
+    assert interchange.pending_task_queue.is_plain
 
 
 def test_what_does_not_change_is_reported_once_in_a_period(interchange: OctopusInterchange, manager: Any) -> None:
@@ -265,10 +288,10 @@ def test_tasks_that_were_passed_over_are_counted_once(
     for _ in range(5):
         interchange.serving = b"a"
         assert interchange.get_tasks(8) == []
-    assert interchange.pending_task_queue.choosy == 3
+    assert len(interchange.pending_task_queue) == 3
     interchange.serving = b"b"
     assert len(interchange.get_tasks(8)) == 3
-    assert interchange.pending_task_queue.choosy == 0
+    assert len(interchange.pending_task_queue) == 0
 
 
 def test_a_task_waits_for_the_node_that_it_prefers(submit: Any, serve: Any, manager: Any) -> None:
@@ -285,12 +308,15 @@ def test_it_takes_any_node_when_it_has_waited_for_its_own(submit: Any, serve: An
     assert serve(manager("b")) == [1]
 
 
-def test_it_waits_less_for_a_node_that_is_full(submit: Any, serve: Any, manager: Any) -> None:
+def test_it_waits_less_for_a_node_that_is_full(submit: Any, serve: Any, manager: Any, clock: list[float]) -> None:
     manager("a", max_capacity=1, tasks=[99])
     b = manager("b")
     submit(1, prefer=("node-a",))
-    assert serve(b) == []
-    submit(2, prefer=("node-a",), waited=PREFER_FULL_SECONDS)
+    clock[0] += PREFER_FULL_SECONDS / 2
+    submit(2, prefer=("node-a",))
+    clock[0] += PREFER_FULL_SECONDS / 2
+    assert serve(b) == [1]
+    clock[0] += PREFER_FULL_SECONDS / 2
     assert serve(b) == [2]
 
 
@@ -334,15 +360,8 @@ def test_a_node_that_it_must_avoid_is_no_preferred_one(submit: Any, serve: Any, 
 
 
 def test_a_node_on_probation_gets_one_task_at_a_time(
-    interchange: OctopusInterchange,
-    submit: Any,
-    serve: Any,
-    manager: Any,
-    standing: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    interchange: OctopusInterchange, submit: Any, serve: Any, manager: Any, standing: Path, clock: list[float]
 ) -> None:
-    clock = [1000.0]
-    monkeypatch.setattr(subject.time, "monotonic", lambda: clock[0])
     a, b = manager("a"), manager("b")
     twin = manager("a2", hostname="node-a")
     publish(standing, HostStanding(probation=("node-a",)))
@@ -358,43 +377,227 @@ def test_a_node_on_probation_gets_one_task_at_a_time(
     assert serve(twin) == [3]
     interchange._ready_managers[twin]["tasks"].clear()
     assert serve(a) == []  # that was quick: first the submit side is heard
-    clock[0] += subject.TRIAL_PERIOD
+    clock[0] += TRIAL_PERIOD
     assert serve(a) == [4]
 
 
-def test_a_black_hole_gets_one_task_a_second_and_is_filled_all_the_same_if_they_last(
-    interchange: OctopusInterchange,
-    submit: Any,
-    serve: Any,
-    manager: Any,
-    standing: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_node_on_probation_is_filled_where_no_other_has_room(
+    submit: Any, serve: Any, manager: Any, standing: Path, clock: list[float]
 ) -> None:
-    clock = [1000.0]
-    monkeypatch.setattr(subject.time, "monotonic", lambda: clock[0])
-    hole, _ = manager("hole"), manager("fine")
-    publish(standing, HostStanding(steps={"node-hole": POOR_STEP, "node-fine": POOR_STEP + 1}))
-    for number in range(100):
+    a = manager("a")
+    manager("b", tasks=[99], max_capacity=1)
+    manager("denied")
+    publish(standing, HostStanding(probation=("node-a",), denied={"node-denied": clock[0] + 600}))
+    for number in range(12):
         submit(number)
-    given: list[int] = []
-    for _ in range(50):  # it fails each task at once, for five seconds
-        given += serve(hole)
-        interchange._ready_managers[hole]["tasks"].clear()
-        clock[0] += 0.1
-    assert len(given) == 5
-    for _ in range(4):  # and now they last
-        clock[0] += subject.TRIAL_PERIOD
-        serve(hole)
-    assert len(interchange._ready_managers[hole]["tasks"]) == 4
+    given = [len(serve(a, 8)), len(serve(a, 7))]
+    clock[0] += PROBE_FIRST
+    given.append(len(serve(a, 7)))
+    assert given == [1, 0, 7]
 
 
 def test_where_all_nodes_fare_badly_none_is_held_back(submit: Any, serve: Any, manager: Any, standing: Path) -> None:
     a = manager("a")
     manager("b")
-    publish(standing, HostStanding(steps={"node-a": 0, "node-b": POOR_STEP}))
+    publish(standing, HostStanding(steps={"node-a": 0, "node-b": 5}))
     for number in range(3):
         submit(number)
     assert serve(a) == [0, 1, 2]
+
+
+def test_what_a_node_is_denied_for_one_app_stays_in_its_place_and_other_apps_pass_it(
+    submit: Any, serve: Any, manager: Any, standing: Path, clock: list[float]
+) -> None:
+    a, b = manager("a"), manager("b")
+    for number in range(6):
+        submit(number, app="fold" if number < 4 else "dock")
+    submit(6)
+    publish(standing, HostStanding(denied_for={"fold": {"node-a": clock[0] + 600}}))
+    assert serve(a, 2) == [4, 5]
+    assert serve(b, 3) == [0, 1, 2]
+    submit(7, app="dock")
+    assert serve(a) == [6, 7]
+    assert serve(b) == [3]
+
+
+def test_a_long_queue_of_a_denied_app_hides_nothing_behind_it(
+    interchange: OctopusInterchange, submit: Any, serve: Any, manager: Any, standing: Path, clock: list[float]
+) -> None:
+    a, _ = manager("a"), manager("b", tasks=[99], max_capacity=1)
+    for number in range(5000):
+        submit(number, app="fold")
+    submit(5000, app="dock")
+    publish(standing, HostStanding(denied_for={"fold": {"node-a": clock[0] + 600}}))
+    assert serve(a) == [5000]
+    looked_at: list[Any] = []
+    heads = interchange.pending_task_queue.heads
+    interchange.pending_task_queue.heads = lambda: looked_at.extend(heads()) or heads()  # type: ignore[method-assign]
+    assert serve(a) == []
+    assert len(looked_at) == 1
+
+
+def probes(serve: Any, manager: bytes, clock: list[float], seconds: float) -> list[float]:
+    """When a manager is given a task that ends at once, in seconds from now."""
+    begin, given = clock[0], []
+    while clock[0] < begin + seconds:
+        given += [round(clock[0] - begin, 2) for _ in serve(manager, 8)]
+        clock[0] += 0.01
+    return given
+
+
+def free(interchange: OctopusInterchange, serve: Any) -> Callable[..., list[int]]:
+    """Serve a manager whose tasks end at once."""
+
+    def get(manager: bytes, count: int) -> list[int]:
+        given: list[int] = serve(manager, count)
+        interchange._ready_managers[manager]["tasks"].clear()
+        return given
+
+    return get
+
+
+@pytest.mark.parametrize("app", [None, "fold"])
+def test_a_denied_node_gets_probes_while_no_other_has_room(
+    interchange: OctopusInterchange,
+    submit: Any,
+    serve: Any,
+    manager: Any,
+    standing: Path,
+    clock: list[float],
+    app: str | None,
+) -> None:
+    a, b = manager("a"), manager("b", max_capacity=1)
+    forever = {"node-a": clock[0] + 600}
+    publish(standing, HostStanding(denied_for={app: forever}) if app else HostStanding(denied=forever))
+    for number in range(200):
+        submit(number, app=app)
+    assert probes(free(interchange, serve), a, clock, 5.0) == []  # the other one has room
+    assert serve(b, 1) == [0]
+    given = probes(free(interchange, serve), a, clock, 2.1)
+    assert given == pytest.approx([1.0, 1.5, 1.75, 2.0], abs=0.06)
+    interchange._ready_managers[b]["tasks"].clear()
+    assert probes(free(interchange, serve), a, clock, 4.0) == []
+    interchange._ready_managers[b]["tasks"].append(99)
+    assert probes(free(interchange, serve), a, clock, 1.2) == pytest.approx([1.0], abs=0.03)
+
+
+def test_a_node_that_is_denied_by_mistake_and_has_long_tasks_is_filled(
+    interchange: OctopusInterchange, submit: Any, serve: Any, manager: Any, standing: Path, clock: list[float]
+) -> None:
+    a = manager("a", max_capacity=8)
+    manager("b", tasks=[99], max_capacity=1)
+    publish(standing, HostStanding(denied={"node-a": clock[0] + 600}))
+    for number in range(50):
+        submit(number)
+    begin = clock[0]
+    while len(interchange._ready_managers[a]["tasks"]) < 8:
+        serve(a, 8 - len(interchange._ready_managers[a]["tasks"]))
+        clock[0] += 0.01
+    assert clock[0] - begin < 3.5
+
+
+@pytest.mark.parametrize("change", [{"active": False}, {"draining": True}])
+def test_where_every_node_that_is_up_is_denied_it_is_as_if_none_were(
+    submit: Any, serve: Any, manager: Any, standing: Path, clock: list[float], change: dict[str, bool]
+) -> None:
+    a, b = manager("a"), manager("b")
+    manager("c", **change)
+    until = clock[0] + 600
+    publish(standing, HostStanding(denied={"node-a": until}, denied_for={"fold": {"node-b": until}}))
+    for number in range(4):
+        submit(number, app="fold")
+    submit(4, app="dock")
+    assert serve(a, 1) == [0]
+    assert serve(b, 2) == [1, 2]
+    assert serve(a, 5) == [3]
+    assert serve(b) == [4]
+
+
+def test_a_task_whose_only_other_node_is_denied_to_it_takes_the_one_that_it_avoids(
+    submit: Any, serve: Any, manager: Any, standing: Path, clock: list[float]
+) -> None:
+    manager("denied")
+    a = manager("a")
+    publish(standing, HostStanding(denied_for={"fold": {"node-denied": clock[0] + 600}}))
+    submit(1, avoid=("node-a",), app="fold")
+    assert serve(a) == [1]
+
+
+def test_a_node_on_probation_is_filled_with_what_the_others_are_denied(
+    submit: Any, serve: Any, manager: Any, standing: Path, clock: list[float]
+) -> None:
+    a = manager("a")
+    manager("b")  # has room, but not for this app
+    publish(standing, HostStanding(probation=("node-a",), denied_for={"fold": {"node-b": clock[0] + 600}}))
+    for number in range(3):
+        submit(number, app="fold")
+    assert serve(a) == [0, 1, 2]
+
+
+def test_a_task_does_not_wait_beside_an_idle_node_that_it_avoids(
+    submit: Any, serve: Any, manager: Any, clock: list[float]
+) -> None:
+    a, _ = manager("a"), manager("b", tasks=[99], max_capacity=1)
+    submit(1, avoid=("node-a",))
+    submit(2)
+    assert serve(a) == [2]
+    clock[0] += AVOID_IDLE_SECONDS - 0.1
+    assert serve(a) == []
+    clock[0] += 0.2
+    submit(3)
+    assert serve(a, 1) == [3]  # a slot that another task can use is not idle
+    assert serve(a) == [1]
+
+
+def test_it_waits_on_where_another_node_has_room(submit: Any, serve: Any, manager: Any, clock: list[float]) -> None:
+    a, b = manager("a"), manager("b")
+    submit(1, avoid=("node-a",))
+    clock[0] += AVOID_IDLE_SECONDS + 1.0
+    assert serve(a) == []
+    assert serve(b) == [1]
+
+
+def test_any_number_of_tasks_that_avoid_a_node_hides_nothing_behind_them(
+    submit: Any, serve: Any, manager: Any, clock: list[float]
+) -> None:
+    a, _ = manager("a"), manager("b", tasks=[99], max_capacity=1)
+    for number in range(1000):
+        submit(number, avoid=("node-a",))
+    submit(1000)
+    assert serve(a) == [1000]
+
+
+def test_a_probe_is_not_a_task_that_has_just_failed_there(
+    submit: Any, serve: Any, manager: Any, standing: Path, clock: list[float]
+) -> None:
+    a, _ = manager("a"), manager("b", tasks=[99], max_capacity=1)
+    publish(standing, HostStanding(denied={"node-a": clock[0] + 600}))
+    submit(1, avoid=("node-a",), priority=0)
+    submit(2)
+    serve(a)
+    clock[0] += PROBE_FIRST
+    assert serve(a) == [2]
+
+
+def test_what_a_denied_node_is_kept_idle_for_is_reported(
+    interchange: OctopusInterchange, submit: Any, serve: Any, manager: Any, standing: Path, clock: list[float]
+) -> None:
+    a = manager("a", max_capacity=4)
+    b = manager("b", tasks=[99], max_capacity=1)
+    publish(standing, HostStanding(denied={"node-a": clock[0] + 600}))
+    for number in range(2):
+        submit(number)
+    radio = Radio()
+    for _ in range(95):
+        serve(a, 4)
+        for each in (a, b):
+            interchange._send_monitoring_info(radio, interchange._ready_managers[each])
+        clock[0] += 0.01
+    assert interchange.rationing.withheld("node-a") == pytest.approx(2 * 0.94)
+    reported = {report["hostname"]: report.get(WITHHELD) for report in radio.reports}
+    assert reported["node-a"] == pytest.approx(1.0, abs=0.05)
+    assert reported["node-b"] is None
+    assert len(radio.reports) == 3
 
 
 def test_probation_holds_back_nothing_where_no_other_node_is_well(

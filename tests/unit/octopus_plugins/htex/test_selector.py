@@ -12,6 +12,7 @@ from parsl.executors.high_throughput.manager_selector import ManagerSelector
 
 from octopus_plugins.htex import selector
 from octopus_plugins.htex.selector import HostStanding, OctopusManagerSelector, publish
+from octopus_plugins.htex.wishes import MAX_APP
 from octopus_plugins.wrath.standing import Standing
 
 
@@ -25,7 +26,10 @@ class InOrder(ManagerSelector):
 
 
 def managers(**hosts: str) -> dict[bytes, dict[str, Any]]:
-    return {name.encode(): {"hostname": host, "active": True, "draining": False} for name, host in hosts.items()}
+    return {
+        name.encode(): {"hostname": host, "active": True, "draining": False, "tasks": [], "max_capacity": 2}
+        for name, host in hosts.items()
+    }
 
 
 @pytest.fixture
@@ -54,9 +58,9 @@ def test_a_denial_ends_at_its_time(path: Path) -> None:
 def test_a_new_list_replaces_the_old_one(path: Path) -> None:
     chosen = OctopusManagerSelector(path)
     deny(path, {"node-a": time.time() + 60})
-    assert chosen.denied_hosts() == {"node-a"}
+    assert chosen.shunned().denied == {"node-a"}
     deny(path, {"node-b": time.time() + 60})
-    assert chosen.denied_hosts() == {"node-b"}
+    assert chosen.shunned().denied == {"node-b"}
 
 
 @pytest.mark.parametrize(
@@ -65,11 +69,11 @@ def test_a_new_list_replaces_the_old_one(path: Path) -> None:
 def test_a_torn_or_foreign_file_leaves_what_was_known(path: Path, text: str) -> None:
     chosen = OctopusManagerSelector(path)
     deny(path, {"node-a": time.time() + 60})
-    assert chosen.denied_hosts() == {"node-a"}
+    assert chosen.shunned().denied == {"node-a"}
     path.write_text(text, encoding="utf-8")
-    assert chosen.denied_hosts() == {"node-a"}
+    assert chosen.shunned().denied == {"node-a"}
     deny(path, {})
-    assert chosen.denied_hosts() == set()
+    assert chosen.shunned().denied == set()
 
 
 def test_where_every_node_is_denied_they_get_tasks_all_the_same(path: Path) -> None:
@@ -146,14 +150,81 @@ def test_probation_begins_where_a_denial_ends_without_waiting_for_news(path: Pat
     chosen = OctopusManagerSelector(path)
     now = time.time()
     publish(path, HostStanding(denied={"node-a": now - 1, "node-b": now + 60}, probation=("node-c",)))
-    assert chosen.denied_hosts() == {"node-b"}
-    assert chosen.hosts_on_probation() == {"node-a", "node-c"}
+    assert chosen.shunned().denied == {"node-b"}
+    assert chosen.shunned().probation == {"node-a", "node-c"}
     publish(path, HostStanding())
-    assert chosen.hosts_on_probation() == set()
+    assert chosen.shunned().probation == set()
 
 
-def test_a_poor_node_is_one_where_hardly_anything_ends_well(path: Path) -> None:
+def test_a_denial_for_one_app_begins_and_ends_at_its_time_and_is_no_denial_for_others(path: Path) -> None:
     chosen = OctopusManagerSelector(path)
-    assert chosen.poor_hosts() == set()
-    publish(path, HostStanding.of(Standing(scores={"node-a": 0.05, "node-b": 0.28, "node-c": 0.4, "node-d": 1.0})))
-    assert chosen.poor_hosts() == {"node-a", "node-b"}
+    now = time.time()
+    denied_for = {"fold": {"node-a": now + 60, "node-b": now - 1}, "dock": {"node-a": now - 1}, "none": {}}
+    publish(path, HostStanding.of(Standing(denied={"node-c": now + 60}, denied_for=denied_for)))
+    shunned = chosen.shunned()
+    assert shunned.denied_for == {"fold": {"node-a"}}
+    assert shunned.denied_to("fold") == {"node-a", "node-c"}
+    assert shunned.denied_to("dock") == shunned.denied_to(None) == {"node-c"}
+    assert [shunned.names(f"node-{name}") for name in "abc"] == [True, False, True]
+    assert shunned.probation == set()
+
+
+def test_the_same_standing_is_weighed_once_until_a_denial_ends(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(selector.time, "time", lambda: clock[0])
+    chosen = OctopusManagerSelector(path)
+    publish(path, HostStanding(denied={"node-a": 1005.0}, denied_for={"fold": {"node-b": 1010.0}}))
+    first = chosen.shunned()
+    assert chosen.shunned() is first
+    clock[0] = 1005.0
+    assert chosen.shunned().probation == {"node-a"}
+    clock[0] = 1010.0
+    assert chosen.shunned().denied_for == {}
+
+
+def test_a_file_of_a_version_that_knows_no_denials_by_app_is_understood(path: Path) -> None:
+    path.write_text('{"denied": {"node-a": 9e12}, "probation": ["node-b"], "steps": {"node-b": 1}}', encoding="utf-8")
+    assert OctopusManagerSelector(path).shunned().denied == {"node-a"}
+
+
+def test_names_of_apps_and_their_number_are_bounded() -> None:
+    apps = {f"{number:04d}-{'x' * 500}": {"node-a": float(number)} for number in range(1000)}
+    denied_for = HostStanding.of(Standing(denied_for=apps)).denied_for
+    assert len(denied_for) == selector.MAX_DENIED_APPS
+    assert {len(app) for app in denied_for} == {MAX_APP}
+    assert min(hosts["node-a"] for hosts in denied_for.values()) == 1000 - selector.MAX_DENIED_APPS
+
+
+def test_scores_order_nodes_and_withhold_nothing(path: Path) -> None:
+    ready = managers(a="node-a", b="node-b", c="node-c")
+    publish(path, HostStanding.of(Standing(scores={"node-a": 0.0, "node-b": 0.5})))
+    chosen = OctopusManagerSelector(path, InOrder())
+    assert chosen.sort_managers(ready, set(ready)) == [b"a", b"b", b"c"]
+    assert not any(chosen.shunned().names(f"node-{name}") for name in "abc")
+
+
+def test_for_our_interchange_denied_nodes_come_last_and_those_on_probation_before_them(path: Path) -> None:
+    ready = managers(a="node-a", b="node-b", c="node-c", d="node-d")
+    publish(path, HostStanding(denied={"node-d": time.time() + 60}, probation=("node-c",), steps={"node-b": 0}))
+    assert OctopusManagerSelector(path, InOrder()).order(ready, set(ready)) == [b"d", b"c", b"b", b"a"]
+
+
+def test_another_interchange_fills_a_denied_node_now_and_then_while_the_others_are_full(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(selector.time, "monotonic", lambda: clock[0])
+    ready = managers(a="node-a", b="node-b")
+    deny(path, {"node-a": time.time() + 600})
+    chosen = OctopusManagerSelector(path, InOrder())
+    served = []
+    for _ in range(200):
+        served.append(bool(chosen.sort_managers(ready, {b"a"})))
+        clock[0] += 0.1
+    assert not any(served)  # the other one has room
+    ready[b"b"]["tasks"] = [1, 2]
+    served = []
+    for _ in range(200):
+        served.append(bool(chosen.sort_managers(ready, {b"a"})))
+        clock[0] += 0.1
+    assert served.count(True) == 2
