@@ -375,6 +375,8 @@ def test_a_resubmission_that_is_refused_ends_the_task(executor: Observed, monkey
 class Hub:
     """What a lacking worker is told to, with the nodes that the test says."""
 
+    speculates = False
+
     def __init__(self) -> None:
         self.nodes, self.warned = 1, 0
         self.attempts, self.halts = Attempts(), Halts()

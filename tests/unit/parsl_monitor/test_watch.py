@@ -32,6 +32,15 @@ class Hub:
         self.failed: list[tuple[Attempt, Exception]] = []
         self.steered = 0
         self.looked = threading.Event()
+        self.threshold = 50.0  # Parsl's own, seconds
+
+    @property
+    def executors(self) -> list[Any]:
+        return [SimpleNamespace(label="small", heartbeat_threshold=self.threshold)]
+
+    @property
+    def watches_only(self) -> bool:
+        return self.policy is None or self.policy.mode == "passive"
 
     def fail(self, attempt: Attempt, error: Exception) -> None:
         self.failed.append((attempt, error))
@@ -57,10 +66,14 @@ class Hub:
         for state, time in (("running", 9000.0), ("running_ended", 9000.0 + seconds), ("exec_done", 9000.0 + seconds)):
             self.story.history.observe(Task(state=state, time=time, **common))
 
-    def launch(self, task_id: str, host: str | None, *, launched: float, started: float | None = None) -> Attempt:
+    def launch(
+        self, task_id: str, host: str | None, *, launched: float, started: float | None = None, retries: int = 1
+    ) -> Attempt:
         attempt = self.attempts.open("small")
         attempt.outer, attempt.launched, attempt.started = Future(), launched, started
         self.attempts.claim(task_id, 0, "small", "sleep")
+        dfk = SimpleNamespace(config=SimpleNamespace(retries=retries))
+        attempt.record = {"id": task_id, "fail_cost": 0, "dfk": dfk}
         if host is not None:
             attempt.place = {"host": host}
         return attempt
@@ -87,6 +100,40 @@ def test_a_try_far_over_its_time_on_a_silent_node_is_ended(hub: Hub) -> None:
     assert (error.hostname, error.ran, error.usual, error.silent) == ("node-a", 65.0, 2.0, 60.0)
 
 
+def test_it_is_given_as_long_as_parsl_gives_its_node(hub: Hub) -> None:
+    hub.launch("1", "node-a", launched=NOW - 70.0)
+    hub.threshold = 120.0
+    assert end_stragglers(hub, Policy(), NOW) == 0  # type: ignore[arg-type]
+    assert end_stragglers(hub, Policy(), NOW + 61.0) == 0  # type: ignore[arg-type]  # nobody else is heard either
+    hub.beat("node-b", NOW + 60.0)
+    assert end_stragglers(hub, Policy(), NOW + 61.0) == 1  # type: ignore[arg-type]
+
+
+def test_without_a_retry_left_it_is_not_ended(hub: Hub) -> None:
+    hub.launch("1", "node-a", launched=NOW - 70.0, retries=0)
+    assert end_stragglers(hub, Policy(), NOW) == 0  # type: ignore[arg-type]
+
+
+def test_with_no_other_node_up_it_is_not_ended(hub: Hub) -> None:
+    hub.launch("1", "node-a", launched=NOW - 70.0)
+    hub.beat("node-b", NOW, "node")
+    hub.story.history.observe(
+        Heartbeat(run_id="run", time=NOW, host="node-b", component="node", state="lost", executor="small")
+    )
+    assert end_stragglers(hub, Policy(), NOW) == 0  # type: ignore[arg-type]
+
+
+def test_where_tasks_may_run_twice_a_second_copy_is_started_once_and_none_is_ended(hub: Hub) -> None:
+    straggler, avoided = hub.launch("1", "node-a", launched=NOW - 70.0), []
+    straggler.again = avoided.append
+    hub.threshold = 120.0
+    policy = Policy(stragglers=StragglerPolicy(speculate=True))
+    assert end_stragglers(hub, policy, NOW) == 1  # type: ignore[arg-type]
+    assert end_stragglers(hub, policy, NOW + 1.0) == 0  # type: ignore[arg-type]
+    assert avoided == ["node-a"]
+    assert hub.failed == []
+
+
 def test_it_is_ended_once(hub: Hub) -> None:
     hub.launch("1", "node-a", launched=NOW - 70.0)
     assert end_stragglers(hub, Policy(), NOW) == 1  # type: ignore[arg-type]
@@ -108,6 +155,8 @@ def test_time_in_the_queue_is_no_time_on_the_node(hub: Hub) -> None:
     hub.beat("node-a", NOW, "manager")
     hub.launch("1", "node-a", launched=NOW - 5000.0)
     policy = Policy(stragglers=StragglerPolicy(factor=5.0))  # five times two seconds
+    hub.threshold = 6.0
+    hub.beat("node-b", NOW + 8.0)
     assert end_stragglers(hub, policy, NOW + 9.0) == 0  # type: ignore[arg-type]
     assert end_stragglers(hub, policy, NOW + 11.0) == 1  # type: ignore[arg-type]
 

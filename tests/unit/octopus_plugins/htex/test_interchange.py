@@ -24,6 +24,7 @@ from octopus_plugins.htex.wishes import (
     AVOID_BLOCKS,
     AVOID_IDLE_SECONDS,
     AVOID_SECONDS,
+    PATIENCE,
     PREFER,
     PREFER_FULL_SECONDS,
     PREFER_SECONDS,
@@ -115,6 +116,8 @@ def submit(interchange: OctopusInterchange) -> Callable[..., None]:
         priority: float = 10.0,
     ) -> None:
         context: dict[str, Any] = {AVOID: (avoid, time.time() + patience)} if avoid else {}
+        if avoid or avoid_blocks:
+            context[PATIENCE] = time.time() + AVOID_IDLE_SECONDS
         if app:
             context[APP] = app
         if avoid_blocks:
@@ -547,6 +550,23 @@ def test_a_task_does_not_wait_beside_an_idle_node_that_it_avoids(
     submit(3)
     assert serve(a, 1) == [3]  # a slot that another task can use is not idle
     assert serve(a) == [1]
+
+
+def test_a_paused_run_gets_a_few_tasks_at_a_time_on_any_node(
+    submit: Any, serve: Any, manager: Any, standing: Path, clock: list[float]
+) -> None:
+    a, b = manager("a"), manager("b")
+    publish(standing, HostStanding(paused=True))
+    for number in range(9):
+        submit(number)
+    assert serve(a) == [0]
+    assert serve(b) == []  # one a second
+    clock[0] += 1.1
+    assert serve(b) == [1]
+    clock[0] += 1.1
+    publish(standing, HostStanding())
+    clock[0] += 0.1
+    assert serve(a) == [2, 3, 4, 5, 6, 7, 8]
 
 
 def test_it_waits_on_where_another_node_has_room(submit: Any, serve: Any, manager: Any, clock: list[float]) -> None:

@@ -74,7 +74,7 @@ class Simulation:
         for task in range(self.tasks):
             for state in ("pending", "launched"):
                 history.observe(self._event(task, 0, state, BEGAN))
-        free = {host: self.workers for host in hosts}
+        free = dict.fromkeys(hosts, self.workers)
         running: list[tuple[float, int, int, int, str, str | None, float]] = []
         charged: dict[int, float] = {}
         now, probed = 0.0, dict.fromkeys(hosts, -1.0)
