@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
             directory = (options.keep or Path(scratch)).resolve()
             variants = VARIANTS[options.broker]
             broker = stack.enter_context(EmbeddedBroker()) if options.broker != "none" else None
-            runner = Runner(directory, broker.address if broker is not None else None)
+            runner = Runner(directory, broker.address if broker is not None else None, options.patience)
             comparisons = [
                 found for name in options.config for found in runner.compare(Selection(name, options.only), variants)
             ]
@@ -67,11 +67,13 @@ class Runner:
     Args:
         directory: For what the runs write.
         broker: Address of a broker; None where there is none.
+        patience: See the plugin; None leaves Parsl's own.
     """
 
-    def __init__(self, directory: Path, broker: str | None) -> None:
+    def __init__(self, directory: Path, broker: str | None, patience: float | None = None) -> None:
         self._directory = directory
         self._broker = broker
+        self._patience = patience
 
     def compare(self, selection: Selection, variants: Sequence[str]) -> list[Comparison]:
         """Compare one configuration.
@@ -97,7 +99,7 @@ class Runner:
         if variant.endswith("broker") and self._broker is not None:
             settings = {"OCTOPUS_PROFILE": "local", "OCTOPUS_BOOTSTRAP_SERVERS": self._broker}
         mode = "stock" if variant == "stock" else "enable"
-        session = Session(self._directory, settings)
+        session = Session(self._directory, settings, self._patience)
         begun = time.monotonic()
         cases = session.run(name.replace(" ", "-").replace(",", ""), mode, selection)
         seconds = time.monotonic() - begun
@@ -144,6 +146,12 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", default="", metavar="EXPR", help="only the tests that pytest's -k selects by this")
     parser.add_argument(
         "--broker", choices=list(VARIANTS), default="none", help="where records go: to the spool, to a broker, or both"
+    )
+    parser.add_argument(
+        "--patience",
+        type=float,
+        metavar="SECONDS",
+        help="that Parsl's processes may take to start, on a busy machine (default: what Parsl gives)",
     )
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave what the runs write there, Parsl's logs too")
     parser.add_argument(

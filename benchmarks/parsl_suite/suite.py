@@ -63,7 +63,7 @@ class Selection:
     Attributes:
         config: A name of `CONFIGS`.
         expression: As pytest's ``-k``; only what it selects.
-        tests: Ids of tests; empty: all.
+        tests: Ids of tests, or of modules; empty: all.
     """
 
     config: str

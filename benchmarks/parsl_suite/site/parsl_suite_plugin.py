@@ -6,7 +6,7 @@ Loaded with ``-p``, before any test is imported. It reads these variables:
   MonitoringHub, ``enable`` does that and passes each Config through `parsl_monitor.enable` as it reaches the
   DataFlowKernel.
 - ``PARSL_SUITE_OUTCOMES``: a file; a line of JSON for each phase of each test goes there as soon as it is over.
-- ``PARSL_SUITE_ONLY``: a file with the ids of the tests to run, one a line.
+- ``PARSL_SUITE_ONLY``: a file with the ids of the tests, or of the modules, to run, one a line.
 - ``PARSL_SUITE_PATIENCE``: seconds that a process of Parsl's may take to start, where its tests give it five.
 - ``PARSL_SUITE_LIMIT``: seconds that all of it may take; then it ends with the stacks of all threads.
 
@@ -80,8 +80,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if file is None:
         return
     wanted = set(Path(file).read_text(encoding="utf-8").splitlines())
-    config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in wanted])
-    items[:] = [item for item in items if item.nodeid in wanted]
+    chosen = [item for item in items if {item.nodeid, item.nodeid.partition("::")[0]} & wanted]
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = chosen
 
 
 @pytest.hookimpl(tryfirst=True)
