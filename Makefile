@@ -12,10 +12,10 @@ unexport PYTHONDONTWRITEBYTECODE
 WORKERS ?= 3
 SOURCES := src parsl_monitor globus_compute_hooks tests examples benchmarks docs
 
-.PHONY: help setup demo quick check lint test fuzz bench resilience guarantees soak corpus docs lock clean
+.PHONY: help setup demo quick check lint test fuzz bench resilience parsl-suite guarantees soak corpus docs lock clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(VENV)/.ready  ## make the virtual environment (other targets do it by themselves)
 
@@ -61,6 +61,9 @@ bench: setup  ## what it costs, as ratios within one run; takes most of an hour 
 
 resilience: setup  ## recovery from injected faults against stock Parsl, about 80 minutes (OPTIONS="--seeds 1 --scenarios memory")
 	$(BIN)/python -m benchmarks.resilience.run $(OPTIONS)
+
+parsl-suite: setup  ## Parsl's own test suite in stock and under enable, about an hour (OPTIONS="--config local --only htex")
+	$(BIN)/python -m benchmarks.parsl_suite.run $(OPTIONS)
 
 guarantees: setup  ## the guarantees of delivery on Apache Kafka with 100,000 events each, into docs/delivery.md, about 6 minutes
 	$(BIN)/python -m benchmarks.delivery.guarantees $(OPTIONS)

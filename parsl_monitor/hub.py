@@ -159,6 +159,7 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
         if self.granting.delivered:
             logger.info("%s resource samples were produced by the nodes themselves", f"{self.granting.delivered:,}")
         if self._reader is not None:
+            self.resource_msgs.put_last()
             self._reader.join(timeout=5.0)
         if failed := self.story.summary():
             logger.info("run %s: failed tries by category: %s", self.story.run_id, failed)
@@ -223,6 +224,8 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
                 # A message from another process that cannot be unpickled here.
                 logger.warning("A monitoring message of another process cannot be read", exc_info=True)
             else:
+                if message is None:
+                    return
                 self.receive(message)
 
     def _pace(self) -> None:

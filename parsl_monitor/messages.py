@@ -32,6 +32,10 @@ class HubQueue(Queue):  # type: ignore[type-arg]
         """Deliver a message of this process."""
         self._deliver(obj)
 
+    def put_last(self) -> None:
+        """Have ``get`` return None behind all that other processes have put so far."""
+        super().put(None)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _plain_queue, (self.__getstate__(),)
 

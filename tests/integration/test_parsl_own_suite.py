@@ -16,6 +16,7 @@ from octopus_plugins.local.embedded import EmbeddedBroker
 from octopus_plugins.streams import runs
 
 HERE = Path(__file__).parent
+PLUGIN = HERE.parents[1] / "benchmarks" / "parsl_suite" / "site"
 SUITE = Path(parsl.tests.__file__).parent / "test_monitoring"
 
 LEFT_OUT = {
@@ -70,13 +71,16 @@ def run_suite(directory: Path, config: OctopusConfig) -> subprocess.CompletedPro
     environment = {
         # Not what pytest-xdist tells this process: the suite has workers of its own.
         **{name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST_")},
+        "PARSL_SUITE": "hub",
+        "PARSL_SUITE_PATIENCE": "120",
+        "PARSL_SUITE_LIMIT": "2400",  # it takes about 300 on an idle machine
         "OCTOPUS_PROFILE": "local",
         "OCTOPUS_BOOTSTRAP_SERVERS": config.servers,
         "OCTOPUS_NAMESPACE": config.namespace,
         "OCTOPUS_SPOOL_DIR": str(config.spool_dir),
         # What this process imports, so that its children find it wherever they start.
         "PYTHONPATH": os.pathsep.join(
-            [str(HERE), str(HERE / "without_compute"), *(str(Path(p).resolve()) for p in sys.path if p)]
+            [str(PLUGIN), str(HERE / "without_compute"), *(str(Path(p).resolve()) for p in sys.path if p)]
         ),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
     }

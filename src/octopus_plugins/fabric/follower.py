@@ -25,6 +25,7 @@ log = logging.getLogger("octopus_plugins")
 _BATCH = 1000
 _ASK_SECONDS = 0.5
 _AGAIN_SECONDS = 0.5  # between attempts to begin
+_CLOSING_SECONDS = 0.02  # between looks, meanwhile, whether it is closed: a run must not wait for that at its end
 _REFUSED_SECONDS = 15.0  # after a refusal of the credentials, unless they are replaced before
 _TOPIC_GONE = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
 
@@ -314,7 +315,9 @@ class Follower:
 
     def _wait(self, trouble: str, *, refused: bool = False) -> Iterator[list[Arrival]]:
         self._complain(trouble, refused=refused)
-        time.sleep(_AGAIN_SECONDS)
+        deadline = time.monotonic() + _AGAIN_SECONDS
+        while not self._closed and time.monotonic() < deadline:
+            time.sleep(_CLOSING_SECONDS)
         yield []
 
     def _complain(self, trouble: str, *, refused: bool = False) -> None:

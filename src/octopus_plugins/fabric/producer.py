@@ -26,8 +26,7 @@ log = logging.getLogger("octopus_plugins")
 
 _IMPORTANT = {Topic.failures, Topic.decisions}
 _RETRY_JOURNAL_SECONDS = 10.0
-_AWAY_CLOSE_SECONDS = 0.5  # waited at the end for a broker that is known to be away
-_BACK_CLOSE_SECONDS = 5.0  # the same, while a try that began after the end did still waits for its answer
+_BACK_CLOSE_SECONDS = 5.0  # that the end waits where the broker is away, for the answer to a try that began after it
 
 _shared: dict[OctopusConfig, tuple[Producer, int]] = {}
 _shared_lock = threading.Lock()
@@ -151,7 +150,8 @@ class Producer:
         timeout = self._config.close_timeout if timeout is None else timeout
         deadline = time.monotonic() + timeout
         if started:
-            self._flush(timeout, min(timeout, _AWAY_CLOSE_SECONDS), min(timeout, _BACK_CLOSE_SECONDS))
+            # Where a try that began after this did has failed, there is nothing to wait for.
+            self._flush(timeout, 0.0, min(timeout, _BACK_CLOSE_SECONDS))
             self._stop(deadline)
         with self._lock:
             self._ended = True

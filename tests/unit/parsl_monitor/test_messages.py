@@ -56,6 +56,16 @@ def test_a_put_in_another_process_is_a_message_here() -> None:
     assert child.exitcode == 0
 
 
+def test_the_last_message_comes_behind_those_of_other_processes() -> None:
+    queue = HubQueue(lambda message: None, hub=None)
+    Queue.put(queue, ("tag", "from elsewhere"))  # as a process does that has the plain queue
+    queue.put_last()
+    assert queue.get(timeout=30) == ("tag", "from elsewhere")
+    assert queue.get(timeout=30) is None
+    queue.close()
+    queue.join_thread()
+
+
 def test_there_it_is_the_plain_queue() -> None:
     queue = HubQueue(lambda message: None, hub=None)
     context.set_spawning_popen(object())  # type: ignore[arg-type]
