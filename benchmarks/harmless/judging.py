@@ -133,13 +133,12 @@ class Verdict:
         return "**missed**: " + "; ".join(self.missed) if self.missed else "met"
 
 
-def judge(pairs: Sequence[tuple[Run, Run]], rule: IdleRule, *, chance: bool = False) -> Verdict:
+def judge(pairs: Sequence[tuple[Run, Run]], rule: IdleRule) -> Verdict:
     """Judge a workload.
 
     Args:
         pairs: Its runs, of stock and of ours; at least one.
         rule: When tasks count as waiting.
-        chance: Whether chance decides how many tasks end well in stock Parsl, too.
     """
     stock, ours = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     well = sum(run.well for run in stock), sum(run.well for run in ours)
@@ -152,8 +151,7 @@ def judge(pairs: Sequence[tuple[Run, Run]], rule: IdleRule, *, chance: bool = Fa
     if rule is not IdleRule.NOT_JUDGED and idle > IDLE:
         missed.append(f"a node idle for {idle:.1f} s")
     flaws = [f"stock, pair {run.pair}: {run.trouble}" for run in stock if run.trouble]
-    if not chance:
-        flaws += [f"stock, pair {run.pair}: {_ends(run)}" for run in stock if run.unexpected]
+    flaws += [f"stock, pair {run.pair}: {_ends(run)}" for run in stock if run.unexpected]
     return Verdict(
         workload=stock[0].workload,
         tasks=stock[0].tasks,

@@ -62,7 +62,6 @@ class Workload:
         short: Size in the short form; None where it has none.
         idle: When tasks count as waiting.
         warm: Whether every worker has run something before the first submission.
-        chance: Whether chance decides how many tasks end well in stock Parsl, too.
         blocks: Of the provider.
         pool: More options of the executor.
         options: More options of ``Config``.
@@ -78,7 +77,6 @@ class Workload:
     short: Size | None = None
     idle: IdleRule = IdleRule.EVERY_TRY
     warm: bool = True
-    chance: bool = False
     blocks: Blocks | None = None
     pool: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)

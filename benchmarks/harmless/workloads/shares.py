@@ -10,7 +10,7 @@ from benchmarks.harmless.trial import Trial
 from benchmarks.harmless.workload import Size, Workload
 
 USUAL = Size(3, 1, 150)
-SHORT = Size(1, 2, 24)
+SHORT = Size(1, 2, 60)
 NAP = 0.15
 
 

@@ -169,7 +169,6 @@ def test_a_workload_that_stock_does_not_end_as_expected_proves_nothing() -> None
     verdict = judge([pair], IdleRule.EVERY_TRY)
     assert verdict.flaws == ("stock, pair 1: 2 × hung",) and verdict.text.startswith("**not measured**")
     assert verdict.remarks == ("ours, pair 1: 1 × RunHaltedError",)
-    assert not judge([pair], IdleRule.EVERY_TRY, chance=True).flaws
 
 
 def test_a_run_is_made_from_what_its_process_wrote() -> None:
