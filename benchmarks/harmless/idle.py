@@ -36,12 +36,14 @@ class Up:
         executor: Whose it is.
         since: From when.
         until: Until when.
+        started: Whether its workers had run something by then. Those of others count from their first task on.
     """
 
     name: str
     executor: str
     since: float
     until: float
+    started: bool = True
 
 
 def spans(marks: Iterable[Mark], end: float) -> dict[str, list[tuple[str, float, float]]]:
@@ -90,7 +92,8 @@ def longest_idle(
         ]
         for up in (up for up in ups if up.executor == executor):
             busy = [(begin, over) for found in tries.values() for host, begin, over in found if host == up.name]
-            longest = max(longest, _longest(up, waiting, busy, workers))
+            first = up.since if up.started else min([begin for begin, _ in busy if begin > up.since], default=up.until)
+            longest = max(longest, _longest(first, up.until, waiting, busy, workers))
     return longest
 
 
@@ -107,12 +110,16 @@ def waits(
 
 
 def _longest(
-    up: Up, waiting: Sequence[tuple[float, float]], busy: Sequence[tuple[float, float]], workers: int
+    first: float,
+    last: float,
+    waiting: Sequence[tuple[float, float]],
+    busy: Sequence[tuple[float, float]],
+    workers: int,
 ) -> float:
-    """The longest time within ``up`` in which something waits and fewer than ``workers`` things are busy."""
+    """The longest time from ``first`` to ``last`` in which something waits and fewer than ``workers`` are busy."""
     changes = [(begin, 1, 0) for begin, _ in waiting] + [(over, -1, 0) for _, over in waiting]
     changes += [(begin, 0, 1) for begin, _ in busy] + [(over, 0, -1) for _, over in busy]
-    changes += [(up.since, 0, 0), (up.until, 0, 0)]
+    changes += [(first, 0, 0), (last, 0, 0)]
     changes.sort()
     longest, waits_now, busy_now = 0.0, 0, 0
     since: float | None = None
@@ -121,10 +128,10 @@ def _longest(
         busy_now += more_busy
         if index + 1 < len(changes) and changes[index + 1][0] == moment:
             continue
-        idle = up.since <= moment < up.until and waits_now > 0 and busy_now < workers
+        idle = first <= moment < last and waits_now > 0 and busy_now < workers
         if idle and since is None:
             since = moment
         elif not idle and since is not None:
-            longest = max(longest, min(moment, up.until) - since)
+            longest = max(longest, min(moment, last) - since)
             since = None
     return longest

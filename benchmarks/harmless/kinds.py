@@ -77,10 +77,6 @@ def no_json(number: int) -> None:
     json.loads("")
 
 
-def recursion(number: int) -> None:
-    recursion(number)
-
-
 def memory(number: int) -> None:
     raise MemoryError
 
@@ -160,7 +156,6 @@ KINDS: dict[str, tuple[Callable[[int], None], str]] = {
     "zero_division": (zero_division, "ZeroDivisionError"),
     "singular": (singular, "LinAlgError"),
     "no_json": (no_json, "JSONDecodeError"),
-    "recursion": (recursion, "RecursionError"),
     "unpicklable": (unpicklable, "TypeError"),
     "memory": (memory, "MemoryError"),
     "large_array": (large_array, "MemoryError"),

@@ -92,7 +92,7 @@ class Trial:
         dfk: The loaded DataFlowKernel.
         tasks: What was submitted.
         facts: What both systems must agree on.
-        nodes: When which nodes were connected: name, executor, from, until.
+        nodes: When which nodes were connected: name, executor, from, until, and whether they were warm by then.
     """
 
     workload: Workload
@@ -204,6 +204,7 @@ class Trial:
 
     def _watch_nodes(self, over: threading.Event) -> None:
         up: dict[tuple[str, str], list[Any]] = {}
+        warm = self.workload.warm
         while True:
             now = time.time()
             for executor in list(self.dfk.executors.values()):
@@ -217,11 +218,12 @@ class Trial:
                 names = {f"{label}-{each['block_id']}" for each in managers if not each["draining"]}
                 for name in names:
                     if (label, name) not in up:
-                        up[label, name] = [name, label, now, now]
+                        up[label, name] = [name, label, now, now, warm]
                         self.nodes.append(up[label, name])
                     up[label, name][3] = now
                 for key in [key for key in up if key[0] == label and key[1] not in names]:
                     del up[key]
+            warm = False
             if over.wait(POLL_PERIOD):
                 return
 

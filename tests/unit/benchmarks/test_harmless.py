@@ -71,6 +71,13 @@ def test_nodes_are_idle_for_tasks_of_their_own_executor_and_while_they_are_conne
     assert longest_idle(tasks, [], [Up("h-0", "h", 30.0, 40.0)], 1, IdleRule.EVERY_TRY) == 10.0
 
 
+def test_a_node_that_is_starting_is_idle_only_from_its_first_task_on() -> None:
+    marks = tries(("a", "h-0", 20.0, 21.0), ("b", "h-0", 24.0, 25.0))
+    late = Up("h-0", "h", 5.0, 100.0, started=False)
+    assert longest_idle(wanted("a", "b"), marks, [late], 1, IdleRule.EVERY_TRY) == 3.0
+    assert longest_idle(wanted("a", "b"), [], [late], 1, IdleRule.EVERY_TRY) == 0.0
+
+
 def test_a_try_whose_worker_was_killed_lasts_until_the_next_one_begins() -> None:
     marks = tries(("a", "h-0", 1.0, None), ("a", "h-1", 5.0, 6.0), ("b", "h-0", 7.0, None))
     assert spans(marks, 50.0) == {"a": [("h-0", 1.0, 5.0), ("h-1", 5.0, 6.0)], "b": [("h-0", 7.0, 50.0)]}
