@@ -16,13 +16,6 @@ class ServerBusyError(Exception):
     """An exception of the user's own."""
 
 
-class QuotaError(Exception):
-    """Does not unpickle as it is: its constructor takes other arguments than it hands on."""
-
-    def __init__(self, used: int, limit: int) -> None:
-        super().__init__(f"{used} of {limit} used")
-
-
 def value(number: int) -> None:
     raise ValueError("empty answer of the server")
 
@@ -59,8 +52,9 @@ def own_class(number: int) -> None:
     raise ServerBusyError("try again")
 
 
-def unpicklable(number: int) -> None:
-    raise QuotaError(number, 10)
+def unserialisable(number: int) -> None:
+    # One that cannot be unpickled ends stock Parsl's thread for results, and with it the run: nothing to compare.
+    raise ValueError(each for each in ())
 
 
 def zero_division(number: int) -> None:
@@ -156,7 +150,7 @@ KINDS: dict[str, tuple[Callable[[int], None], str]] = {
     "zero_division": (zero_division, "ZeroDivisionError"),
     "singular": (singular, "LinAlgError"),
     "no_json": (no_json, "JSONDecodeError"),
-    "unpicklable": (unpicklable, "TypeError"),
+    "unserialisable": (unserialisable, "TypeError"),
     "memory": (memory, "MemoryError"),
     "large_array": (large_array, "MemoryError"),
     "plugin": (plugin, "ModuleNotFoundError"),
