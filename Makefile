@@ -10,9 +10,11 @@ UV := $(BIN)/uv
 unexport PYTHONDONTWRITEBYTECODE
 # Most of a test's time it waits for processes and periods, so that more than one a core fit.
 WORKERS ?= 3
+# Workloads of `make harmless` that run at a time: their tasks sleep.
+JOBS ?= 2
 SOURCES := src parsl_monitor globus_compute_hooks tests examples benchmarks docs
 
-.PHONY: help setup demo quick check lint test fuzz bench resilience parsl-suite guarantees soak corpus docs lock clean
+.PHONY: help setup demo quick check lint test fuzz bench resilience harmless parsl-suite guarantees soak corpus docs lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -64,6 +66,9 @@ resilience: setup  ## recovery from injected faults against stock Parsl, about 8
 
 parsl-suite: setup  ## Parsl's own test suite in stock and under enable, about an hour (OPTIONS="--config local --only htex")
 	$(BIN)/python -m benchmarks.parsl_suite.run $(OPTIONS)
+
+harmless: setup  ## stock Parsl against enable(config): is any of 50 workloads harmed? About 75 minutes (OPTIONS="--only coin noop", --short, --list)
+	$(BIN)/python -m benchmarks.harmless.run --jobs $(JOBS) $(OPTIONS)
 
 guarantees: setup  ## the guarantees of delivery on Apache Kafka with 100,000 events each, into docs/delivery.md, about 6 minutes
 	$(BIN)/python -m benchmarks.delivery.guarantees $(OPTIONS)

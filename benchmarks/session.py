@@ -112,6 +112,21 @@ def end_session(session: int, seconds: float = 10.0) -> None:
         time.sleep(0.02)
 
 
+def manager_processes(session: int, label: str, block: str) -> list[psutil.Process]:
+    """The worker pool of a node: the process that speaks to Parsl, not its workers."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, ProcessLookupError):
+            words = process.cmdline()
+            if (
+                os.getsid(process.pid) == session
+                and f"--block_id={block}" in words
+                and any(word.startswith("--logdir=") and word.endswith(f"/{label}") for word in words)
+            ):
+                found.append(process)
+    return found
+
+
 def _of_session(session: int) -> list[psutil.Process]:
     found = []
     for pid in psutil.pids():

@@ -53,7 +53,7 @@ class Launcher:
             process = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.resilience.workload", *words],
                 cwd=home,
-                env=_environment(_importable(self.directory), home),
+                env=environment(importable(self.directory), home),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -85,7 +85,13 @@ def _trouble(told: dict[str, Any], late: bool, said: str) -> str:
     return ""
 
 
-def _environment(path: Path, home: Path) -> dict[str, str]:
+def environment(path: Path, home: Path) -> dict[str, str]:
+    """The environment of a run.
+
+    Args:
+        path: Put behind PYTHONPATH.
+        home: Of the run.
+    """
     # The workers inherit all of it: what they import, where they find Parsl's worker pool, an empty home of settings.
     inherited = os.environ.get("PYTHONPATH", "")
     return {
@@ -97,7 +103,7 @@ def _environment(path: Path, home: Path) -> dict[str, str]:
     }
 
 
-def _importable(directory: Path) -> Path:
+def importable(directory: Path) -> Path:
     """A directory from which ``benchmarks`` can be imported and nothing else: the packages are those installed."""
     path = directory / "path"
     path.mkdir(exist_ok=True)

@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import parsl
-import psutil
 from parsl import python_app
 
 from benchmarks.resilience import apps
 from benchmarks.resilience.nodes import SMALL_NODES
 from benchmarks.resilience.scenarios import FAN_IN, SCENARIOS, Item, Plan, Scenario, plan
 from benchmarks.resilience.systems import SYSTEMS
+from benchmarks.session import manager_processes
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.events import Topic, encode
 from octopus_plugins.fabric import Reader, ensure_topics
@@ -171,21 +171,6 @@ class Workload:
                 return
         for process in manager_processes(os.getsid(0), "small", self.plan.victim):
             process.send_signal(signal.SIGKILL)
-
-
-def manager_processes(session: int, label: str, block: str) -> list[psutil.Process]:
-    """The worker pool of a node: the process that speaks to Parsl, not its workers."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, ProcessLookupError):
-            words = process.cmdline()
-            if (
-                os.getsid(process.pid) == session
-                and f"--block_id={block}" in words
-                and any(word.startswith("--logdir=") and word.endswith(f"/{label}") for word in words)
-            ):
-                found.append(process)
-    return found
 
 
 def run(options: argparse.Namespace, address: str) -> dict[str, Any]:

@@ -205,10 +205,10 @@ def test_after_a_kill_it_knows_what_was_decided_and_what_happened_before(
 
 
 def test_the_history_before_a_restart_counts(config: OctopusConfig, emitter: Emitter, wait_for: Wait) -> None:
-    with running(Decider(config)):
+    with running(Decider(config, policy=Policy.published())):
         emitter.emit(configured(), failure(1))
         wait_for(lambda: len(decided(config)) == 1)
-    with running(Decider(config)):
+    with running(Decider(config, policy=Policy.published())):
         emitter.emit(failure(1, host="n2", try_id=1))
         wait_for(lambda: len(decided(config)) == 2)
     first, second = decided(config)
@@ -220,7 +220,7 @@ def test_the_history_before_a_restart_counts(config: OctopusConfig, emitter: Emi
 def test_a_task_whose_end_the_run_did_not_honour_is_not_forgotten(
     config: OctopusConfig, emitter: Emitter, wait_for: Wait
 ) -> None:
-    with running(Decider(config)):
+    with running(Decider(config, policy=Policy.published())):
         emitter.emit(configured())
         for number in range(4):
             emitter.emit(failure(1, host=f"n{number}", try_id=number))

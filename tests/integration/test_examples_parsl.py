@@ -34,13 +34,13 @@ def run_example(script: str, config: OctopusConfig, cwd: Path, *arguments: str) 
     return done.stdout
 
 
-def test_01_one_line_streams_an_ordinary_workflow_and_ends_its_bug_early(config: OctopusConfig, tmp_path: Path) -> None:
+def test_01_one_line_streams_an_ordinary_workflow_and_explains_its_bug(config: OctopusConfig, tmp_path: Path) -> None:
     shown = run_example("01_enable/workflow.py", config, tmp_path)
     assert "halves: [1, 2, 3, 4]" in shown
     assert "the odd one failed: 7 is odd" in shown
     assert "and so did what needed it: DependencyError" in shown
     actions = [decision.action for decision in decisions(config=config, task_id="4")]
-    assert actions == ["retry", "terminate"], "the third and fourth try are spared"
+    assert actions == ["retry", "retry", "retry", "terminate"], "retries=3 is honoured"
     assert [f.categorization.category for f in failures(config=config, app="total")] == ["dependency_failed"]
 
 

@@ -70,8 +70,8 @@ def assert_all_told(told: Any) -> None:
     """All that was to be said of the workflow is in the topics."""
     for number in range(5):
         assert told.states(f"double-{number}") == ["pending", "launched", "exec_done"]
-    assert [failure.try_id for failure in told.failures("bug")] == [0, 1]
-    assert [decision.action for decision in told.decisions("bug")] == ["retry", "terminate"]
+    assert [failure.try_id for failure in told.failures("bug")] == [0, 1, 2]
+    assert [decision.action for decision in told.decisions("bug")] == ["retry", "retry", "terminate"]
     assert [event.state for event in told.runs()] == ["started", "configured", "ended"]
 
 

@@ -93,8 +93,9 @@ def test_the_states_of_each_task_end_with_a_final_one(told: Any) -> None:
 
 def test_each_retry_tells_its_start_and_end_anew(told: Any) -> None:
     expected = ["launched", "running", "running_ended"]
-    assert told.states("bug") == ["pending", *expected, "fail_retryable", "pending", *expected, "failed"]
-    assert [task.try_id for task in told.tasks("bug")] == [0] * 5 + [1] * 5
+    retried = ["pending", *expected, "fail_retryable"]
+    assert told.states("bug") == [*retried, *retried, "pending", *expected, "failed"]
+    assert [task.try_id for task in told.tasks("bug")] == [0] * 5 + [1] * 5 + [2] * 5
 
 
 def test_worker_start_and_end_name_host_block_manager_worker_and_pid(told: Any) -> None:
@@ -268,11 +269,10 @@ def test_the_run_is_configured_in_the_stream_before_its_first_task_ended(told: A
     assert configured.policy["categories"]["worker_lost"]["maximum_attempts"] == 3
 
 
-def test_a_deterministic_bug_is_given_up_once_it_is_confirmed(told: Any) -> None:
-    first, last = told.decisions("bug")
-    assert (first.action, last.action) == ("retry", "terminate")
-    assert last.rule == "code_error.confirm"
-    assert "the same failure" in last.reason
+def test_a_bug_is_tried_as_often_as_the_run_s_retries_allow(told: Any) -> None:
+    *retried, last = told.decisions("bug")
+    assert [decision.action for decision in retried] == ["retry", "retry"]
+    assert (last.action, last.rule) == ("terminate", "run.retries")
 
 
 def test_the_run_tells_its_start_configuration_and_end(told: Any) -> None:

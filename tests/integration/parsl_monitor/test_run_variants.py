@@ -87,7 +87,7 @@ def test_enable_tells_what_can_be_seen_of_threads(enabled: Any) -> None:
 @pytest.mark.slow
 def test_enable_decides_on_every_executor(enabled: Any) -> None:
     for name in ("bug-processes", "bug-threads"):
-        assert [decision.action for decision in enabled.decisions(name)] == ["retry", "terminate"]
+        assert [decision.action for decision in enabled.decisions(name)] == ["retry", "retry", "terminate"]
         assert isinstance(enabled.outcomes[name], ValueError)
     pools = {pool.label: pool for event in enabled.runs() for pool in event.pools}
     assert (pools["processes"].steerable, pools["threads"].steerable) == (True, False)
@@ -117,7 +117,10 @@ def test_without_a_hub_the_handler_decides_and_nothing_is_sent(run: Make, execut
     assert told.messages == []
 
 
-def test_without_a_hub_a_confirmed_bug_is_given_up_early(run: Make, tmp_path: Any) -> None:
+@pytest.mark.parametrize(("policy", "tries"), [(None, 10), ("published", 2)])
+def test_without_a_hub_a_bug_is_tried_as_often_as_the_policy_says(
+    run: Make, tmp_path: Any, policy: str | None, tries: int
+) -> None:
     marker = tmp_path / "tries"
 
     @python_app
@@ -126,9 +129,9 @@ def test_without_a_hub_a_confirmed_bug_is_given_up_early(run: Make, tmp_path: An
             file.write("x")
         raise ValueError("always the same")
 
-    config = Config(executors=[threads()], retry_handler=WrathRetryHandler(), **settings_of_a_run(retries=9))
+    config = Config(executors=[threads()], retry_handler=WrathRetryHandler(policy), **settings_of_a_run(retries=9))
     run(config, lambda: {"bug": fail()})
-    assert marker.read_text(encoding="utf-8") == "xx"
+    assert marker.read_text(encoding="utf-8") == "x" * tries
 
 
 def test_with_no_retries_a_failure_is_told_decided_and_final(run: Make, settings: Make) -> None:

@@ -1,0 +1,142 @@
+"""What the evaluation prints and what stands in the documentation."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.figures import Spread
+from benchmarks.harmless.catalogue import WORKLOADS
+from benchmarks.harmless.judging import IDLE, PAIRS, RATIO, SLACK, SLACK_BELOW, Verdict
+from benchmarks.harmless.workload import IdleRule, Workload
+
+COLUMNS = (
+    "workload",
+    "retries",
+    "nodes × workers",
+    "tasks",
+    "well, stock / ours",
+    "makespan, s, stock / ours",
+    "ratio",
+    "blocks, stock / ours",
+    "longest idle, s",
+    "verdict",
+)
+
+RULE = f"""
+`enable(config)` does no harm: a task that ends well in stock Parsl ends well with it, a healthy run takes no longer,
+and inside a task a worker looks as Parsl's own does.
+
+Each workload runs in stock Parsl and with `enable(config)`, which is the only difference, with the same seeds and in
+turn. The nodes are processes of one machine with host names of their own.
+
+- **Tasks**: never fewer end well, with the right result, than in stock Parsl.
+- **Time**: the median of the paired makespan ratios is at most {RATIO} (n ≥ {PAIRS}); where the makespan of stock
+  Parsl is below {SLACK_BELOW:g} s, {SLACK} s more are allowed. The makespan runs from the first submission to the last
+  result. All workers have run something by then, unless the workload is marked as a cold start.
+- **Idle nodes**: no node has a free worker for more than {IDLE:g} s while a task waits that could run there. A task
+  waits from when it is submitted and has all its inputs until its first try begins, and between its tries.
+- **Facts**: what a workload states beyond results (what a task sees of its worker, how often a handler is called) is
+  the same in both.
+""".strip().splitlines()
+
+
+def rows(verdicts: Sequence[Verdict]) -> list[tuple[str, ...]]:
+    """One row for each workload."""
+    return [_row(verdict) for verdict in verdicts]
+
+
+def show(verdicts: Sequence[Verdict], console: Console) -> None:
+    """Print the table, and what else there is to say."""
+    table = Table(title="Stock Parsl and enable(config)")
+    for column in COLUMNS:
+        table.add_column(column, overflow="fold")
+    for row in rows(verdicts):
+        table.add_row(*(cell.replace("**", "").replace("`", "") for cell in row))
+    console.print(table)
+    for line in _remarks(verdicts):
+        console.print(line, markup=False, highlight=False)
+    console.print(summary(verdicts), highlight=False)
+
+
+def summary(verdicts: Sequence[Verdict]) -> str:
+    """How many workloads met the bars."""
+    met = sum(not verdict.missed and not verdict.flaws for verdict in verdicts)
+    return f"{met} of {len(verdicts)} workloads are not harmed."
+
+
+def markdown(verdicts: Sequence[Verdict], machine: Mapping[str, str], command: str, pairs: int) -> str:
+    """The page."""
+    described = "; ".join(f"{name} {value}" for name, value in machine.items())
+    return "\n".join(
+        [
+            "# First, do no harm",
+            "",
+            f"Written by `{command}` on {time.strftime('%Y-%m-%d', time.gmtime())}; do not edit.",
+            "",
+            *RULE,
+            "",
+            f"{summary(verdicts)} Pairs of runs: {pairs}. Machine: {described}.",
+            "",
+            "## Results",
+            "",
+            "Tasks are counted over all pairs. Makespans are medians; the ratio is the median of the pairs, with the"
+            " smallest and largest.",
+            "",
+            "| " + " | ".join(COLUMNS) + " |",
+            "|" + "---|" * len(COLUMNS),
+            *("| " + " | ".join(row) + " |" for row in rows(verdicts)),
+            "",
+            "## Workloads",
+            "",
+            *(f"- `{verdict.workload}`: {_title(WORKLOADS[verdict.workload])}." for verdict in verdicts),
+            "",
+            *_section("What failed otherwise than in stock Parsl", _remarks(verdicts)),
+        ]
+    )
+
+
+def _title(workload: Workload) -> str:
+    return workload.title if workload.warm else f"{workload.title}; cold start"
+
+
+def _row(verdict: Verdict) -> tuple[str, ...]:
+    workload = WORKLOADS[verdict.workload]
+    judged = workload.idle is not IdleRule.NOT_JUDGED
+    return (
+        f"`{verdict.workload}`",
+        str(workload.retries),
+        f"{workload.size.nodes} × {workload.size.workers}",
+        str(verdict.tasks),
+        f"{verdict.well[0]} / {verdict.well[1]}",
+        f"{_seconds(verdict.stock)} / {_seconds(verdict.ours)}",
+        _ratio(verdict.ratio),
+        f"{verdict.submits[0]:g} / {verdict.submits[1]:g}",
+        f"{verdict.idle:.1f}" if judged else "not judged",
+        verdict.text.replace("|", "\\|").replace("\n", " "),
+    )
+
+
+def _seconds(value: float | None) -> str:
+    return "never" if value is None else f"{value:.2f}"
+
+
+def _ratio(spread: Spread | None) -> str:
+    if spread is None:
+        return "–"
+    median, low, high = (
+        "∞" if math.isinf(value) else f"{value:.3f}" for value in (spread.median, spread.low, spread.high)
+    )
+    return median if spread.count == 1 else f"{median} ({low} – {high})"
+
+
+def _remarks(verdicts: Sequence[Verdict]) -> list[str]:
+    return [f"- {verdict.workload}, {remark}" for verdict in verdicts for remark in verdict.remarks]
+
+
+def _section(title: str, lines: Sequence[str]) -> list[str]:
+    return [f"## {title}", "", *lines, ""] if lines else []

@@ -1,0 +1,1 @@
+"""The workloads, by subject. Each module has its own in ``WORKLOADS``."""
