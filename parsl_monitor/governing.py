@@ -97,6 +97,11 @@ class Governing:
         return self._handler.policy if self._handler is not None else None
 
     @property
+    def strategy_scales(self) -> bool:
+        """Whether Parsl's strategy launches blocks while the run goes on; False while the run's is not known yet."""
+        return self.dfk is not None and self.dfk.config.strategy not in (None, "none")
+
+    @property
     def executors(self) -> tuple[ObservedExecutor, ...]:
         """The observed executors of the run."""
         return tuple(self._executors)
