@@ -58,7 +58,7 @@ def enable(
         listen: See OctopusMonitoringHub.
         sample_period: Seconds between resource samples of a running task; 0 takes none.
         heartbeat_period: Seconds between heartbeats of a node; 0 sends none.
-        revive: Whether blocks that died are replaced while tasks wait; see OctopusHighThroughputExecutor.
+        revive: Whether blocks that worked and died are replaced while tasks wait; see OctopusHighThroughputExecutor.
         node_agent: Whether worker pools have a node agent; see OctopusHighThroughputExecutor.
         speculate: Whether a try that seems to be lost may run a second time, elsewhere, while the first may still run:
             only where tasks may run twice. The first result is taken.

@@ -81,7 +81,7 @@ class ObservedExecutor:
     outgoing_q: Any
 
     revive = True
-    """Whether blocks that died are replaced while tasks wait; a class attribute, for instances that `enable` adopts."""
+    """Whether lost blocks are replaced while tasks wait; a class attribute, for instances that `enable` adopts."""
 
     node_agent: bool | None = None
     """Whether worker pools have a node agent; None: where the provider and its launcher are Parsl's."""
@@ -384,8 +384,8 @@ class OctopusHighThroughputExecutor(ObservedExecutor, HighThroughputExecutor):
     Args:
         sample_period: Seconds between resource samples of a running task; 0 takes none.
         node_heartbeat_period: Seconds between heartbeats of a node; 0 sends none.
-        revive: Whether blocks that died are replaced while tasks wait, where a WrathRetryHandler is in force and
-            ``block_error_handler`` is left at its default.
+        revive: Whether blocks that worked and died are replaced while tasks wait, where a WrathRetryHandler is in
+            force and ``block_error_handler`` is left at its default.
         node_agent: Whether worker pools have a node agent. None decides by the provider and its launcher: yes
             where they are Parsl's. True for one of your own that runs its command by a shell, as it is.
         direct: Whether nodes produce resource samples by themselves, with short-lived tokens that the submit side

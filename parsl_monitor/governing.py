@@ -112,6 +112,11 @@ class Governing:
         return self.dfk is not None and self.dfk.config.retries <= 0
 
     @property
+    def strategy_scales(self) -> bool:
+        """Whether Parsl's strategy launches blocks while the run goes on; False while the run's is not known yet."""
+        return self.dfk is not None and self.dfk.config.strategy not in (None, "none")
+
+    @property
     def executors(self) -> tuple[ObservedExecutor, ...]:
         """The observed executors of the run."""
         return tuple(self._executors)

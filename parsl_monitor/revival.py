@@ -1,4 +1,4 @@
-"""Blocks that died are replaced while tasks wait for them, before Parsl gives their executor up."""
+"""Blocks that worked and were lost are replaced while tasks wait for them, before Parsl gives their executor up."""
 
 from __future__ import annotations
 
@@ -8,45 +8,61 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from parsl.jobs.error_handlers import simple_error_handler
-from parsl.jobs.errors import TooManyJobFailuresError
+from parsl.jobs.error_handlers import _get_error, simple_error_handler
 from parsl.jobs.states import JobState, JobStatus
 
 from octopus_plugins.wrath import Policy
+from parsl_monitor.blocks import Blocks, needed_blocks, sort_blocks, strategy_scales_out, wanted_blocks
 
 logger = logging.getLogger("octopus_plugins")
 
 FIRST_INTERVAL = 5.0
 MAXIMUM_INTERVAL = 60.0
 BACKOFF = 2.0
-"""Seconds between rounds of replacements: the interval doubles with each round of the last WINDOW seconds."""
+"""Seconds between rounds of replacements: the interval doubles with each round of the last WINDOW seconds. While the
+scheduler refuses, or blocks never connect, it doubles without an upper bound."""
 
 WINDOW = 600.0
 """Seconds after which a round of replacements no longer counts."""
 
-MAXIMUM_DUDS = 5
-"""Rounds in a row whose blocks never connected, after which an executor with no block left goes bad."""
+GRACE = 0.2
+"""Seconds that replacements may be tried after the last block was lost, per second that the executor had run. Parsl
+would have given the executor up at once: its users learn of it at 1.2 times that time."""
 
-MAXIMUM_FIRST_DUDS = 2
-"""The same for an executor of which no block has ever connected: more likely it is set up wrongly."""
+MAXIMUM_FAILED_STARTS = 5
+"""Replacements that never connected, after which an executor with no block left goes bad, also where Parsl's own
+handler would wait for ever: it counts no block that was cancelled or reached its walltime."""
+
+MAXIMUM_FRUITLESS = 5
+"""Blocks per initial block that were lost without one task having ended meanwhile, after which an executor with no
+block left goes bad: its workers connect and die."""
 
 
 class Governed(Protocol):
-    """What knows the policy in force: the monitoring hub."""
+    """What knows the policy in force and Parsl's strategy: the monitoring hub."""
 
     @property
     def policy(self) -> Policy | None:
         """The policy; None where no WrathRetryHandler is in force."""
         ...
 
+    @property
+    def strategy_scales(self) -> bool:
+        """Whether Parsl's strategy launches blocks while the run goes on."""
+        ...
+
 
 class Revival:
-    """A ``block_error_handler`` that scales out replacements for lost blocks, with backoff and a cap.
+    """A ``block_error_handler`` that replaces lost blocks as tasks need them, with backoff and a cap.
 
     Parsl's own poisons an executor for good once all of its blocks have failed, and every task that waits there fails
-    with it; and it does not replace blocks that are lost while others live. This one keeps
-    ``max(min_blocks, init_blocks)`` of them alive, less those that Parsl has scaled in, while tasks wait. When
-    replacements never connect it lets the executor go bad, so that its tasks can move on.
+    with it; and with the strategy ``none`` it never replaces a block. This one excuses blocks that had connected, as
+    long as their replacement has a chance. It leaves to Parsl:
+
+    - an executor of which no block has ever connected: Parsl's handler decides, at its time and with its error;
+    - blocks that never connected: they are not launched again;
+    - what its strategies ``simple`` and ``htex_auto_scale`` launch by themselves: only ``min_blocks`` they do not
+      restore.
 
     Parsl calls it from one thread, the job status poller's, after each poll of the scheduler.
 
@@ -58,18 +74,22 @@ class Revival:
     def __init__(self, governed: Governed, clock: Callable[[], float] = time.monotonic) -> None:
         self._governed = governed
         self._clock = clock
+        self._begun: float | None = None
+        self._lost_at: float | None = None
         self._rounds: deque[float] = deque()
-        self._latest: list[str] = []
-        self._duds = 0
+        self._ended_tasks = -1
+        self._lost_then = 0
         self._complained = False
 
     def __call__(self, executor: Any, status: dict[str, JobStatus]) -> None:
         """Look after an executor's blocks; see Parsl's ``block_error_handler``."""
         try:
             policy = self._governed.policy
+            if self._begun is None:
+                self._begun = self._clock()
             if policy is None or policy.mode == "passive":
                 simple_error_handler(executor, status)
-            else:
+            elif not executor.bad_state_is_set and _any_ended(status):
                 self._look_after(executor, status)
         except Exception:
             # The border to Parsl's poller, which dies of an exception.
@@ -77,77 +97,73 @@ class Revival:
                 self._complained = True
                 logger.exception("The blocks of executor %r cannot be looked after (said once)", executor.label)
 
-    def _look_after(self, executor: Any, status: Mapping[str, JobStatus]) -> None:
-        if not status or executor.bad_state_is_set or executor.outstanding() == 0:
-            return  # nothing was started yet, nothing can be, or nothing waits
-        live = sum(not job.terminal for job in status.values())
-        missing = wanted_blocks(executor.provider, status) - live
-        if missing <= 0:
+    def _look_after(self, executor: Any, status: dict[str, JobStatus]) -> None:
+        history = executor.connected_blocks()
+        managers = executor.connected_managers() if history else []
+        blocks = sort_blocks(status, history, managers, executor.provider.init_blocks)
+        if not blocks.lost and not blocks.connected:
+            simple_error_handler(executor, status)
             return
         now = self._clock()
-        while self._rounds and self._rounds[0] < now - WINDOW:
-            self._rounds.popleft()
-        if self._rounds and now - self._rounds[-1] < self._interval():
+        self._note_progress(executor, blocks, now)
+        if blocks.live == 0 and self._is_hopeless(executor, status, blocks, now):
             return
-        self._judge_latest(executor, status)
-        limit = MAXIMUM_DUDS if any(_connected(executor, block, job) for block, job in status.items()) else 0
-        limit = max(limit, MAXIMUM_FIRST_DUDS)
-        if self._duds >= limit:
-            if live == 0:
-                self._give_up(executor, status)
-                return
-            self._duds = limit - 2  # no hurry while others live; and when the last one dies there is a chance left
-        # A scheduler that refuses gets one block at a time to refuse.
-        self._replace(executor, 1 if self._duds else missing, now)
+        scales = self._governed.strategy_scales
+        missing = wanted_blocks(executor.provider, status, blocks, scales=scales) - blocks.live
+        if not blocks.lost or missing <= 0 or not self._is_due(blocks, now):
+            return
+        needed = needed_blocks(executor, blocks, managers)
+        if needed and not (scales and strategy_scales_out(executor, status)):
+            # A scheduler that refuses gets one block at a time to refuse.
+            self._replace(executor, 1 if blocks.failed_starts else min(missing, needed), now)
 
-    def _interval(self) -> float:
-        return min(FIRST_INTERVAL * BACKOFF ** (len(self._rounds) - 1), MAXIMUM_INTERVAL)
+    def _note_progress(self, executor: Any, blocks: Blocks, now: float) -> None:
+        """Remember since when no block serves, and how many were lost since a task last ended."""
+        if blocks.connected:
+            self._lost_at = None
+        elif self._lost_at is None and blocks.live == 0:
+            self._lost_at = now
+        ended = executor._task_counter - executor.outstanding()
+        if ended != self._ended_tasks:
+            self._ended_tasks, self._lost_then = ended, len(blocks.lost)
 
-    def _judge_latest(self, executor: Any, status: Mapping[str, JobStatus]) -> None:
+    def _is_hopeless(self, executor: Any, status: dict[str, JobStatus], blocks: Blocks, now: float) -> bool:
+        """Give up an executor with no block left, if replacements cannot help; returns whether it did."""
+        fruitless = len(blocks.lost) - self._lost_then >= MAXIMUM_FRUITLESS * max(executor.provider.init_blocks, 1)
+        scales = self._governed.strategy_scales
+        if fruitless or (blocks.failed_starts >= MAXIMUM_FAILED_STARTS and not scales):
+            executor.set_bad_state_and_fail_all(_get_error(status))
+        elif blocks.failed_starts and (scales or self._grace_is_over(now)):
+            simple_error_handler(executor, status)
+        return bool(executor.bad_state_is_set)
+
+    def _grace_is_over(self, now: float) -> bool:
+        assert self._begun is not None and self._lost_at is not None
+        return now - self._lost_at > GRACE * (self._lost_at - self._begun)
+
+    def _is_due(self, blocks: Blocks, now: float) -> bool:
+        """Whether it is time for the next round of replacements."""
+        while self._rounds and self._rounds[0] < now - WINDOW and len(self._rounds) > 1:
+            self._rounds.popleft()
         if not self._rounds:
-            self._duds = 0  # long ago, or never
-        elif not self._latest:
-            self._duds += 1  # the scheduler took none of them
-        elif all(status[block].terminal for block in self._latest if block in status):
-            connected = any(_connected(executor, block, status[block]) for block in self._latest if block in status)
-            self._duds = 0 if connected else self._duds + 1
+            return True
+        interval = min(FIRST_INTERVAL * BACKOFF ** (len(self._rounds) - 1), MAXIMUM_INTERVAL)
+        if blocks.failed_starts:
+            interval = FIRST_INTERVAL * BACKOFF ** (blocks.failed_starts - 1)
+        return now - self._rounds[-1] >= interval
 
     def _replace(self, executor: Any, count: int, now: float) -> None:
         logger.warning(
-            "Executor %r has lost blocks while %d tasks wait: %d replaced (replacement %d of the last %.0f min)",
+            "Executor %r has lost blocks while tasks wait for a worker: %d replaced (replacement %d of the last"
+            " %.0f min). Set revive=False to leave lost blocks to Parsl.",
             executor.label,
-            executor.outstanding(),
             count,
             len(self._rounds) + 1,
             WINDOW / 60,
         )
         self._rounds.append(now)
-        self._latest = list(executor.scale_out_facade(count))
-
-    def _give_up(self, executor: Any, status: Mapping[str, JobStatus]) -> None:
-        last = next((job.message for job in reversed(list(status.values())) if job.message), None)
-        executor.set_bad_state_and_fail_all(
-            TooManyJobFailuresError(
-                f"no block is left, and replacements never connected {self._duds} times in a row"
-                + (f"; the last one: {last}" if last else "")
-                + "; see the output of the blocks in the run directory's submit_scripts"
-            )
-        )
+        executor.scale_out_facade(count)
 
 
-def wanted_blocks(provider: Any, status: Mapping[str, JobStatus]) -> int:
-    """How many blocks should live while tasks wait.
-
-    Args:
-        provider: The executor's.
-        status: All of its blocks. Those that Parsl has scaled in are not missed, as long as ``min_blocks`` live.
-    """
-    scaled_in = sum(job.state == JobState.SCALED_IN for job in status.values())
-    wanted = max(provider.min_blocks, provider.init_blocks - scaled_in, 1)
-    return int(min(wanted, provider.max_blocks))
-
-
-def _connected(executor: Any, block: str, job: JobStatus) -> bool:
-    """Whether the workers of a block that has ended had ever come to the interchange."""
-    # HighThroughputExecutor calls a block that ended without that MISSING; one that was refused has no job.
-    return job.terminal and job.state != JobState.MISSING and block in executor.blocks_to_job_id
+def _any_ended(status: Mapping[str, JobStatus]) -> bool:
+    return any(job.terminal and job.state != JobState.SCALED_IN for job in status.values())

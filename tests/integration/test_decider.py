@@ -27,7 +27,7 @@ from octopus_plugins.fabric import Emitter, topic_name
 from octopus_plugins.plugins import Plugins, hookimpl
 from octopus_plugins.services import Decider, DecisionInbox
 from octopus_plugins.services import decider as decider_module
-from octopus_plugins.wrath import policy_from
+from octopus_plugins.wrath import Policy, policy_from
 from octopus_plugins.wrath.policy_data import policy_digest
 
 from .proxy import ProxiedBroker
