@@ -351,6 +351,8 @@ class History:
     def _observe_verdict(self, event: Decision, *, active: bool) -> None:
         key = (event.run_id, event.task_id)
         task, run = self._tasks.get(key), self._runs.get(event.run_id)
+        if event.systemic and run is not None:
+            run.systemic = True
         final = not _is_proposal(event)
         ends = active and event.action == "terminate"
         if not final and task is not None and event.try_id <= task.last_decided:
@@ -366,8 +368,6 @@ class History:
         if final and event.placement is not None:
             rung = event.category, event.placement.rung
             task.rungs[rung] = task.rungs.get(rung, 0) + 1
-        if event.systemic and run is not None:
-            run.systemic = True
         if task.given_up and final:
             if run is not None:
                 run.take_back(task.given_up)
