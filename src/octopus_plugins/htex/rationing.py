@@ -137,8 +137,9 @@ class Rationing:
             tasks += self._pending.take(offer.reluctant, left, lambda _, context: not is_patient(context, now))
         if offer.withheld and len(tasks) < count:
             self._starvation.observe(host, clock)
-            if self._starvation.takes_probe(host, clock):
+            if self._starvation.is_due(host, clock, record["tasks"]):
                 tasks += self._pending.take(offer.withheld, 1, accepts)
+                self._starvation.probe(host, clock, tasks[-1]["task_id"])
         if self._shunned.names(host):
             missed = self._pending.count({*offer.withheld, *offer.starved})
             self._idle.observe(manager, host, min(count - len(tasks), missed), clock)

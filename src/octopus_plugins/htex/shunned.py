@@ -42,13 +42,13 @@ class Shunned:
             probation: Nodes on probation.
         """
         current = {app: {host for host, until in hosts.items() if until > now} for app, hosts in denied_for.items()}
-        ends = [*denied.values(), *(until for hosts in denied_for.values() for until in hosts.values())]
+        ahead = [until for hosts in (denied, *denied_for.values()) for until in hosts.values() if until > now]
         refused = frozenset(host for host, until in denied.items() if until > now)
         return cls(
             denied=refused,
             denied_for={app: frozenset(hosts) for app, hosts in current.items() if hosts},
             probation=frozenset({*probation, *denied} - refused),
-            until=min((until for until in ends if until > now), default=math.inf),
+            until=min(ahead, default=math.inf),
         )
 
     def denied_to(self, app: str | None) -> frozenset[str]:
