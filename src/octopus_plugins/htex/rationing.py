@@ -105,7 +105,7 @@ class Rationing:
 
     def applies_to(self, host: str) -> bool:
         """Whether there is anything to weigh before a node gets tasks."""
-        return not self._pending.is_plain or self._shunned.names(host)
+        return not self._pending.is_plain or self._shunned.holds_back(host)
 
     def gave(self, manager: bytes) -> None:
         """A manager has got what it gets in this turn."""

@@ -60,9 +60,13 @@ class Shunned:
         own = self.denied_for.get(app) if app is not None else None
         return self.denied | own if own else self.denied
 
+    def holds_back(self, host: str) -> bool:
+        """Whether a node may not get as many tasks as it has room for, whatever they are."""
+        return host in self.denied or host in self.probation
+
     def names(self, host: str) -> bool:
         """Whether a node is denied for something, or on probation."""
-        return host in self.denied or host in self.probation or any(host in hosts for hosts in self.denied_for.values())
+        return self.holds_back(host) or any(host in hosts for hosts in self.denied_for.values())
 
 
 NOBODY = Shunned()

@@ -406,7 +406,7 @@ def test_where_all_nodes_fare_badly_none_is_held_back(submit: Any, serve: Any, m
 
 
 def test_what_a_node_is_denied_for_one_app_stays_in_its_place_and_other_apps_pass_it(
-    submit: Any, serve: Any, manager: Any, standing: Path, clock: list[float]
+    interchange: OctopusInterchange, submit: Any, serve: Any, manager: Any, standing: Path, clock: list[float]
 ) -> None:
     a, b = manager("a"), manager("b")
     for number in range(6):
@@ -417,7 +417,9 @@ def test_what_a_node_is_denied_for_one_app_stays_in_its_place_and_other_apps_pas
     assert serve(b, 3) == [0, 1, 2]
     submit(7, app="dock")
     assert serve(a) == [6, 7]
+    assert interchange.rationing.applies_to("node-a")
     assert serve(b) == [3]
+    assert not interchange.rationing.applies_to("node-a")  # nothing waits that it is denied
 
 
 def test_a_long_queue_of_a_denied_app_hides_nothing_behind_it(
