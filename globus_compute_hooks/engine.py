@@ -94,6 +94,8 @@ class OctopusEngine(GlobusComputeEngine):
                     session.end()
                     if failed := session.summary():
                         logger.info("session %s: failed tries by category: %s", session.run_id, failed)
+                    if cost := self._octopus_idle.summary():
+                        logger.warning("session %s: %s", session.run_id, cost)
                     self._octopus_ledger.close()
                     self._octopus_emitter.close()
                 self._octopus_session = None
@@ -218,6 +220,7 @@ class OctopusEngine(GlobusComputeEngine):
         executor.run_dir = run_dir
         if executor.encrypted and executor.cert_dir is None:
             executor.cert_dir = curvezmq.create_certificates(executor.logdir)
+        self._octopus_idle = reports.IdleNodes()
         self._octopus_reports: queue.SimpleQueue[Any] = queue.SimpleQueue()
         receiver = Receiver(
             curvezmq.ServerContext(executor.cert_dir),
@@ -238,6 +241,7 @@ class OctopusEngine(GlobusComputeEngine):
                 if not self._octopus_ending.is_set():
                     self._octopus_pacer.pace({session.endpoint: self._octopus_steered.pace})
         if tag is MessageType.NODE_INFO:
+            self._octopus_idle.hear(content)
             self._octopus_reports.put(message)
 
     def _octopus_beat(self) -> None:

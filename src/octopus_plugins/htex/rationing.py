@@ -110,7 +110,7 @@ class Rationing:
 
     def applies_to(self, host: str) -> bool:
         """Whether there is anything to weigh before a node gets tasks."""
-        return self._shunned.paused or not self._pending.is_plain or self._shunned.names(host)
+        return self._shunned.paused or not self._pending.is_plain or self._shunned.holds_back(host)
 
     def gave(self, manager: bytes) -> None:
         """A manager has got what it gets in this turn."""
@@ -144,8 +144,9 @@ class Rationing:
             tasks += self._pending.take(offer.reluctant, left, lambda _, context: not is_patient(context, now))
         if offer.withheld and len(tasks) < count:
             self._starvation.observe(host, clock)
-            if self._starvation.takes_probe(host, clock):
+            if self._starvation.is_due(host, clock, record["tasks"]):
                 tasks += self._pending.take(offer.withheld, 1, accepts)
+                self._starvation.probe(host, clock, tasks[-1]["task_id"])
         if self._shunned.names(host):
             missed = self._pending.count({*offer.withheld, *offer.starved})
             self._idle.observe(manager, host, min(count - len(tasks), missed), clock)

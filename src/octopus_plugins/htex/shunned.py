@@ -46,14 +46,14 @@ class Shunned:
             paused: Whether only a few tasks at a time go out.
         """
         current = {app: {host for host, until in hosts.items() if until > now} for app, hosts in denied_for.items()}
-        ends = [*denied.values(), *(until for hosts in denied_for.values() for until in hosts.values())]
+        ahead = [until for hosts in (denied, *denied_for.values()) for until in hosts.values() if until > now]
         refused = frozenset(host for host, until in denied.items() if until > now)
         return cls(
             denied=refused,
             denied_for={app: frozenset(hosts) for app, hosts in current.items() if hosts},
             probation=frozenset({*probation, *denied} - refused),
             paused=paused,
-            until=min((until for until in ends if until > now), default=math.inf),
+            until=min(ahead, default=math.inf),
         )
 
     def denied_to(self, app: str | None) -> frozenset[str]:
@@ -65,9 +65,13 @@ class Shunned:
         own = self.denied_for.get(app) if app is not None else None
         return self.denied | own if own else self.denied
 
+    def holds_back(self, host: str) -> bool:
+        """Whether a node may not get as many tasks as it has room for, whatever they are."""
+        return host in self.denied or host in self.probation
+
     def names(self, host: str) -> bool:
         """Whether a node is denied for something, or on probation."""
-        return host in self.denied or host in self.probation or any(host in hosts for hosts in self.denied_for.values())
+        return self.holds_back(host) or any(host in hosts for hosts in self.denied_for.values())
 
 
 NOBODY = Shunned()

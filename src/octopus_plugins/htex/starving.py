@@ -12,7 +12,10 @@ PROBE_FIRST = 1.0
 """Seconds that a node starves before it gets a task all the same, as a probe."""
 
 PROBE_SHORTEST = 0.25
-"""Seconds between probes at least; each pause is half of the one before, down to this."""
+"""Seconds between probes at least; each pause is half of the one before, down to this, while probes last."""
+
+PROBE_LONGEST = 8.0
+"""Seconds between probes at most; each pause is twice the one before, up to this, where probes end in vain."""
 
 CALM_SECONDS = 3.0
 """Seconds without starving after which it all begins again: others had room, or no task waited."""
@@ -25,8 +28,10 @@ STEP_SECONDS = 1.0
 class _Hunger:
     since: float
     seen: float
-    due: float
+    probed: float
+    probe: int | None = None
     pause: float = PROBE_FIRST
+    in_vain: float = PROBE_FIRST
 
 
 class Starvation:
@@ -44,18 +49,31 @@ class Starvation:
         """
         known = self._nodes.get(host)
         if known is None or now - known.seen > CALM_SECONDS:
-            known = self._nodes[host] = _Hunger(now, now, now + PROBE_FIRST)
+            known = self._nodes[host] = _Hunger(now, now, now)
         known.seen = now
         return now - known.since
 
-    def takes_probe(self, host: str, now: float) -> bool:
-        """Whether a node that starves gets its next probe now; the one after comes sooner."""
+    def is_due(self, host: str, now: float, running: Collection[int]) -> bool:
+        """Whether a node that starves gets its next probe now.
+
+        The pauses get shorter while the probe before still runs: tasks that last fill the node. Where it has ended and
+        the node is denied all the same, they get longer: a node that fails at once must not take all.
+
+        Args:
+            host: The node.
+            now: A monotonic clock's, seconds.
+            running: The tasks that run there.
+        """
         known = self._nodes[host]
-        if now < known.due:
-            return False
-        known.pause = max(known.pause / 2, PROBE_SHORTEST)
-        known.due = now + known.pause
-        return True
+        if known.probe is not None and known.probe not in running:
+            known.probe = None
+            known.in_vain = known.pause = min(2 * known.in_vain, PROBE_LONGEST)
+        return now >= known.probed + known.pause
+
+    def probe(self, host: str, now: float, task: int) -> None:
+        """A node that starves gets a task as a probe."""
+        known = self._nodes[host]
+        known.probe, known.probed, known.pause = task, now, max(known.pause / 2, PROBE_SHORTEST)
 
     def keep(self, now: float, is_full: Callable[[str], bool]) -> None:
         """Keep the state of nodes that got tasks and are full, and drop that of the others that starve no more."""

@@ -179,6 +179,7 @@ def test_a_delayed_task_is_sent_after_its_delay(executor: Observed) -> None:
     assert executor.sent == []
     assert executor.arrived.wait(30)
     assert time.monotonic() - begin >= 1.0
+    assert executor.sent[0][0]["resource_spec"] == {"priority": 0}  # and then it is the first in the queue
     executor.sent[0][2].set_result("late")
     assert future.result(timeout=30) == "late"
 

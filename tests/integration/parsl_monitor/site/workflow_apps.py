@@ -109,6 +109,31 @@ def host_name(seconds: float = 0.0) -> str:
 
 
 @python_app
+def say_where(seconds: float) -> tuple[str, float, float]:
+    """Work, and say on which node, and from when to when."""
+    import platform
+
+    begin = time.time()
+    time.sleep(seconds)
+    return platform.node(), begin, time.time()
+
+
+@python_app
+def say_where_too(seconds: float) -> tuple[str, float, float]:
+    """Another app that does the same."""
+    import platform
+
+    begin = time.time()
+    time.sleep(seconds)
+    return platform.node(), begin, time.time()
+
+
+@python_app
+def fail_always(parsl_resource_specification: dict[str, Any]) -> None:
+    raise RuntimeError(f"no luck at {time.time()}")
+
+
+@python_app
 def fail_once_on(host: str, seconds: float = 0.0) -> str:
     """Fail at once on one node, and end well on any other, after a while."""
     import platform

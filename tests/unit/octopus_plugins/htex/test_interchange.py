@@ -409,7 +409,7 @@ def test_where_all_nodes_fare_badly_none_is_held_back(submit: Any, serve: Any, m
 
 
 def test_what_a_node_is_denied_for_one_app_stays_in_its_place_and_other_apps_pass_it(
-    submit: Any, serve: Any, manager: Any, standing: Path, clock: list[float]
+    interchange: OctopusInterchange, submit: Any, serve: Any, manager: Any, standing: Path, clock: list[float]
 ) -> None:
     a, b = manager("a"), manager("b")
     for number in range(6):
@@ -420,7 +420,9 @@ def test_what_a_node_is_denied_for_one_app_stays_in_its_place_and_other_apps_pas
     assert serve(b, 3) == [0, 1, 2]
     submit(7, app="dock")
     assert serve(a) == [6, 7]
+    assert interchange.rationing.applies_to("node-a")
     assert serve(b) == [3]
+    assert not interchange.rationing.applies_to("node-a")  # nothing waits that it is denied
 
 
 def test_a_long_queue_of_a_denied_app_hides_nothing_behind_it(
@@ -476,8 +478,8 @@ def test_a_denied_node_gets_probes_while_no_other_has_room(
         submit(number, app=app)
     assert probes(free(interchange, serve), a, clock, 5.0) == []  # the other one has room
     assert serve(b, 1) == [0]
-    given = probes(free(interchange, serve), a, clock, 2.1)
-    assert given == pytest.approx([1.0, 1.5, 1.75, 2.0], abs=0.06)
+    given = probes(free(interchange, serve), a, clock, 7.2)
+    assert given == pytest.approx([1.0, 3.0, 7.0], abs=0.1)
     interchange._ready_managers[b]["tasks"].clear()
     assert probes(free(interchange, serve), a, clock, 4.0) == []
     interchange._ready_managers[b]["tasks"].append(99)

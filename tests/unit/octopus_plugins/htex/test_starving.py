@@ -5,20 +5,26 @@ import pytest
 from octopus_plugins.htex.starving import CALM_SECONDS, PROBE_FIRST, PROBE_SHORTEST, IdleSlots, Starvation
 
 
-def probes(starvation: Starvation, begin: float, seconds: float, step: float = 0.01) -> list[float]:
-    """When a node that starves all the time gets probes, in seconds since it began to."""
-    given = []
-    for tick in range(round(seconds / step)):
-        now = begin + tick * step
+def probes(starvation: Starvation, begin: float, seconds: float, lasts: float = 60.0) -> list[float]:
+    """When a node that starves all the time gets probes, which take some time, in seconds since it began to."""
+    given: list[float] = []
+    for tick in range(round(seconds * 100)):
+        now = begin + tick / 100
         starvation.observe("node", now)
-        if starvation.takes_probe("node", now):
+        if starvation.is_due("node", now, [number for number, at in enumerate(given) if now < begin + at + lasts]):
+            starvation.probe("node", now, len(given))
             given.append(round(now - begin, 2))
     return given
 
 
-def test_probes_come_at_a_growing_rate() -> None:
+def test_probes_that_last_come_at_a_growing_rate() -> None:
     assert probes(Starvation(), 100.0, 2.6) == pytest.approx([1.0, 1.5, 1.75, 2.0, 2.25, 2.5], abs=0.06)
     assert len(probes(Starvation(), 100.0, 20.0)) == pytest.approx(20 / PROBE_SHORTEST, abs=6)
+
+
+def test_a_node_that_fails_at_once_gets_ever_fewer() -> None:
+    given = probes(Starvation(), 100.0, 33.0, lasts=0.1)
+    assert given == pytest.approx([1.0, 3.0, 7.0, 15.0, 23.0, 31.0], abs=0.3)
 
 
 def test_a_moment_without_starving_changes_nothing_and_some_seconds_begin_it_again() -> None:
