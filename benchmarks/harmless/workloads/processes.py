@@ -134,7 +134,7 @@ WORKLOADS = (
         "process-pools",
         "multiprocessing pools in tasks that set variables",
         process_pools,
-        Size(1, 2, 12),
+        Size(1, 1, 4),
         short=Size(1, 1, 2),
     ),
     Workload("threads", "threads, numpy and trees of processes in tasks", threads_and_trees, Size(1, 4, 80)),

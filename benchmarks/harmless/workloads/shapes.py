@@ -29,9 +29,14 @@ def step(before: int, fails: bool, seconds: float) -> int:
     return before + 1
 
 
-def large(data: bytes, number: int) -> bytes:
-    """Takes 100 MB and returns as much."""
-    return bytes([data[0] + number]) + data[1:]
+def swallow(data: bytes) -> int:
+    """Takes 100 MB."""
+    return len(data)
+
+
+def produce(number: int) -> bytes:
+    """Returns 100 MB."""
+    return bytes([number]) * LARGE
 
 
 def write_file(number: int, outputs: tuple[Any, ...] = ()) -> None:
@@ -146,10 +151,11 @@ def joins(trial: Trial) -> None:
 
 
 def hundred_megabytes(trial: Trial) -> None:
-    """An argument and a result of 100 MB each."""
-    app, data = trial.app(large), bytes(LARGE)
-    for number in range(trial.size.tasks):
-        trial.submit(app, data, number, value=bytes([number]) + data[1:])
+    """Arguments and results of 100 MB each."""
+    takes, gives = trial.app(swallow), trial.app(produce)
+    for number in range(trial.size.tasks // 2):
+        trial.submit(takes, bytes(LARGE), value=LARGE)
+        trial.submit(gives, number, value=bytes([number]) * LARGE)
 
 
 WORKLOADS = (
@@ -168,5 +174,5 @@ WORKLOADS = (
         idle=IdleRule.NOT_JUDGED,
     ),
     Workload("joins", "join apps with three tasks each, one in four fails", joins, Size(3, 2, 200), retries=1),
-    Workload("hundred-megabytes", "arguments and results of 100 MB", hundred_megabytes, Size(1, 2, 8)),
+    Workload("hundred-megabytes", "arguments and results of 100 MB", hundred_megabytes, Size(1, 2, 4)),
 )
