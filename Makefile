@@ -64,7 +64,7 @@ bench: setup  ## what it costs, as ratios within one run; takes most of an hour 
 resilience: setup  ## recovery from injected faults against stock Parsl, about 80 minutes (OPTIONS="--seeds 1 --scenarios memory")
 	$(BIN)/python -m benchmarks.resilience.run $(OPTIONS)
 
-harmless: setup  ## stock Parsl against enable(config): is any of 50 workloads harmed? About 75 minutes (OPTIONS="--only coin noop", --short, --list)
+harmless: setup  ## stock Parsl against enable(config): is any workload harmed? About 80 minutes (OPTIONS="--only coin noop", --short, --list)
 	$(BIN)/python -m benchmarks.harmless.run --jobs $(JOBS) $(OPTIONS)
 
 guarantees: setup  ## the guarantees of delivery on Apache Kafka with 100,000 events each, into docs/delivery.md, about 6 minutes
