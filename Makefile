@@ -67,7 +67,7 @@ resilience: setup  ## recovery from injected faults against stock Parsl, about 8
 parsl-suite: setup  ## Parsl's own test suite in stock and under enable, about an hour (OPTIONS="--config local --only htex")
 	$(BIN)/python -m benchmarks.parsl_suite.run $(OPTIONS)
 
-harmless: setup  ## stock Parsl against enable(config): is any of 50 workloads harmed? About 75 minutes (OPTIONS="--only coin noop", --short, --list)
+harmless: setup  ## stock Parsl against enable(config): is any workload harmed? About 80 minutes (OPTIONS="--only coin noop", --short, --list)
 	$(BIN)/python -m benchmarks.harmless.run --jobs $(JOBS) $(OPTIONS)
 
 guarantees: setup  ## the guarantees of delivery on Apache Kafka with 100,000 events each, into docs/delivery.md, about 6 minutes

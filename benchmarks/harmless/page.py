@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from benchmarks.figures import Spread
 from benchmarks.harmless.catalogue import WORKLOADS
@@ -56,7 +57,8 @@ def show(verdicts: Sequence[Verdict], console: Console) -> None:
     for column in COLUMNS:
         table.add_column(column, overflow="fold")
     for row in rows(verdicts):
-        table.add_row(*(cell.replace("**", "").replace("`", "") for cell in row))
+        # As text: what a message has in brackets is no markup.
+        table.add_row(*(Text(cell.replace("**", "").replace("`", "")) for cell in row))
     console.print(table)
     for line in _remarks(verdicts):
         console.print(line, markup=False, highlight=False)
@@ -117,7 +119,7 @@ def _row(verdict: Verdict) -> tuple[str, ...]:
         _ratio(verdict.ratio),
         f"{verdict.submits[0]:g} / {verdict.submits[1]:g}",
         f"{verdict.idle:.1f}" if judged else "not judged",
-        verdict.text.replace("|", "\\|").replace("\n", " "),
+        verdict.text.replace("|", "\\|"),
     )
 
 

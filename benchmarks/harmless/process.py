@@ -44,7 +44,8 @@ class Launcher:
         late = self._wait_for([sys.executable, "-m", "benchmarks.harmless.driver", *words], home, log)
         wall = time.monotonic() - began
         told = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
-        said = log.read_text(encoding="utf-8", errors="replace")[-600:].strip()
+        # In one line, for the table.
+        said = " ".join(log.read_text(encoding="utf-8", errors="replace").split())[-300:]
         if not self.keep:
             shutil.rmtree(home, ignore_errors=True)
         return Run.of(workload.name, system, pair, told, workload.idle, wall, _trouble(told, late, said))

@@ -186,7 +186,7 @@ def _progress(run: Run) -> None:
     makespan = "never" if run.makespan is None else f"{run.makespan:.2f} s"
     others = ", ".join(f"{count} × {error}" for error, count in run.unexpected.items())
     line = f"{run.pair} {run.workload:22} {run.system:6} {run.well:4} of {run.tasks:4} well, makespan {makespan:>8},"
-    line += f" idle {run.idle:4.1f} s, {run.submits} blocks, {run.wall:.1f} s in all {others} {run.trouble[-300:]}"
+    line += f" idle {run.idle:4.1f} s, {run.submits} blocks, {run.wall:.1f} s in all {others} {run.trouble}"
     print(line.rstrip(), file=sys.stderr, flush=True)
 
 

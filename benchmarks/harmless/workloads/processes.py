@@ -81,7 +81,6 @@ def surroundings() -> dict[str, Any]:
         "standard input": os.path.realpath("/proc/self/fd/0").split("[")[0],
         "environment": sorted(os.environ),
         "in the main thread": threading.current_thread() is threading.main_thread(),
-        "threads": threading.active_count(),
     }
 
 
@@ -134,7 +133,7 @@ WORKLOADS = (
         "process-pools",
         "multiprocessing pools in tasks that set variables",
         process_pools,
-        Size(1, 2, 12),
+        Size(1, 1, 4),
         short=Size(1, 1, 2),
     ),
     Workload("threads", "threads, numpy and trees of processes in tasks", threads_and_trees, Size(1, 4, 80)),

@@ -12,6 +12,7 @@ from benchmarks.harmless import page, recording
 from benchmarks.harmless.catalogue import WORKLOADS
 from benchmarks.harmless.idle import Up, Wanted, longest_idle, spans
 from benchmarks.harmless.judging import Run, judge
+from benchmarks.harmless.kinds import KINDS
 from benchmarks.harmless.recording import Mark
 from benchmarks.harmless.run import main
 from benchmarks.harmless.workload import IdleRule
@@ -203,6 +204,15 @@ def test_there_are_enough_workloads_and_a_short_form_of_some() -> None:
     assert 6 <= sum(workload.short is not None for workload in WORKLOADS.values()) <= 10
     assert {workload.size.nodes for workload in WORKLOADS.values()} >= {1, 3, 8}
     assert {workload.retries for workload in WORKLOADS.values()} >= {0, 1, 2, 3, 5}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_of_failure_fails_as_it_says(kind: str) -> None:
+    failure, name = KINDS[kind]
+    with pytest.raises(Exception) as caught:
+        failure(1)
+    # What cannot be serialised is the only one that its way back changes.
+    assert type(caught.value).__name__ == name or kind == "unserialisable"
 
 
 def test_the_list_names_every_workload(capsys: pytest.CaptureFixture[str]) -> None:
