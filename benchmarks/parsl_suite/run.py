@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -36,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         0 when nothing that passes in stock is worse or slower with Octopus; 1 otherwise.
     """
     options = _options(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what runs is ended then, too
     described = machine.describe()
     if options.again is not None:
         comparisons, described = _read(options.again)
