@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import re
+import signal
 import sys
 import tempfile
 import time
@@ -36,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         0 when nothing that passes in stock is worse or slower with Octopus; 1 otherwise.
     """
     options = _options(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what runs is ended then, too
     described = machine.describe()
     if options.again is not None:
         comparisons, described = _read(options.again)
@@ -101,7 +104,8 @@ class Runner:
         mode = "stock" if variant == "stock" else "enable"
         session = Session(self._directory, settings, self._patience)
         begun = time.monotonic()
-        cases = session.run(name.replace(" ", "-").replace(",", ""), mode, selection)
+        # Parsl does not quote the paths that it gives to a shell.
+        cases = session.run(re.sub(r"\W+", "-", name).strip("-"), mode, selection)
         seconds = time.monotonic() - begun
         print(f"{name}: {passed(cases)} of {len(cases)} passed, {seconds:.0f} s", file=sys.stderr, flush=True)
         return cases

@@ -3,8 +3,8 @@
 Loaded with ``-p``, before any test is imported. It reads these variables:
 
 - ``PARSL_SUITE``: ``stock`` (the default) changes nothing of Parsl, ``hub`` puts OctopusMonitoringHub in the place of
-  MonitoringHub, ``enable`` does that and passes each Config through `parsl_monitor.enable` as it reaches the
-  DataFlowKernel.
+  MonitoringHub, ``enable`` does that and passes each Config through `parsl_monitor.enable`: one that a module holds
+  before its tests begin, any other as it reaches the DataFlowKernel.
 - ``PARSL_SUITE_OUTCOMES``: a file; a line of JSON for each phase of each test goes there as soon as it is over.
 - ``PARSL_SUITE_ONLY``: a file with the ids of the tests, or of the modules, to run, one a line.
 - ``PARSL_SUITE_PATIENCE``: seconds that a process of Parsl's may take to start, where its tests give it five.
@@ -83,6 +83,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     chosen = [item for item in items if {item.nodeid, item.nodeid.partition("::")[0]} & wanted]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = chosen
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Enable the Config that a test's module holds, as its author would."""
+    held = getattr(getattr(item, "module", None), "config", None)
+    if MODE == "enable" and isinstance(held, parsl.Config):
+        from parsl_monitor import enable
+
+        enable(held)
 
 
 @pytest.hookimpl(tryfirst=True)
