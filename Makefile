@@ -14,10 +14,10 @@ WORKERS ?= 3
 JOBS ?= 2
 SOURCES := src parsl_monitor globus_compute_hooks tests examples benchmarks docs
 
-.PHONY: help setup demo quick check lint test fuzz bench resilience harmless parsl-suite guarantees soak corpus docs lock clean
+.PHONY: help setup demo quick check lint test fuzz bench resilience harmless parsl-suite guarantees soak corpus parsl-versions docs lock clean
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: $(VENV)/.ready  ## make the virtual environment (other targets do it by themselves)
 
@@ -79,6 +79,9 @@ soak: setup  ## ten minutes at 2,000 events/s while a broker is restarted every 
 corpus: setup  ## make the labelled failures anew by running them, and evaluate the rules on them
 	$(BIN)/python -m benchmarks.corpus.make
 	$(BIN)/python -m benchmarks.corpus.evaluate --write-docs
+
+parsl-versions: setup  ## a small workflow with the oldest Parsl, two in between and the newest, about 2 minutes (VERSIONS="2026.7.27")
+	$(BIN)/python -m benchmarks.versions.run $(VERSIONS)
 
 docs: setup  ## regenerate docs/schema and docs/categories.md
 	$(BIN)/python docs/generate.py

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from octopus_plugins.htex import interchange
+from octopus_plugins.htex import encrypted_reports
 from octopus_plugins.htex.notices import PACE, task_like
 from octopus_plugins.htex.observation import WATCHED, Settings
 from octopus_plugins.htex.pool import launch_command, passes_through
@@ -48,7 +48,7 @@ class SteeredExecutor:
         if self.steerable:
             executor.interchange_launch_cmd = [
                 sys.executable,
-                interchange.__file__,
+                encrypted_reports.program(encrypted=executor.encrypted),
                 f"--label={settings.executor}",
                 f"--period={settings.heartbeat_period}",
                 *(["--placements"] if placements else []),

@@ -7,14 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from parsl.config import Config
-from parsl.executors import GlobusComputeExecutor, HighThroughputExecutor
-from parsl.monitoring.radios.htex import HTEXRadio
 
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import ConfigError
 from octopus_plugins.wrath import Policy
-from parsl_monitor.compute import ComputeExecutor
-from parsl_monitor.executor import ObservedExecutor
+from parsl_monitor.adoption import Adoption
 from parsl_monitor.hub import OctopusMonitoringHub
 from parsl_monitor.radio import OctopusRadio
 from parsl_monitor.retry import WrathRetryHandler
@@ -42,8 +39,8 @@ def enable(
 ) -> Config:
     """Turn Octopus on for a configuration, before it is loaded.
 
-    Executors that build on HighThroughputExecutor become observed; others are watched from the submit side. What
-    goes to Globus Compute is told with its ids there.
+    Executors that build on HighThroughputExecutor become observed, also those that are added to the run later; others
+    are watched from the submit side. What goes to Globus Compute is told with its ids there.
     A retry handler that is set keeps the last word. ``Config.retries`` is left as it is: with 0, nothing is
     retried. Doing it twice changes nothing.
 
@@ -94,21 +91,10 @@ def enable(
             speculate=speculate,
         )
     radio = OctopusRadio(sample_period=sample_period, heartbeat_period=heartbeat_period, direct=direct)
-    before: dict[str, Any] = {"monitoring": config.monitoring, "retry_handler": config.retry_handler}
-    before |= {"executors": [], "others": []}
+    before = {"monitoring": config.monitoring, "retry_handler": config.retry_handler, "adoption": hub.adoption}
     config.monitoring, config.retry_handler = hub, handler
-    for executor in config.executors:
-        if isinstance(executor, HighThroughputExecutor) and not isinstance(executor, ObservedExecutor):
-            before["executors"].append(
-                (executor, type(executor), executor.remote_monitoring_radio, executor.block_error_handler)
-            )
-            # The instance stays the user's own, with all it was given: only its class learns to observe.
-            executor.__class__ = _mixed(ObservedExecutor, type(executor), revive=revive, node_agent=node_agent)
-            if type(executor.remote_monitoring_radio) is HTEXRadio:
-                executor.remote_monitoring_radio = radio
-        elif isinstance(executor, GlobusComputeExecutor) and not isinstance(executor, ComputeExecutor):
-            before["others"].append((executor, type(executor)))
-            executor.__class__ = _mixed(ComputeExecutor, type(executor), octopus_hub=hub)
+    hub.adoption = Adoption(hub, radio, revive=revive, node_agent=node_agent)
+    hub.adoption.adopt(config.executors)
     setattr(config, _ADDED, before)
     return config
 
@@ -125,17 +111,9 @@ def disable(config: Config) -> Config:
     before = getattr(config, _ADDED, None)
     if before is None:
         return config
+    config.monitoring.adoption.undo()
+    config.monitoring.adoption = before["adoption"]
     config.monitoring = before["monitoring"]
     config.retry_handler = before["retry_handler"]
-    for executor, cls, radio, block_error_handler in before["executors"]:
-        executor.__class__ = cls
-        executor.remote_monitoring_radio = radio
-        executor.block_error_handler = block_error_handler
-    for executor, cls in before["others"]:
-        executor.__class__ = cls
     delattr(config, _ADDED)
     return config
-
-
-def _mixed(ours: type, cls: type, **attributes: Any) -> type:
-    return type(f"Octopus{cls.__name__}", (ours, cls), {"__module__": __name__, **attributes})

@@ -25,7 +25,7 @@ from parsl.serialize import pack_apply_message
 from octopus_plugins.errors import ConfigError, CredentialsError
 from octopus_plugins.frameworks.delays import Delays
 from octopus_plugins.frameworks.receiver import Receiver
-from octopus_plugins.htex import interchange as octopus_interchange
+from octopus_plugins.htex import encrypted_reports
 from octopus_plugins.htex.notices import GRANT, PACE, task_like
 from octopus_plugins.htex.observation import WATCHED, Observation, Settings
 from octopus_plugins.htex.pool import launch_command, passes_through
@@ -79,6 +79,9 @@ class ObservedExecutor:
     loopback_address: str
     interchange_port_range: tuple[int, int]
     outgoing_q: Any
+    hub_zmq_port: int | None
+    zmq_monitoring: Any
+    submit_monitoring_radio: Any
 
     revive = True
     """Whether lost blocks are replaced while tasks wait; a class attribute, for instances that `enable` adopts."""
@@ -95,7 +98,7 @@ class ObservedExecutor:
         self._octopus_missing = 0
         self._octopus_in_vain = 0
         self._octopus_seen = 0
-        self._octopus_observe = self._octopus_hub is not None
+        self._octopus_shut = False
         self._octopus_file = Path(self.logdir).absolute() / "octopus-standing.json"
         self._octopus_standing = HostStanding()
         self._octopus_telling = threading.Lock()  # of its own: to write a file may take a while
@@ -106,31 +109,15 @@ class ObservedExecutor:
         radio = self.remote_monitoring_radio
         if not isinstance(radio, OctopusRadio):
             radio = OctopusRadio()
-        self._octopus_shut = False
-        self._octopus_direct = self._octopus_observe and radio.direct
         self._octopus_settings = tuple(
             Settings(self.run_id or "", self.label, radio.sample_period, radio.heartbeat_period)
         )
-        if self.interchange_launch_cmd == DEFAULT_INTERCHANGE_LAUNCH_CMD:
-            # By path: the interchange must start wherever this process could import us.
-            self.interchange_launch_cmd = [
-                sys.executable,
-                octopus_interchange.__file__,
-                f"--label={self.label}",
-                f"--period={radio.heartbeat_period}",
-            ]
+        self._octopus_reports = self._choose_interchange(radio.heartbeat_period)
+        self._octopus_observe = self._octopus_reports
+        self._octopus_direct = self._octopus_observe and radio.direct
+        self._choose_pools()
         # Nodes are only denied where a hub learns what becomes of tasks, and for one app only by our interchange.
         self._octopus_steerable = self._octopus_observe and self._octopus_takes_notices()
-        agent = passes_through(self.provider) if self.node_agent is None else self.node_agent
-        if not agent or self.launch_cmd != DEFAULT_LAUNCH_CMD or self.enable_mpi_mode:
-            logger.info(
-                "Executor %r keeps its own way of starting worker pools: they have no node agent (docs/workers.md)",
-                self.label,
-            )
-        else:
-            # Without a hub there is nobody who hears of heartbeats, and Parsl's interchange ends when one comes.
-            told = self._octopus_settings if self._octopus_observe else (*self._octopus_settings[:2], 0.0, 0.0)
-            self.launch_cmd = launch_command(DEFAULT_LAUNCH_CMD, told, _WORKER) or DEFAULT_LAUNCH_CMD
         if self._octopus_hub is None:
             cast(Any, super()).start()
         else:
@@ -141,16 +128,53 @@ class ObservedExecutor:
             if self._octopus_direct:
                 self._octopus_hub.granting.add(self)
 
+    def _choose_interchange(self, period: float) -> bool:
+        """Have our interchange started, unless the user has one; returns whether what it reports reaches a hub."""
+        hub = self._octopus_hub
+        if self.interchange_launch_cmd == DEFAULT_INTERCHANGE_LAUNCH_CMD:
+            # By path: the interchange must start wherever this process could import us.
+            self.interchange_launch_cmd = [
+                sys.executable,
+                encrypted_reports.program(encrypted=self.encrypted),
+                f"--label={self.label}",
+                f"--period={period}",
+                # Parsl's database has a row for each report of Parsl's own interchange.
+                *(["--placements"] if hub is not None and hub.logging_endpoint is not None else []),
+            ]
+        heard = self._octopus_takes_notices() or not self.encrypted or encrypted_reports.parsl_encrypts_reports()
+        if hub is not None and not heard:
+            logger.warning(
+                "Tasks of executor %r run unobserved: it is encrypted, and the interchange of this Parsl, which its"
+                " interchange_launch_cmd starts, reports in clear text. Install Parsl 2026.8.10 or later, or leave"
+                " interchange_launch_cmd out.",
+                self.label,
+            )
+        return hub is not None and heard
+
+    def _choose_pools(self) -> None:
+        """Have worker pools started with a node agent, where their command allows it."""
+        agent = passes_through(self.provider) if self.node_agent is None else self.node_agent
+        if not agent or self.launch_cmd != DEFAULT_LAUNCH_CMD or self.enable_mpi_mode:
+            logger.info(
+                "Executor %r keeps its own way of starting worker pools: they have no node agent (docs/workers.md)",
+                self.label,
+            )
+            return
+        # Where nobody receives heartbeats, Parsl's interchange ends when one comes.
+        told = self._octopus_settings if self._octopus_reports else (*self._octopus_settings[:2], 0.0, 0.0)
+        self.launch_cmd = launch_command(DEFAULT_LAUNCH_CMD, told, _WORKER) or DEFAULT_LAUNCH_CMD
+
     def _start_observed(self, hub: OctopusMonitoringHub) -> None:
         """Start with our receiver of reports in the place of Parsl's router process."""
-        if self.encrypted and self.cert_dir is None:
-            self.cert_dir = curvezmq.create_certificates(self.logdir)
-        context, address = curvezmq.ServerContext(self.cert_dir), tcp_url(self.loopback_address)
-        receiver = Receiver(context, address, self.interchange_port_range, hub.receive)
+        if self._octopus_reports:
+            if self.encrypted and self.cert_dir is None:
+                self.cert_dir = curvezmq.create_certificates(self.logdir)
+            context, address = curvezmq.ServerContext(self.cert_dir), tcp_url(self.loopback_address)
+            receiver = Receiver(context, address, self.interchange_port_range, hub.receive)
+            self.hub_zmq_port = receiver.port
+            self.zmq_monitoring = receiver  # closed by HighThroughputExecutor.shutdown
         # Parsl starts its router where it finds a queue, and tells the interchange of a port where it finds one.
         messages, self.monitoring_messages = self.monitoring_messages, None
-        self.hub_zmq_port = receiver.port
-        self.zmq_monitoring = receiver  # closed by HighThroughputExecutor.shutdown
         try:
             cast(Any, super()).start()
         finally:
@@ -202,7 +226,7 @@ class ObservedExecutor:
         """A node has registered of which nothing was known: its workers may have us, where none had so far."""
         with self._octopus_lock:
             self._octopus_in_vain = 0
-            self._octopus_observe = self._octopus_hub is not None
+            self._octopus_observe = self._octopus_reports
 
     def hand_grant(self, packed: bytes, *, secret: bool) -> None:
         """Have the nodes take a grant to produce; see `octopus_plugins.htex.direct`.
@@ -237,7 +261,7 @@ class ObservedExecutor:
         return not self._octopus_takes_notices() or self._notice(PACE, pickle.dumps(stretch))
 
     def _octopus_takes_notices(self) -> bool:
-        return octopus_interchange.__file__ in self.interchange_launch_cmd
+        return encrypted_reports.program(encrypted=self.encrypted) in self.interchange_launch_cmd
 
     def _notice(self, kind: str, packed: bytes) -> bool:
         with self._octopus_lock:  # the queue belongs to one thread at a time

@@ -19,10 +19,11 @@ from octopus_plugins.frameworks.pacing import Pacer
 from octopus_plugins.htex.quick_log import quicken
 from octopus_plugins.htex.reports import IdleNodes, canonical
 from octopus_plugins.plugins import Plugins, load_plugins
+from parsl_monitor.adoption import ADDITIONS, Adoption
 from parsl_monitor.attempts import Attempts
 from parsl_monitor.governing import Governing
 from parsl_monitor.granting import Granting
-from parsl_monitor.messages import HubQueue, Message
+from parsl_monitor.messages import HubQueue, Message, NodeRows
 from parsl_monitor.story import Story
 from parsl_monitor.versions import check_parsl
 
@@ -59,6 +60,9 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
 
     resource_msgs: Any
 
+    adoption: Adoption | None
+    """How executors that are added later become observed; None where `enable` was not used."""
+
     def __init__(
         self,
         workflow_name: str | None = None,
@@ -93,11 +97,13 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
         self.attempts = Attempts()
         self.monitoring_hub_active = False
         self._plugins = plugins if plugins is not None else load_plugins()
+        self.adoption = None
         self.begin_governing()
         self._idle_nodes = IdleNodes()
         self._registered_hosts: dict[str, dict[str, bool]] = {}
         self._story: Story | None = None
         self._database_queue: Any = None
+        self._node_rows = NodeRows()
         self._reader: threading.Thread | None = None
         self._ending = threading.Event()
         self._pacer = Pacer(None)
@@ -128,7 +134,7 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
         """Begin to stream; called by Parsl."""
         if self.logging_endpoint is not None:
             super().start(dfk_run_dir, config_run_dir, log_config)
-            self._database_queue = self.resource_msgs
+            self._database_queue, self._node_rows = self.resource_msgs, NodeRows()
         else:
             os.makedirs(dfk_run_dir, exist_ok=True)  # noqa: PTH103 - as Parsl's own hub promises its callers
         transform = self._plugins.transform if self._plugins.has_transforms else None
@@ -145,6 +151,8 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
         self._reader.start()
         self._restore_log()
         self._restore_log = quicken(dfk_run_dir)
+        if self.adoption is not None:
+            ADDITIONS.begin()
         self.monitoring_hub_active = True
 
     def close(self) -> None:
@@ -152,6 +160,8 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
         if not self.monitoring_hub_active:
             return
         self._restore_log()
+        if self.adoption is not None:
+            ADDITIONS.end()
         self._ending.set()
         self._emitter.hurry()  # a broker that came back a moment ago is found while the other parts end
         self.end_governing()
@@ -209,6 +219,8 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
         except Exception:  # noqa: BLE001 - logged there
             self._complain("A monitoring message could not be told; the run goes on (said once)")
         if self._database_queue is not None and message[0] != "octopus":
+            if message[0] is MessageType.NODE_INFO and not self._node_rows.is_one(message[1]):
+                return
             self._database_queue.put(message)
 
     def _read(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.queues import Queue
 from typing import Any
 
@@ -38,6 +38,25 @@ class HubQueue(Queue):  # type: ignore[type-arg]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _plain_queue, (self.__getstate__(),)
+
+
+class NodeRows:
+    """Which reports of managers Parsl's own interchange would have made, for the table ``node`` of Parsl's database.
+
+    Parsl's reports a manager when it comes, gets a task, gives a result, is held or goes. Ours also reports that
+    managers are merely alive.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[Any, ...]] = {}
+
+    def is_one(self, report: Mapping[str, Any]) -> bool:
+        """Whether a report tells of a change since the manager's last one."""
+        state = (tuple(report["tasks"]), report["active"], report["draining"], report["block_id"])
+        if self._last.get(report["uid"]) == state:
+            return False
+        self._last[report["uid"]] = state
+        return True
 
 
 def _plain_queue(state: Any) -> Queue[Any]:

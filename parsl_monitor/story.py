@@ -60,7 +60,8 @@ class Story(Chronicle):
         elif tag == TAG:
             self._hear_worker(content)
         elif tag is MessageType.NODE_INFO:
-            self.tell(reports.manager_heartbeat(content, now))
+            if not content.get(reports.ONLY_PLACEMENTS):
+                self.tell(reports.manager_heartbeat(content, now))
         elif tag is MessageType.BLOCK_INFO:
             self.tell(*(reports.block_event(entry, now) for entry in content))
         elif tag is MessageType.WORKFLOW_INFO:

@@ -33,6 +33,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from octopus_plugins.errors import ConfigError
+from octopus_plugins.homes import config_home, is_out_of_reach, state_home
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -48,16 +49,6 @@ _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 NOT_LOGGED_IN = "ns-unknown"
 """Stands for the namespace on the Octopus service until somebody logs in: only that tells which it is."""
-
-
-def config_home() -> Path:
-    """Where settings live: ``$XDG_CONFIG_HOME/octopus``, else ``~/.config/octopus``."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "octopus"
-
-
-def state_home() -> Path:
-    """Where spool, logs and broker state live: ``$XDG_STATE_HOME/octopus``, else ``~/.local/state/octopus``."""
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "octopus"
 
 
 def _default_namespace() -> str:
@@ -368,11 +359,13 @@ def _read_file(path: str | os.PathLike[str] | None) -> tuple[Path, dict[str, Any
     try:
         with file.open("rb") as stream:
             tables = tomllib.load(stream)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if named:
             raise ConfigError(f"there is no configuration file {file}") from None
         return file, {}
     except (OSError, tomllib.TOMLDecodeError) as error:
+        if not named and is_out_of_reach(file):
+            return file, {}
         raise ConfigError(f"{file} cannot be read as TOML: {error}") from error
     for name in tables:
         if name != "profile" and name not in PROFILES:

@@ -17,8 +17,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from octopus_plugins.config import OctopusConfig, state_home
+from octopus_plugins.config import OctopusConfig
 from octopus_plugins.fabric.counts import Counts
+from octopus_plugins.homes import state_home
 
 KEPT = 50
 """How many files are kept."""
@@ -98,7 +99,7 @@ class CountsFile:
         self._pause = min(2 * self._pause, _EVERY_SECONDS[1])
         numbers = {name: getattr(counts, name) for name in _NUMBERS}
         text = json.dumps({**self._about, "told": time.time(), "ended": ended, "counts": numbers})
-        with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: there is no home directory
+        with contextlib.suppress(OSError):
             directory = counts_directory()
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self._pruned:

@@ -8,6 +8,7 @@ from globus_compute_sdk.sdk.asynchronous.compute_future import ComputeFuture
 from parsl.config import Config
 from parsl.executors import GlobusComputeExecutor, HighThroughputExecutor, ThreadPoolExecutor
 from parsl.monitoring import MonitoringHub
+from parsl.monitoring.radios.filesystem import FilesystemRadio
 from parsl.monitoring.radios.htex import HTEXRadio
 from parsl.monitoring.radios.udp import UDPRadio
 
@@ -135,11 +136,22 @@ def test_it_can_be_enabled_again_after_it_was_disabled(config: Config) -> None:
     assert [type(executor).__mro__.count(ObservedExecutor) for executor in config.executors[:2]] == [1, 1]
 
 
-def test_a_radio_that_the_user_chose_stays(config: Config) -> None:
+def test_a_radio_that_the_user_chose_stays_where_parsl_s_own_monitoring_uses_it(config: Config) -> None:
     chosen = UDPRadio(address="127.0.0.1")
+    config.monitoring = OctopusMonitoringHub(logging_endpoint="sqlite://")
     config.executors[0].remote_monitoring_radio = chosen
     enable(config)
     assert config.executors[0].remote_monitoring_radio is chosen
+
+
+def test_a_radio_that_would_start_a_process_for_nothing_is_replaced_until_disable(config: Config) -> None:
+    chosen = UDPRadio(address="127.0.0.1"), FilesystemRadio()
+    config.executors[0].remote_monitoring_radio, config.executors[2].remote_monitoring_radio = chosen
+    enable(config)
+    for executor in (config.executors[0], config.executors[2]):
+        assert isinstance(executor.remote_monitoring_radio, OctopusRadio)
+    disable(config)
+    assert (config.executors[0].remote_monitoring_radio, config.executors[2].remote_monitoring_radio) == chosen
 
 
 def test_an_executor_of_ours_stays_as_it_is() -> None:

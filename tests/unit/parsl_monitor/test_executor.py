@@ -48,6 +48,7 @@ class Plain:
         self.launch_cmd = "workers"
         self.provider: Any = LocalProvider()
         self.enable_mpi_mode = False
+        self.encrypted = True
         self._task_counter = 0
         self.sent: list[tuple[dict[str, Any], bytes, Future[Any]]] = []
         self.arrived = threading.Event()
@@ -261,6 +262,7 @@ def test_lost_blocks_are_replaced_only_where_the_user_set_no_handler(tmp_path: P
         """As far as a start needs it."""
 
         policy = Policy()
+        logging_endpoint = None
 
         def register(self, executor: Any) -> None: ...
 
@@ -405,7 +407,7 @@ def is_observed(executor: Observed) -> bool:
 
 def test_a_node_that_comes_later_is_observed_where_the_first_one_lacks_us(executor: Observed) -> None:
     hub: Any = Hub()
-    executor._octopus_hub, executor._octopus_observe = hub, True
+    executor._octopus_hub, executor._octopus_reports, executor._octopus_observe = hub, True, True
     fail_for_want_of_us(executor, ATTEMPTS_PER_NODE)
     assert not is_observed(executor)
     hub.nodes = 2

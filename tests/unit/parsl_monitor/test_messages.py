@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from parsl_monitor.messages import HubQueue
+from parsl_monitor.messages import HubQueue, NodeRows
 
 
 def test_a_put_in_this_process_is_a_call_in_the_same_thread() -> None:
@@ -77,3 +77,14 @@ def test_there_it_is_the_plain_queue() -> None:
     assert type(there) is Queue
     queue.close()
     queue.join_thread()
+
+
+def test_of_a_manager_s_reports_parsl_s_own_are_those_that_tell_of_a_change() -> None:
+    rows = NodeRows()
+
+    def report(uid: str = "a", tasks: tuple[int, ...] = (), *, active: bool = True, draining: bool = False) -> bool:
+        return rows.is_one({"uid": uid, "tasks": list(tasks), "active": active, "draining": draining, "block_id": "0"})
+
+    assert [report(), report(), report(tasks=(1,)), report(tasks=(1,)), report()] == [True, False, True, False, True]
+    assert [report("b"), report("b"), report()] == [True, False, False]
+    assert [report(draining=True), report(active=False), report(active=False)] == [True, True, False]

@@ -3,7 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from parsl.dataflow.dflow import DataFlowKernel
 from parsl.executors import HighThroughputExecutor
+from parsl.executors.high_throughput.interchange import Interchange
 from parsl.jobs import error_handlers
 from parsl.monitoring import MonitoringHub
 
@@ -32,4 +34,29 @@ def test_a_parsl_with_another_signature_is_refused_with_what_was_found(monkeypat
 
     monkeypatch.setattr(MonitoringHub, "start", start)
     with pytest.raises(UnsupportedHostError, match=r"MonitoringHub\.start.*'place'"):
+        check_parsl()
+
+
+def test_a_parsl_whose_executor_numbers_its_tasks_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def submit_payload(self: Any, context: Any, buffer: Any) -> None:
+        self.outgoing_q.put(buffer)
+
+    monkeypatch.setattr(HighThroughputExecutor, "submit_payload", submit_payload)
+    with pytest.raises(UnsupportedHostError, match=r"submit_payload without '_task_counter'"):
+        check_parsl()
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        (DataFlowKernel, "add_executors"),
+        (error_handlers, "_get_error"),
+        (HighThroughputExecutor, "connected_blocks"),
+        (Interchange, "get_tasks"),
+        (DataFlowKernel, "_complete_task_exception"),
+    ],
+)
+def test_each_private_seam_is_looked_at(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
+    monkeypatch.delattr(owner, name)
+    with pytest.raises(UnsupportedHostError, match=name):
         check_parsl()
