@@ -127,7 +127,7 @@ class ObservedExecutor:
         else:
             # Without a hub there is nobody who hears of heartbeats, and Parsl's interchange ends when one comes.
             told = self._octopus_settings if self._octopus_observe else (*self._octopus_settings[:2], 0.0, 0.0)
-            self.launch_cmd = launch_command(DEFAULT_LAUNCH_CMD, told, _WORKER) or DEFAULT_LAUNCH_CMD
+            self.launch_cmd = launch_command(DEFAULT_LAUNCH_CMD, told) or DEFAULT_LAUNCH_CMD
         if self._octopus_hub is None:
             cast(Any, super()).start()
         else:
