@@ -21,9 +21,6 @@ from octopus_plugins.wrath import Standing
 POOL = "globus-compute-endpoint python-exec parsl.executors.high_throughput.process_worker_pool"
 """How the host starts Parsl's worker pool."""
 
-NOT_PRELOADED = ""
-"""The host's workers import the SDK, which begins a thread: each does so by itself, after it was forked."""
-
 
 class SteeredExecutor:
     """An executor of the host's with our interchange and our worker pools, where it has the host's own.
@@ -56,7 +53,7 @@ class SteeredExecutor:
             executor.manager_selector = OctopusManagerSelector(standing_file, executor.manager_selector)
         # In a container there may be neither a shell nor a Python of that name.
         if engine.container_type is None and passes_through(executor.provider):
-            ours = launch_command(executor.launch_cmd, settings, NOT_PRELOADED, POOL)
+            ours = launch_command(executor.launch_cmd, settings, POOL)
             executor.launch_cmd = ours or executor.launch_cmd
         executor.submit_payload = self._submit_payload
 

@@ -162,7 +162,7 @@ class ObservedExecutor:
             return
         # Where nobody receives heartbeats, Parsl's interchange ends when one comes.
         told = self._octopus_settings if self._octopus_reports else (*self._octopus_settings[:2], 0.0, 0.0)
-        self.launch_cmd = launch_command(DEFAULT_LAUNCH_CMD, told, _WORKER) or DEFAULT_LAUNCH_CMD
+        self.launch_cmd = launch_command(DEFAULT_LAUNCH_CMD, told) or DEFAULT_LAUNCH_CMD
 
     def _start_observed(self, hub: OctopusMonitoringHub) -> None:
         """Start with our receiver of reports in the place of Parsl's router process."""

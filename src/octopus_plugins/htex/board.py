@@ -9,7 +9,9 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from octopus_plugins.htex.mapping import mapped
 
 IDLE, BUSY, OVERTIME = 0, 1, 2
 """States of a worker: without a task, with one, and ended for its task's walltime."""
@@ -56,11 +58,11 @@ class Board:
     """One line per worker of a pool.
 
     Args:
-        memory: The shared memory.
+        memory: The shared memory, a buffer.
         descriptor: Its file, for whoever made it.
     """
 
-    def __init__(self, memory: mmap.mmap, descriptor: int | None = None) -> None:
+    def __init__(self, memory: Any, descriptor: int | None = None) -> None:
         self._memory = memory
         self._descriptor = descriptor
         self._lines = len(memory) // _LAYOUT.size
@@ -85,12 +87,8 @@ class Board:
         if path is None or pid != os.getpid():
             return None  # also in what a task forks
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-            try:
-                return cls(mmap.mmap(descriptor, 0))
-            finally:
-                os.close(descriptor)
-        except (OSError, ValueError):
+            return cls(mapped(os.open(path, os.O_RDWR | os.O_CLOEXEC)))
+        except OSError:
             return None
 
     @property
@@ -110,9 +108,9 @@ class Board:
         return Slot(*_LAYOUT.unpack_from(self._memory, line * _LAYOUT.size))
 
     def close(self) -> None:
-        """Let go of the memory."""
-        self._memory.close()
+        """Let go of the memory, in the pool; in a worker it stays."""
         if self._descriptor is not None:
+            self._memory.close()
             os.close(self._descriptor)
             self._descriptor = None
 

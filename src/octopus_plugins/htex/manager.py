@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 import logging
-import os
 import pathlib
 import pickle
 import platform
@@ -25,53 +23,27 @@ from octopus_plugins.htex.observation import TAG, Settings
 from octopus_plugins.htex.progress import InProgress, PromptResults
 from octopus_plugins.htex.quick_log import quicken
 from octopus_plugins.htex.sampling import Sampler
-from octopus_plugins.htex.template import Template
 
 logger = logging.getLogger("parsl.executors.high_throughput.process_worker_pool")
 
 LOOK_PERIOD = 0.2
 """Seconds between looks at the workers, at most."""
 
-WORKER_ARGUMENTS: dict[str, Callable[[Any], Any]] = {
-    "worker_id": lambda manager: None,
-    "pool_id": lambda manager: manager.uid,
-    "pool_size": lambda manager: manager.worker_count,
-    "task_queue": lambda manager: manager.pending_task_queue,
-    "result_queue": lambda manager: manager.results,
-    "monitoring_queue": lambda manager: manager.monitoring_queue,
-    "ready_worker_count": lambda manager: manager.ready_worker_count,
-    "tasks_in_progress": lambda manager: manager._tasks_in_progress,
-    "cpu_affinity": lambda manager: manager.cpu_affinity,
-    "accelerator": lambda manager: None,
-    "block_id": lambda manager: manager.block_id,
-    "task_queue_timeout": lambda manager: manager.heartbeat_period,
-    "manager_pid": lambda manager: os.getpid(),
-    "logdir": lambda manager: host.args.logdir,
-    "log_config": lambda manager: manager.log_config,
-    "debug": lambda manager: host.args.debug,
-    "mpi_launcher": lambda manager: manager.mpi_launcher,
-}
-"""What Parsl's function for a worker takes, by name, and where its manager has it; two are the worker's own."""
-
 
 class ObservedManager(host.Manager):
     """Parsl's Manager, but dead workers are found and answered for at once, with the evidence.
 
-    It overrides ``start``, ``worker_watchdog`` and ``_start_worker``.
+    It overrides ``start``, ``worker_watchdog`` and ``_start_worker``. Parsl's own code starts the workers.
 
     Args:
         settings: What the submit side says.
-        template: What its workers are made from.
         **options: As Parsl's Manager takes them.
     """
 
-    def __init__(self, settings: Settings, template: Template, **options: Any) -> None:
+    def __init__(self, settings: Settings, **options: Any) -> None:
         super().__init__(**options)
-        self._template = template
         self._board = Board.create(self.worker_count)
-        queue = self.pending_result_queue
-        self.results = PromptResults(queue) if PromptResults.fit(queue) else queue
-        self._progress = InProgress.create(self.worker_count)
+        self._progress = InProgress.create(self.worker_count, self._board.path if self._board is not None else None)
         self._tasks_in_progress: Any = self._progress or self._tasks_in_progress
         place = {"host": platform.node(), "block": options["block_id"], "manager": self.uid, "worker_id": None}
         put: Callable[[bytes], None] = self.pending_result_queue.put
@@ -105,12 +77,9 @@ class ObservedManager(host.Manager):
                     memory.close()
 
     def _start_worker(self, worker_id: int) -> BaseProcess:
-        accelerator = self.available_accelerators[worker_id] if self.accelerators_available else None
-        values = {name: read(self) for name, read in WORKER_ARGUMENTS.items()}
-        values |= {"worker_id": worker_id, "accelerator": accelerator}
-        arguments = tuple(values[name] for name in inspect.signature(host.worker).parameters)
-        board = self._board.path if self._board is not None else None
-        return self._template.start(f"HTEX-Worker-{worker_id}", board, host.worker, arguments)
+        # Parsl's method, which reads everything that a worker takes from its manager.
+        process: BaseProcess = host.Manager._start_worker(_ToWorkers(self), worker_id)
+        return process
 
     def worker_watchdog(self, procs: dict[int, BaseProcess]) -> None:
         """Keep workers alive; takes the place of Parsl's, which looks once per heartbeat period."""
@@ -125,10 +94,25 @@ class ObservedManager(host.Manager):
                     logger.exception("The node agent failed, and goes on (said once)")
 
 
+class _ToWorkers:
+    """A manager as its workers get to know it: with a queue into which they put their results themselves.
+
+    Args:
+        manager: The manager.
+    """
+
+    def __init__(self, manager: ObservedManager) -> None:
+        self._manager = manager
+        queue = manager.pending_result_queue
+        self.pending_result_queue = PromptResults(queue) if PromptResults.fit(queue) else queue
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._manager, name)
+
+
 def run(
     argv: Sequence[str],
     settings: tuple[str, str, float, float],
-    worker: str,
     readers: Mapping[str, Callable[[argparse.Namespace], Any] | None],
 ) -> None:
     """Run a worker pool, as Parsl's script does.
@@ -136,11 +120,9 @@ def run(
     Args:
         argv: The arguments of Parsl's script.
         settings: See Settings.
-        worker: The module whose function the workers will call; empty where they import it by themselves.
         readers: How each option of the manager is read from the arguments.
     """
     args = host.get_arg_parser().parse_args(argv)
-    template = Template(worker)  # which imports while the manager gets ready
     host.args = args  # as in Parsl's script, where its workers' start looks for them
     log_config = None
     if args.logconf in (None, "None"):
@@ -157,8 +139,9 @@ def run(
     logger.info("Octopus worker pool with arguments %s", " ".join(argv))
     try:
         options = {name: read(args) if read else log_config for name, read in readers.items()}
-        ObservedManager(Settings(*settings), template, **options).start()
+        ObservedManager(Settings(*settings), **options).start()
     except Exception:
         logger.critical("Process worker pool exiting with an exception", exc_info=True)
         raise
     logger.info("Process worker pool exiting normally")
+    print("Process worker pool exiting normally")  # noqa: T201 - as in Parsl's script

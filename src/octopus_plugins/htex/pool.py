@@ -18,6 +18,7 @@ if __name__ == "__main__":
 import contextlib
 import importlib.util
 import inspect
+import multiprocessing
 import os
 import shutil
 from collections.abc import Sequence
@@ -58,13 +59,12 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-def launch_command(default: str, settings: Sequence[Any], worker: str, pool: str = PARSL_POOL) -> str | None:
+def launch_command(default: str, settings: Sequence[Any], pool: str = PARSL_POOL) -> str | None:
     """The command that starts a pool with an agent, for HighThroughputExecutor's ``launch_cmd``.
 
     Args:
         default: The host's own, with its ``{…}`` for str.format.
         settings: See Settings.
-        worker: The module whose function the workers will call, by name.
         pool: The program, with its first arguments, by which the host's own command starts Parsl's pool.
 
     Returns:
@@ -73,7 +73,7 @@ def launch_command(default: str, settings: Sequence[Any], worker: str, pool: str
     arguments = default.removeprefix(f"{pool} ")
     if arguments == default or any(letter in default for letter in "$`\\'\""):
         return None
-    told = ",".join(quote(str(value), safe="") for value in (*settings, worker, pool))
+    told = ",".join(quote(str(value), safe="") for value in (*settings, pool))
     ours = f"python3 -m {_MODULE}"
     return (
         f'sh -c "{ours} --probe={pool.partition(" ")[0]} >/dev/null 2>&1 && exec {ours} --octopus={told} {arguments};'
@@ -104,7 +104,7 @@ def main(argv: Sequence[str]) -> None:
     if option == "--probe":
         sys.exit(0 if _at_home(told) else 1)
     rest = list(argv[1:])
-    run_id, executor, sample_period, heartbeat_period, worker, pool = map(unquote, told.split(","))
+    run_id, executor, sample_period, heartbeat_period, pool = map(unquote, told.split(","))
     try:
         from octopus_plugins.htex.manager import run
 
@@ -115,7 +115,37 @@ def main(argv: Sequence[str]) -> None:
         sys.stderr.write(f"octopus-plugins: Parsl's own worker pool is started instead: {error}\n")
         program = pool.split(" ")
         os.execvp(program[0], [*program, *rest])
-    run(rest, (run_id, executor, float(sample_period), float(heartbeat_period)), worker, _OPTIONS)
+    _pass_for(pool.split(" "), host, rest)
+    run(rest, (run_id, executor, float(sample_period), float(heartbeat_period)), _OPTIONS)
+
+
+def _pass_for(program: Sequence[str], host: Any, arguments: Sequence[str]) -> None:
+    """Give this process the main module, module path and arguments that it has where the host starts Parsl's pool.
+
+    Workers are spawned: they run the main module's file anew, find Parsl's function for a worker in it, and get the
+    rest as it is here.
+
+    Args:
+        program: How the host starts Parsl's pool: a script, or one that runs the module ``python -m`` would.
+        host: Parsl's module of the pool.
+        arguments: Of the pool.
+    """
+    script = Path(shutil.which(program[0]) or program[0])
+    interpreter = _interpreter(script)
+    if len(interpreter) == 1:
+        multiprocessing.set_executable(interpreter[0])
+    main: Any = sys.modules["__main__"]
+    if program[1:]:
+        first, main.__spec__, main.__file__ = str(Path.cwd()), host.__spec__, host.__file__
+    else:
+        first, main.__spec__, main.__file__ = str(script.resolve().parent), None, str(script)
+    if not getattr(sys.flags, "safe_path", False):
+        sys.path.insert(0, first)
+    sys.argv = [main.__file__, *arguments]
+    if "_" in os.environ:  # where bash says what it has started: here it was a shell
+        os.environ["_"] = str(script)
+    # A function is pickled by its name: they find the one of their own main module.
+    main.worker, host.worker.__module__ = host.worker, main.__name__
 
 
 def _at_home(program: str) -> bool:
@@ -129,11 +159,18 @@ def _at_home(program: str) -> bool:
     script = shutil.which(program)
     if script is None:
         return False
-    if Path(script).parent == Path(sys.executable).parent:
-        return True
-    with contextlib.suppress(OSError, UnicodeDecodeError), Path(script).open(encoding="utf-8") as file:
-        return file.readline().removeprefix("#!").strip() == sys.executable
-    return False
+    interpreter = _interpreter(Path(script))
+    if any(word.startswith("-") for word in interpreter[1:]):
+        return False  # options of Python's that workers inherit
+    return Path(script).parent == Path(sys.executable).parent or interpreter == [sys.executable]
+
+
+def _interpreter(script: Path) -> list[str]:
+    """What runs a script, in words; empty where it does not say so."""
+    with contextlib.suppress(OSError, UnicodeDecodeError), script.open(encoding="utf-8") as file:
+        line = file.readline()
+        return line[2:].split() if line.startswith("#!") else []
+    return []
 
 
 def _unknown(host: Any) -> str:
@@ -141,19 +178,9 @@ def _unknown(host: Any) -> str:
     present = set(inspect.signature(host.Manager.__init__).parameters) - {"self"}
     if present != set(_OPTIONS):
         return f"Manager takes {sorted(present ^ set(_OPTIONS))}"
-    from octopus_plugins.htex.manager import WORKER_ARGUMENTS as known
-
-    taken = set(inspect.signature(host.worker).parameters)
-    if taken != set(known):
-        return f"a worker takes {sorted(taken ^ set(known))}"
     needed = ("worker_watchdog", "_start_worker", "start")
     return ", ".join(name for name in needed if not hasattr(host.Manager, name))
 
 
 if __name__ == "__main__":
-    # As for Parsl's script; the workers get this process's path.
-    sys.path.insert(0, str(Path(shutil.which(PARSL_POOL) or sys.executable).parent))
-    # Processes that are spawned would import the main module anew, and need nothing of it.
-    __spec__ = None  # type: ignore[assignment]
-    globals().pop("__file__")
     main(sys.argv[1:])

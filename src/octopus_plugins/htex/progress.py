@@ -15,6 +15,8 @@ from multiprocessing.queues import Queue
 from multiprocessing.reduction import DupFd, ForkingPickler
 from typing import Any
 
+from octopus_plugins.htex.board import adopt
+from octopus_plugins.htex.mapping import mapped
 from octopus_plugins.htex.observation import WATCHED
 
 _LINE = struct.Struct("=qqdqq")  # task, number on the board, walltime, which of them there are, whether there is a task
@@ -24,27 +26,31 @@ _HAS_NUMBER, _HAS_WALLTIME = 1, 2
 class InProgress:
     """The task of each worker, by the worker's number. Linux only.
 
+    A worker gets it from its pool as one of its arguments, and with it where the pool's board is.
+
     Args:
         workers: How many workers there are.
-        descriptor: Its memory, where it is there already.
+        memory: The shared memory, a buffer.
+        descriptor: Its file, for whoever made it.
+        board: Where the pool's board is; None where it has none.
     """
 
-    def __init__(self, workers: int, descriptor: int | None = None) -> None:
+    def __init__(self, workers: int, memory: Any, descriptor: int | None = None, board: str | None = None) -> None:
         self._workers = workers
-        size = _LINE.size * max(workers, 1)
-        if descriptor is None:
-            descriptor = os.memfd_create("octopus-tasks", os.MFD_CLOEXEC)
-            os.ftruncate(descriptor, size)
+        self._memory = memory
         self._descriptor = descriptor
-        self._memory = mmap.mmap(descriptor, size)
+        self._board = board
 
     @classmethod
-    def create(cls, workers: int) -> InProgress | None:
-        """One for this process, a pool; None where the system has no such memory."""
+    def create(cls, workers: int, board: str | None = None) -> InProgress | None:
+        """Make that of this process, a pool; None where the system has no such memory."""
         if not hasattr(os, "memfd_create"):
             return None
         try:
-            return cls(workers)
+            descriptor = os.memfd_create("octopus-tasks", os.MFD_CLOEXEC)
+            size = _LINE.size * max(workers, 1)
+            os.ftruncate(descriptor, size)
+            return cls(workers, mmap.mmap(descriptor, size), descriptor, board)
         except OSError:
             return None
 
@@ -70,16 +76,20 @@ class InProgress:
         return {"task_id": task_id, "context": {} if watched is None else {WATCHED: watched}}
 
     def close(self) -> None:
-        """Let go of the memory."""
-        self._memory.close()
-        os.close(self._descriptor)
+        """Let go of the memory, in the pool; in a worker it stays."""
+        if self._descriptor is not None:
+            self._memory.close()
+            os.close(self._descriptor)
+            self._descriptor = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _inherited, (self._workers, DupFd(self._descriptor))
+        assert self._descriptor is not None  # only a pool hands it on
+        return _inherited, (self._workers, DupFd(self._descriptor), self._board)
 
 
-def _inherited(workers: int, handed: Any) -> InProgress:
-    return InProgress(workers, handed.detach())
+def _inherited(workers: int, handed: Any, board: str | None) -> InProgress:
+    adopt(board)
+    return InProgress(workers, mapped(handed.detach()))
 
 
 class PromptResults:

@@ -19,7 +19,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from octopus_plugins.htex.board import APP_BYTES, BUSY, IDLE, Board, Slot
-from octopus_plugins.htex.logs import skip_unheard
 from octopus_plugins.htex.observation import TAG, Settings
 from octopus_plugins.htex.quick_log import quicken
 from octopus_plugins.nodes import process
@@ -53,7 +52,6 @@ class WorkerWatch:
     """
 
     def __init__(self, settings: Settings, versions: Callable[[], dict[str, str]]) -> None:
-        skip_unheard()
         quicken()
         self._settings = settings
         self._versions = versions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -16,6 +17,7 @@ from parsl.executors.high_throughput.executor import DEFAULT_LAUNCH_CMD
 from parsl.launchers import SimpleLauncher, SrunLauncher, WrappedLauncher
 from parsl.providers import LocalProvider, SlurmProvider
 
+from globus_compute_hooks.steering import POOL
 from octopus_plugins.htex import pool
 from parsl_monitor.demo.nodes import NodeLauncher
 
@@ -25,7 +27,7 @@ PROBE = ("-m", "octopus_plugins.htex.pool", f"--probe={pool.PARSL_POOL}")
 
 
 def test_the_command_is_parsl_s_with_ours_before_it() -> None:
-    command = pool.launch_command(DEFAULT_LAUNCH_CMD, SETTINGS, "a.worker")
+    command = pool.launch_command(DEFAULT_LAUNCH_CMD, SETTINGS)
     assert command is not None
     shell, option, script = shlex.split(command)
     assert (shell, option) == ("sh", "-c")
@@ -36,7 +38,7 @@ def test_the_command_is_parsl_s_with_ours_before_it() -> None:
 
 
 def test_it_holds_nothing_that_a_here_document_or_a_format_string_would_change() -> None:
-    command = pool.launch_command(DEFAULT_LAUNCH_CMD, SETTINGS, "a.worker")
+    command = pool.launch_command(DEFAULT_LAUNCH_CMD, SETTINGS)
     assert command is not None
     assert not set("$`\\'").intersection(command)
     assert command.count("{") == 2 * DEFAULT_LAUNCH_CMD.count("{")
@@ -46,7 +48,7 @@ def test_it_holds_nothing_that_a_here_document_or_a_format_string_would_change()
     "default", ["my_pool.py {debug}", 'process_worker_pool.py "{debug}"', "process_worker_pool.sh -a"]
 )
 def test_a_command_of_another_form_is_left_alone(default: str) -> None:
-    assert pool.launch_command(default, SETTINGS, "a.worker") is None
+    assert pool.launch_command(default, SETTINGS) is None
 
 
 @pytest.mark.parametrize(
@@ -140,3 +142,49 @@ def test_where_our_package_is_another_or_missing_it_says_no(tmp_path: Path, wher
     else:
         asked = subprocess.run([sys.executable, *PROBE], cwd=tmp_path, check=False, capture_output=True)
         assert asked.returncode == 1
+
+
+# Loaded first by every Python: says what a pool hands to its workers, as soon as it has read its arguments.
+SAYS_WHAT_WORKERS_GET = """
+import argparse, json, os, sys
+
+def say(parser, *arguments, **options):
+    from multiprocessing import spawn, util
+    found = spawn.get_preparation_data("worker")
+    del found["authkey"]
+    found |= {"executable": os.fsdecode(spawn.get_executable()), "flags": util._args_from_interpreter_flags()}
+    found["variable"] = os.environ.get("_")
+    print(json.dumps(found))
+    sys.stdout.flush()
+    os._exit(0)
+
+argparse.ArgumentParser.parse_args = say
+"""
+
+
+@pytest.mark.parametrize("safe", [False, True], ids=["", "safe-path"])
+@pytest.mark.parametrize("program", [pool.PARSL_POOL, POOL], ids=["parsl", "globus-compute"])
+def test_workers_get_from_our_pool_what_they_get_from_the_host_s(tmp_path: Path, program: str, safe: bool) -> None:
+    (site := tmp_path / "site").mkdir()
+    (site / "sitecustomize.py").write_text(SAYS_WHAT_WORKERS_GET, encoding="utf-8")
+    bin_dir = str(Path(sys.executable).parent)
+    environment = {**os.environ, "PATH": f"{bin_dir}:/usr/bin:/bin", "PYTHONPATH": str(site)}
+    environment |= {"HOME": str(tmp_path), **({"PYTHONSAFEPATH": "1"} if safe else {})}
+
+    def asked(command: str) -> Any:
+        shell = ["bash", "-c", f"{command}; true"]  # not the last command, which bash would become
+        found = subprocess.run(shell, env=environment, cwd=tmp_path, check=True, capture_output=True, timeout=120)
+        return json.loads(found.stdout)
+
+    command = pool.launch_command(f"{program} -a here --hb_period=5", SETTINGS, program)
+    assert command is not None
+    assert "octopus" in command
+    assert asked(command) == asked(f"{program} -a here --hb_period=5")
+
+
+def test_where_parsl_s_script_starts_python_with_options_the_probe_says_no(tmp_path: Path) -> None:
+    python = Path(sys.executable).parent / "python3"
+    other = tmp_path / pool.PARSL_POOL
+    other.write_text(f"#!{python} -s\n", encoding="utf-8")
+    other.chmod(0o755)
+    assert probe(PATH=f"{tmp_path}:{python.parent}:/usr/bin:/bin") == 1
