@@ -143,8 +143,9 @@ def _placement(case: Case, rung: str, executor: str | None) -> Placement:
 
 def _patience(case: Case) -> float:
     """Seconds that a retry waits for another node at most, while none has room."""
-    if case.categorization.scope != "task":
-        return AVOID_PLACE
+    here = case.history.app_on(case.failure.run_id, case.failure.app, case.failure.host)
+    if case.categorization.scope != "task" or here is None or not here.successes:
+        return AVOID_PLACE  # nothing says that the place is well
     spare = case.run.spare if case.run is not None else 0.0
     return round(min(max(spare, AVOID_TASK), AVOID_PLACE), 3)
 
