@@ -279,7 +279,7 @@ class Governing:
                 with self.story.lock:
                     standing = self.story.history.standing(self.story.run_id, executor.label, time.time())
                 if self.watches_only:
-                    standing = Standing(denied=standing.denied)  # only what a person asked for
+                    standing = Standing(denied=standing.denied, barred=standing.barred)  # only what a person asked for
                 standing = replace(standing, paused=self._paused)
                 try:
                     executor.steer(standing)

@@ -183,6 +183,8 @@ class Rationing:
         for kind, context in self._pending.heads():
             takers = room.takers(kind.app)
             if manager not in takers:
+                if record["hostname"] in self._shunned.barred:
+                    continue
                 spared = _shuns(context, record, now) and is_patient(context, now)
                 if not spared and not _others_have_room(room, kind, context, now):
                     offer.withheld.append(kind)

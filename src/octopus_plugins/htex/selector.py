@@ -38,6 +38,7 @@ class HostStanding(msgspec.Struct, frozen=True, kw_only=True):
         denied: Until when a node gets no new tasks, Unix seconds.
         denied_for: The same for the tasks of one app, by app.
         probation: Nodes that get one task at a time.
+        barred: Those of ``denied`` that a person keeps out: they are not even probed.
         paused: Whether only a few tasks at a time go out, to any node.
         steps: How well tasks fare on a node, 0 to SCORE_STEPS (best); a node that is not named counts as best.
     """
@@ -45,6 +46,7 @@ class HostStanding(msgspec.Struct, frozen=True, kw_only=True):
     denied: dict[str, float] = {}
     denied_for: dict[str, dict[str, float]] = {}
     probation: tuple[str, ...] = ()
+    barred: tuple[str, ...] = ()
     paused: bool = False
     steps: dict[str, int] = {}
 
@@ -56,6 +58,7 @@ class HostStanding(msgspec.Struct, frozen=True, kw_only=True):
             denied=dict(standing.denied),
             denied_for=_by_app(standing.denied_for),
             probation=tuple(sorted(standing.probation)),
+            barred=standing.barred,
             paused=standing.paused,
             steps={host: step for host, step in steps.items() if step < SCORE_STEPS},
         )
@@ -92,8 +95,10 @@ class OctopusManagerSelector(ManagerSelector):
             allowed = {manager for manager in manager_list if ready_managers[manager]["hostname"] not in denied}
             others = [record for record in ready_managers.values() if may_serve(record, denied)]
             # Never keep everything waiting: with no other node left, a denied one is better than none.
-            if (allowed or others) and not self._relieves(others):
-                manager_list = allowed
+            if allowed or others:
+                barred = self.shunned().barred
+                spared = {manager for manager in manager_list if ready_managers[manager]["hostname"] not in barred}
+                manager_list = spared if self._relieves(others) else allowed
         return self.order(ready_managers, manager_list)
 
     def order(self, ready_managers: Mapping[bytes, Any], manager_list: set[bytes]) -> list[bytes]:
@@ -117,7 +122,12 @@ class OctopusManagerSelector(ManagerSelector):
         if standing is not self._weighed or time.time() >= self._shunned.until:
             self._weighed = standing
             self._shunned = Shunned.at(
-                time.time(), standing.denied, standing.denied_for, standing.probation, standing.paused
+                time.time(),
+                standing.denied,
+                standing.denied_for,
+                standing.probation,
+                barred=standing.barred,
+                paused=standing.paused,
             )
         return self._shunned
 

@@ -17,6 +17,7 @@ class Shunned:
         denied: Nodes that are denied for every app.
         denied_for: Nodes that are denied for one app, by app; none of them is empty.
         probation: Nodes that get one task at a time; none of them is in ``denied``.
+        barred: Those of ``denied`` that a person keeps out: they are not even probed.
         paused: Whether only a few tasks at a time go out, to any node.
         until: Unix time at which this changes by itself.
     """
@@ -24,6 +25,7 @@ class Shunned:
     denied: frozenset[str] = _NO_HOSTS
     denied_for: Mapping[str, frozenset[str]] = field(default_factory=dict)
     probation: frozenset[str] = _NO_HOSTS
+    barred: frozenset[str] = _NO_HOSTS
     paused: bool = False
     until: float = math.inf
 
@@ -34,6 +36,8 @@ class Shunned:
         denied: Mapping[str, float],
         denied_for: Mapping[str, Mapping[str, float]],
         probation: tuple[str, ...],
+        *,
+        barred: tuple[str, ...] = (),
         paused: bool = False,
     ) -> Shunned:
         """How the nodes stand at a time; a node whose denial has just ended is on probation.
@@ -43,6 +47,7 @@ class Shunned:
             denied: Until when nodes are denied for every app.
             denied_for: The same by app.
             probation: Nodes on probation.
+            barred: Nodes that a person keeps out.
             paused: Whether only a few tasks at a time go out.
         """
         current = {app: {host for host, until in hosts.items() if until > now} for app, hosts in denied_for.items()}
@@ -52,6 +57,7 @@ class Shunned:
             denied=refused,
             denied_for={app: frozenset(hosts) for app, hosts in current.items() if hosts},
             probation=frozenset({*probation, *denied} - refused),
+            barred=refused.intersection(barred),
             paused=paused,
             until=min(ahead, default=math.inf),
         )

@@ -194,6 +194,11 @@ class Denials:
                     found.setdefault(app, {})[host] = known.until
         return found
 
+    def barred(self, time: float, run_id: str) -> tuple[str, ...]:
+        """The nodes that a person keeps out of a run at that Unix time, sorted."""
+        known = ((host, self.get(host, run_id)) for host in self.current(time, run_id))
+        return tuple(sorted(host for host, one in known if one is not None and one.by == "person"))
+
     def probation(self, time: float, run_id: str) -> tuple[str, ...]:
         """The nodes whose denial in a run is over and on which no task has ended well since, sorted."""
         own = self._runs.get(run_id)

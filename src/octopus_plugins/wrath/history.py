@@ -218,6 +218,7 @@ class History:
             self.denials.probation(time, run_id),
             scores,
             denied_for=self.denials.current_by_app(time, run_id),
+            barred=self.denials.barred(time, run_id),
         )
 
     # -- taking in ----------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ class Standing:
         probation: Nodes whose denial is over and that had no success since: one task at a time. Sorted.
         scores: How well tasks fare on each node of which something is known: 0–1, 1 is best.
         denied_for: Nodes that get no new tasks of one app, with the Unix time until when, by app.
+        barred: Those of the denied nodes that a person keeps out: they are not even probed. Sorted.
         paused: Whether only a few tasks at a time go out, to any node.
     """
 
@@ -21,4 +22,5 @@ class Standing:
     probation: tuple[str, ...] = ()
     scores: dict[str, float] = field(default_factory=dict)
     denied_for: dict[str, dict[str, float]] = field(default_factory=dict)
+    barred: tuple[str, ...] = ()
     paused: bool = False

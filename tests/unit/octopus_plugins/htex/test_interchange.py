@@ -554,6 +554,17 @@ def test_a_task_does_not_wait_beside_an_idle_node_that_it_avoids(
     assert serve(a) == [1]
 
 
+def test_a_node_that_a_person_keeps_out_is_not_even_probed(
+    submit: Any, serve: Any, manager: Any, standing: Path, clock: list[float]
+) -> None:
+    a, _ = manager("a"), manager("b", tasks=[99], max_capacity=1)
+    publish(standing, HostStanding(denied={"node-a": clock[0] + 600}, barred=("node-a",)))
+    submit(1)
+    for _ in range(200):
+        clock[0] += 0.1
+        assert serve(a) == []
+
+
 def test_a_paused_run_gets_a_few_tasks_at_a_time_on_any_node(
     submit: Any, serve: Any, manager: Any, standing: Path, clock: list[float]
 ) -> None:
