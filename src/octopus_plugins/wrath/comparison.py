@@ -28,6 +28,7 @@ class Spell:
         good_before: Tries of the app that had ended well anywhere when the stretch began.
         bad_before: Failures of the app anywhere, likewise.
         cured: Tasks that failed here and then ended well on another node.
+        cured_here: Tasks that failed on another node and then ended well here.
         failed_elsewhere: Failures, on other nodes, of tasks that failed here before.
     """
 
@@ -36,6 +37,7 @@ class Spell:
     good_before: int = 0
     bad_before: int = 0
     cured: int = 0
+    cured_here: int = 0
     failed_elsewhere: int = 0
 
 
@@ -76,6 +78,10 @@ class Comparison:
     def stands_out(self, host: str, *, level: float, minimum: int) -> bool:
         """Whether the app fails on a node significantly more often than on the others.
 
+        Either of two tests shows it: Fisher's, on all tries of the same stretch of time; or the sign test, on the tasks
+        that moved between the node and others, where nothing ended well on it. A node that fails at once has no such
+        stretch: it has had its share of the work before any other node ended a task.
+
         Args:
             host: The node.
             level: Probability of such a difference by chance below which it counts.
@@ -84,10 +90,24 @@ class Comparison:
         spell = self.nodes.get(host)
         if spell is None:
             return False
+        if not spell.good and spell.cured >= minimum and sign_test(spell.cured, spell.cured_here) < level:
+            return True
         good, bad = self.elsewhere(spell)
         if spell.good + spell.bad < minimum or good + bad < minimum:
             return False
         return fisher(spell.bad, spell.good, bad, good) < level
+
+
+def sign_test(this_way: int, other_way: int) -> float:
+    """The one-sided p-value of the sign test: that so many of all go this way by chance.
+
+    Args:
+        this_way: Tasks that failed on the node and ended well elsewhere.
+        other_way: Tasks that failed elsewhere and ended well on the node.
+    """
+    this_way, other_way = _scaled(this_way, other_way)
+    total = this_way + other_way
+    return math.fsum(math.exp(_log_choose(total, count) - total * math.log(2)) for count in range(this_way, total + 1))
 
 
 def fisher(bad: int, good: int, bad_elsewhere: int, good_elsewhere: int) -> float:

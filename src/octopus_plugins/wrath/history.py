@@ -483,10 +483,14 @@ def _note_recovery(run: RunState, app: str | None, task: TaskState, host: str | 
             if defect is not None:
                 defect.recovered += 1
     comparison = run.comparisons.get(app or "")
-    for other in task.failed_on() - {host or ""} if comparison is not None and host else ():
-        spell = comparison.nodes.get(other) if comparison is not None else None
-        if spell is not None:
+    left = task.failed_on() - {host or ""}
+    if comparison is None or not host or not left:
+        return
+    for other in left:
+        if (spell := comparison.nodes.get(other)) is not None:
             spell.cured += 1
+    if (spell := comparison.nodes.get(host)) is not None:
+        spell.cured_here += len(left)
 
 
 def _is_proposal(event: Decision) -> bool:

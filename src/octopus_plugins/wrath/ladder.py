@@ -20,8 +20,8 @@ MAX_AVOIDED = 16
 
 AVOID_TASK = 1.0
 AVOID_PLACE = 8.0
-"""Seconds that a retry waits for another node at most: where the task may be at fault, if the run cannot spare more;
-and where the place may be."""
+"""Seconds that a retry waits for another node at most: where nothing speaks against the place, if the run cannot spare
+more; and where the app has ended well on other nodes only."""
 
 TRIED_IN_VAIN = 2
 """Retries on a rung after which a further one comes first."""
@@ -142,10 +142,12 @@ def _placement(case: Case, rung: str, executor: str | None) -> Placement:
 
 
 def _patience(case: Case) -> float:
-    """Seconds that a retry waits for another node at most, while none has room."""
-    here = case.history.app_on(case.failure.run_id, case.failure.app, case.failure.host)
-    if case.categorization.scope != "task" or here is None or not here.successes:
-        return AVOID_PLACE  # nothing says that the place is well
+    """Seconds that a retry waits for another node at most, while none has room: longer where the place is suspect."""
+    failure, history = case.failure, case.history
+    here = history.app_on(failure.run_id, failure.app, failure.host)
+    well_here = here is not None and here.successes > 0
+    if not well_here and history.succeeded_elsewhere(failure.run_id, failure.app, failure.host):
+        return AVOID_PLACE
     spare = case.run.spare if case.run is not None else 0.0
     return round(min(max(spare, AVOID_TASK), AVOID_PLACE), 3)
 
