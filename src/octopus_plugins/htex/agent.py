@@ -94,20 +94,19 @@ class Agent:
         self._sampler.look(workers, now)
         self._end_overtime(workers, now)
         dead = []
-        for number, worker in list(workers.items()):
+        for number, worker in workers.items():
             born = self._born.setdefault(number, now)
-            if worker.is_alive():
+            if number in self._waiting or worker.is_alive():
                 continue
-            if number not in self._waiting:
-                dead.append(_status(worker))
-                busy = self._answer(number, worker)
-                young = not busy and now - born < SHORT_LIFE
-                self._waiting[number] = now + (self._restart_period if young else 0.0)
-            if now >= self._waiting[number]:
-                del self._waiting[number]
-                workers[number] = self._restart(number)
-                self._born[number] = now
-                logger.info("Worker %s has been restarted", number)
+            dead.append(_status(worker))
+            busy = self._answer(number, worker)
+            young = not busy and now - born < SHORT_LIFE
+            self._waiting[number] = now + (self._restart_period if young else 0.0)
+        for number in [number for number, due in self._waiting.items() if now >= due]:
+            workers[number] = self._restart(number)
+            del self._waiting[number]
+            self._born[number] = now
+            logger.info("Worker %s has been restarted", number)
         if dead or now >= self._next_beat:
             self._beat(workers, dead, now)
 

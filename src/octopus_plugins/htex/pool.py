@@ -178,8 +178,8 @@ def _unknown(host: Any) -> str:
     present = set(inspect.signature(host.Manager.__init__).parameters) - {"self"}
     if present != set(_OPTIONS):
         return f"Manager takes {sorted(present ^ set(_OPTIONS))}"
-    needed = ("worker_watchdog", "_start_worker", "start")
-    return ", ".join(name for name in needed if not hasattr(host.Manager, name))
+    needed = {host.Manager: ("worker_watchdog", "_start_worker", "start"), host: ("worker",)}
+    return ", ".join(name for where, names in needed.items() for name in names if not hasattr(where, name))
 
 
 if __name__ == "__main__":

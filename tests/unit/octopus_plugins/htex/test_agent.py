@@ -162,6 +162,25 @@ def test_a_death_is_told_at_once_with_its_signal_and_the_worker_replaced(make_po
     assert pool.workers[1].is_alive()
 
 
+def test_all_tasks_of_dead_workers_are_answered_for_before_any_worker_is_started(
+    make_pool: Callable[..., Pool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = make_pool(workers=2)
+    answered: list[int] = []
+    start = pool.start
+
+    def started(number: int) -> BaseProcess:
+        answered.append(len(pool.answers()))
+        return start(number)
+
+    monkeypatch.setattr(pool.agent, "_restart", started)
+    for number in (0, 1):
+        pool.give(number, 11 + number)
+        pool.end(number)
+    pool.look()
+    assert answered == [2, 2]
+
+
 def test_the_successor_of_a_worker_that_never_began_waits(make_pool: Callable[..., Pool]) -> None:
     pool = make_pool(restart_period=30.0)
     pool.look()
