@@ -88,6 +88,7 @@ def stands_still(seconds: float) -> Callable[[Trial], None]:
         for number in range(trial.size.tasks):
             trial.submit(app, number, seconds / 2, value=number)
         trial.until(lambda: any(key in keys and host == "h-0" for key, host in trial.begun().items()))
+        time.sleep(3.0)  # so that what samples running tasks has seen them
         stopped = trial.managers("0")
         for process in stopped:
             process.send_signal(signal.SIGSTOP)
