@@ -54,7 +54,7 @@ def own_class(number: int) -> None:
 
 def unserialisable(number: int) -> None:
     # One that cannot be unpickled ends stock Parsl's thread for results, and with it the run: nothing to compare.
-    raise ValueError(each for each in ())
+    raise ValueError(number for _ in range(number))
 
 
 def zero_division(number: int) -> None:

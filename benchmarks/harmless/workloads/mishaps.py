@@ -73,13 +73,22 @@ def system_exits(trial: Trial) -> None:
 
 
 def stands_still(seconds: float) -> Callable[[Trial], None]:
-    """A body in which one node's pool is stopped for so long while its workers compute."""
+    """A body in which one node's pool is stopped for so long while its workers compute.
+
+    Short tasks of the same app come first: what takes long is then longer than usual, too.
+    """
 
     def body(trial: Trial) -> None:
         app = trial.app(nap)
+        short = 4 * trial.size.nodes * trial.size.workers
+        for number in range(short):
+            trial.submit(app, number, 0.3, value=number)
+        trial.wait()
+        keys = {f"t{short + number}" for number in range(trial.size.tasks)}
         for number in range(trial.size.tasks):
             trial.submit(app, number, seconds / 2, value=number)
-        trial.until(lambda: "h-0" in trial.begun().values())
+        trial.until(lambda: any(key in keys and host == "h-0" for key, host in trial.begun().items()))
+        time.sleep(3.0)  # so that what samples running tasks has seen them
         stopped = trial.managers("0")
         for process in stopped:
             process.send_signal(signal.SIGSTOP)
@@ -135,8 +144,8 @@ WORKLOADS = (
     ),
     Workload(
         "still-retried",
-        "one pool of three stands still for 30 s, with retries",
-        stands_still(30.0),
+        "one pool of three stands still for 36 s, with retries",
+        stands_still(36.0),
         Size(3, 1, 4),
         retries=3,
         idle=IdleRule.NOT_JUDGED,

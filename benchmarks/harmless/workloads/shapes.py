@@ -174,5 +174,11 @@ WORKLOADS = (
         idle=IdleRule.NOT_JUDGED,
     ),
     Workload("joins", "join apps with three tasks each, one in four fails", joins, Size(3, 2, 200), retries=1),
-    Workload("hundred-megabytes", "arguments and results of 100 MB", hundred_megabytes, Size(1, 2, 4)),
+    Workload(
+        "hundred-megabytes",
+        "arguments and results of 100 MB",
+        hundred_megabytes,
+        Size(1, 2, 4),
+        idle=IdleRule.NOT_JUDGED,  # a node waits for what is on its way
+    ),
 )

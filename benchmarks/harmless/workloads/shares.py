@@ -131,7 +131,7 @@ WORKLOADS = (
         "the first fifth of a sorted scan is invalid and raises at once",
         scan,
         Size(1, 4, 300),
-        short=Size(1, 2, 150),
+        short=Size(1, 4, 300),
         warm=False,
     ),
     Workload("sorted-scan-retried", "the same, with retries", scan, Size(3, 2, 300), retries=3),
