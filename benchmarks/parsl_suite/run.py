@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import re
+import shlex
 import signal
 import sys
 import tempfile
@@ -40,8 +41,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what runs is ended then, too
     described = machine.describe()
+    asked = shlex.join(word for word in (sys.argv[1:] if arguments is None else arguments) if word != "--write-docs")
     if options.again is not None:
-        comparisons, described = _read(options.again)
+        comparisons, described, asked = _read(options.again)
     else:
         with contextlib.ExitStack() as stack:
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="octopus-parsl-suite-"))
@@ -52,13 +54,13 @@ def main(arguments: list[str] | None = None) -> int:
             comparisons = [
                 found for name in options.config for found in runner.compare(Selection(name, options.only), variants)
             ]
-        print(f"Written: {_write(comparisons, described)}")
+        print(f"Written: {_write(comparisons, described, asked)}")
     print(table(comparisons))
     for each in comparisons:
         for pair in each.differing:
             _show(each, pair)
     if options.write_docs:
-        command = "make parsl-suite OPTIONS='--broker both --write-docs'"
+        command = f'make parsl-suite OPTIONS="{asked}"' if asked else "make parsl-suite"
         DOCUMENT.write_text(markdown(comparisons, described, command), encoding="utf-8")
         print(f"Written: {DOCUMENT}")
     return int(any(each.differing for each in comparisons))
@@ -119,17 +121,19 @@ def _show(comparison: Comparison, pair: Pair) -> None:
         print("    " + ours.text[-1500:].replace("\n", "\n    "))
 
 
-def _write(comparisons: Sequence[Comparison], described: Mapping[str, str]) -> Path:
+def _write(comparisons: Sequence[Comparison], described: Mapping[str, str], asked: str) -> Path:
     JSON_DIRECTORY.mkdir(parents=True, exist_ok=True)
     file = JSON_DIRECTORY / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
-    content = {"machine": dict(described), "comparisons": [asdict(each) for each in comparisons]}
+    content = {"machine": dict(described), "asked": asked, "comparisons": [asdict(each) for each in comparisons]}
     file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return file
 
 
-def _read(files: Sequence[Path]) -> tuple[list[Comparison], dict[str, str]]:
+def _read(files: Sequence[Path]) -> tuple[list[Comparison], dict[str, str], str]:
+    """What earlier invocations wrote, together: the comparisons, the last one's machine, the first one's options."""
     contents = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-    return [_comparison(each) for content in contents for each in content["comparisons"]], contents[-1]["machine"]
+    comparisons = [_comparison(each) for content in contents for each in content["comparisons"]]
+    return comparisons, contents[-1]["machine"], contents[0]["asked"]
 
 
 def _comparison(data: dict[str, Any]) -> Comparison:

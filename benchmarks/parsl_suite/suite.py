@@ -190,4 +190,7 @@ def cases(lines: Iterable[str]) -> list[Case]:
 
 def _importable() -> list[str]:
     """What this process imports our packages from, where they are not installed like any other."""
-    return [str(Path(path).resolve()) for path in sys.path if path and (Path(path) / "parsl_monitor").is_dir()]
+    ours = ("octopus_plugins", "parsl_monitor")
+    return [
+        str(Path(path).resolve()) for path in sys.path if path and any((Path(path) / name).is_dir() for name in ours)
+    ]

@@ -30,7 +30,10 @@ DIFFERED = {
         "test_htex/test_multiple_disconnected_blocks.py",
     ],
     "a scheduler that refuses": ["test_htex/test_disconnected_blocks_failing_provider.py"],
-    "a task's parent is the manager": ["test_htex/test_manager_failure.py"],
+    "a task's parent is the manager": [
+        "test_htex/test_manager_failure.py",
+        "test_serialization/test_3495_deserialize_managerlost.py",
+    ],
     "the node rows of Parsl's database": ["test_monitoring/test_basic.py::test_row_counts_base[htex_config]"],
     "tasks by priority": ["test_htex/test_priority_queue.py"],
     "runs that end at once": ["test_checkpointing/test_get_last_checkpoint.py"],
