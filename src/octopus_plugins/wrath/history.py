@@ -272,7 +272,7 @@ class History:
             run.failing = max(run.failing - 1, 0)
         if event.state == "exec_done":
             app, host = event.app or place.app, event.host or place.host
-            self._count_success(app, event.executor or place.executor, host, event, run)
+            self._count_success(place, event, run)
             if task is not None and task.shown:
                 _note_recovery(run, app, task, host)
             if app and place.started is not None and place.ended is not None:
@@ -351,6 +351,8 @@ class History:
     def _observe_verdict(self, event: Decision, *, active: bool) -> None:
         key = (event.run_id, event.task_id)
         task, run = self._tasks.get(key), self._runs.get(event.run_id)
+        if event.systemic and run is not None:
+            run.systemic = True
         final = not _is_proposal(event)
         ends = active and event.action == "terminate"
         if not final and task is not None and event.try_id <= task.last_decided:
@@ -366,8 +368,6 @@ class History:
         if final and event.placement is not None:
             rung = event.category, event.placement.rung
             task.rungs[rung] = task.rungs.get(rung, 0) + 1
-        if event.systemic and run is not None:
-            run.systemic = True
         if task.given_up and final:
             if run is not None:
                 run.take_back(task.given_up)
@@ -410,9 +410,9 @@ class History:
             found.append(self._executors.ensure((run_id, executor)))
         return found
 
-    def _count_success(
-        self, app: str | None, executor: str | None, host: str | None, event: Task, run: RunState
-    ) -> None:
+    def _count_success(self, place: _Place, event: Task, run: RunState) -> None:
+        app, executor = event.app or place.app, event.executor or place.executor
+        host = event.host or place.host
         comparison = run.comparisons.get(app or "")
         if comparison is not None:
             comparison.succeed(host)
@@ -423,7 +423,8 @@ class History:
         self._hosts.ensure(host).observe_success(event.time)
         if executor:
             self._good_hosts.ensure(executor).put(host, event.time)
-        self.denials.succeed(event.run_id, host, event.time, app or "")
+        if self.denials.succeed(event.run_id, host, event.time, app or "", place.started) and comparison is not None:
+            comparison.forgive(host)
 
 
 _NOWHERE = _Place()
