@@ -127,8 +127,10 @@ class _Book:
 
     def get(self, app: str, host: str) -> Denial | None:
         """What is known of the denials of a node for an app, also of past ones; of two the one that ends last."""
-        found = [known for key in {(app, host), (EVERY_APP, host)} if (known := self.entries.get(key)) is not None]
-        return max(found, key=lambda known: known.until, default=None)
+        to_app, to_all = self.entries.get((app, host)), self.entries.get((EVERY_APP, host))
+        if to_app is None or (to_all is not None and to_all.until > to_app.until):
+            return to_all
+        return to_app
 
     def allowed(self, host: str) -> float:
         """When a node was last let off by name, Unix seconds; 0 for never."""
@@ -191,7 +193,7 @@ class Denials:
         """The denial of a node that counts for an app of a run, also a past one; of two the one that ends last."""
         own = self._runs.get(run_id)
         found = own.get(app, host) if own is not None else None
-        common = self._common.get(app, host) if self._common else None
+        common = self._common.get(app, host) if self._common.entries else None
         if common is None or (own is not None and own.allowed(host) > common.since):
             return found
         return common if found is None or common.until > found.until else found

@@ -63,6 +63,8 @@ def find_denied(case: Case) -> Denied:
         if lifted.hosts:
             return lifted
     app = case.failure.app or EVERY_APP
+    if case.history.is_denied(host, case.failure.time, case.failure.run_id, app):
+        return NOBODY  # tasks that were under way when it was denied add nothing
     if _stands_out(case, app, host):
         to_all = any(_stands_out(case, other, host) for other in _other_apps(case, app))
         return _denied(case, host, EVERY_APP if to_all else app, proven=True)
@@ -101,8 +103,6 @@ def _is_full(node: NodeState | None) -> bool:
 def _denied(case: Case, host: str, app: str, *, proven: bool) -> Denied:
     known = case.history.denials.get(host, case.failure.run_id, app)
     time = case.failure.time
-    if known is not None and known.until > time:
-        return NOBODY  # tasks that were under way when it was denied add nothing
     until = round(time + _seconds(case, known, proven=proven), 3)
     return Denied({host: until}, app) if until > time and _floor_allows(case, host, app) else NOBODY
 
