@@ -203,8 +203,12 @@ def _cell(decision: Decision) -> Any:
 
     style = {"retry": "green", "terminate": "red"}.get(decision.action, "")
     cell = Text(printable(screen.action(decision)), style=style)
-    for host in decision.deny_hosts:
-        cell.append(f"\ndenies {printable(host)}", style="yellow")
+    to_whom = f" tasks of {printable(decision.deny_app)}" if decision.deny_app else ""
+    for host, until in decision.deny_hosts.items():
+        does = "denies" if until > decision.time else "allows"
+        cell.append(f"\n{does} {printable(host)}{to_whom}", style="yellow")
+    if decision.systemic:
+        cell.append(f"\nof the run: {printable(decision.systemic)} ({printable(decision.on_systemic)})", style="yellow")
     if decision.halts_run:
         cell.append("\nhalts the run", style="bold red")
     return cell.append(f"\n{printable(decision.reason)}", style="dim")

@@ -49,5 +49,7 @@ def _action(case: Case) -> str:
     wanted = case.policy.on_systemic_failure
     if wanted != HALT or case.categorization.layer not in (Layer.application.value, Layer.unknown.value):
         return wanted
+    if not case.failure.app:
+        return WARN if case.run is not None and case.run.done else wanted
     app = case.history.app(case.failure.run_id, case.failure.app)
     return WARN if app is not None and app.successes else wanted

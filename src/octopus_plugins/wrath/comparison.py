@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 from octopus_plugins.wrath.recent import Recent
 
-MAX_SPELLS = 1_024
+MAX_SPELLS = 256
 """Nodes per app of which failures are remembered."""
 
-MAX_COUNT = 400
-"""Larger counts are scaled down to this before they are compared: they prove no less, and cost no more."""
+NEGLIGIBLE = 1e-6
+"""Share of the sum below which a term of the test is the last one that is added: those after it are smaller still."""
 
 
 @dataclass(slots=True)
@@ -64,12 +64,18 @@ class Comparison:
 
     def fail(self, host: str) -> None:
         """Count a task that failed on a node for the first time."""
+        spell = self.nodes.get(host)
+        if spell is None or not any(self.elsewhere(spell)):
+            # Nothing to compare with yet: the stretch begins with this failure.
+            cured, failed = (spell.cured, spell.failed_elsewhere) if spell is not None else (0, 0)
+            spell = Spell(good_before=self.good, bad_before=self.bad, cured=cured, failed_elsewhere=failed)
         self.bad += 1
-        spell = self.nodes.ensure(host)
-        if not any(self.elsewhere(spell)):  # nothing to compare with yet: the stretch begins with this failure
-            spell.good = spell.bad = 0
-            spell.good_before, spell.bad_before = self.good, self.bad - 1
         spell.bad += 1
+        self.nodes.put(host, spell)
+
+    def forgive(self, host: str) -> None:
+        """A node was found to be well again: what it failed before is no evidence any more."""
+        self.nodes.pop(host, None)
 
     def elsewhere(self, spell: Spell) -> tuple[int, int]:
         """What ended well and what failed on the other nodes in the stretch of a node's spell."""
@@ -121,24 +127,18 @@ def fisher(bad: int, good: int, bad_elsewhere: int, good_elsewhere: int) -> floa
     """
     if bad * good_elsewhere <= bad_elsewhere * good:
         return 1.0  # no worse here than elsewhere
-    bad, good = _scaled(bad, good)
-    bad_elsewhere, good_elsewhere = _scaled(bad_elsewhere, good_elsewhere)
     here, failed = bad + good, bad + bad_elsewhere
     total = here + bad_elsewhere + good_elsewhere
-    whole = _log_choose(total, here)
-    tail = (
-        math.exp(_log_choose(failed, count) + _log_choose(total - failed, here - count) - whole)
-        for count in range(bad, min(here, failed) + 1)
-    )
-    return min(math.fsum(tail), 1.0)
-
-
-def _scaled(bad: int, good: int) -> tuple[int, int]:
-    total = bad + good
-    return (bad, good) if total <= MAX_COUNT else (bad * MAX_COUNT // total, good * MAX_COUNT // total)
+    term = math.exp(_log_choose(failed, bad) + _log_choose(total - failed, good) - _log_choose(total, here))
+    tail = term
+    # More failures here than expected: from here on each term is smaller than the one before.
+    for count in range(bad, min(here, failed)):
+        term *= (failed - count) * (here - count) / ((count + 1) * (total - failed - here + count + 1))
+        tail += term
+        if term <= NEGLIGIBLE * tail:
+            break
+    return min(tail, 1.0)
 
 
 def _log_choose(total: int, count: int) -> float:
-    if count < 0 or count > total:
-        return -math.inf
     return math.lgamma(total + 1) - math.lgamma(count + 1) - math.lgamma(total - count + 1)

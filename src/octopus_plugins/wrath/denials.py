@@ -14,6 +14,9 @@ MAX_RUNS = 1_000
 EVERY_APP = ""
 """In the place of an app: all of them."""
 
+PERSON = "person"
+"""Who decides what only a person takes back."""
+
 WELL = 2
 """Tries in a row that must end well on a denied node to lift what was not denied by a person."""
 
@@ -44,14 +47,27 @@ class Denial:
         """Whether the node has since been well for as long as it was denied."""
         return bool(self.cleared) and time - self.cleared >= self.until - self.since
 
-    def succeed(self, time: float) -> None:
-        """A task of the app that it is about ended well on the node."""
+    def succeed(self, time: float, started: float | None = None) -> bool:
+        """A task of the app that it is about ended well on the node.
+
+        Args:
+            time: When, Unix seconds.
+            started: When the try began, where that is known: one that ran before the node was denied says nothing.
+
+        Returns:
+            Whether the node is well again by that, and was not before.
+        """
+        if started is not None and started < self.since:
+            return False
         self.well += 1
         if self.until > time:
-            if self.by == "person" or self.well < WELL:
-                return
+            if self.by == PERSON or self.well < WELL:
+                return False
             self.until = time
+        elif self.cleared:
+            return False
         self.cleared = self.cleared or time
+        return True
 
 
 class _Book:
@@ -67,37 +83,54 @@ class _Book:
         self._allowed: Recent[str, float] = Recent(MAX_DENIALS, float)
 
     def deny(self, app: str, host: str, until: float, time: float, *, cause: tuple[str, str], by: str) -> None:
-        """Deny a node; of two denials at a time the longer holds."""
+        """Deny a node; of two denials at a time the longer holds, but a person's before any other."""
         self.last_end = max(self.last_end, until)
         known = self.entries.get((app, host))
         if known is None or known.is_forgiven(time):
             self.entries.put((app, host), Denial(time, until, cause=cause, by=by))
         elif known.until > time:
-            if until > known.until:
-                known.since, known.until, known.cause, known.by = time, until, cause, by
+            if by == PERSON != known.by or (until > known.until and (by == PERSON or known.by != PERSON)):
+                known.since, known.until, known.cause, known.by, known.well = time, until, cause, by, 0
         else:
             self.entries.put((app, host), Denial(time, until, known.times + 1, cause, by))
 
-    def lift(self, app: str, host: str, time: float) -> None:
-        """Let a node have tasks again, with no mark against it; with `EVERY_APP` tasks of any app."""
+    def allow(self, app: str, host: str, time: float) -> None:
+        """Let a node have tasks again, whoever denied it, with no mark; with `EVERY_APP` tasks of any app."""
         for key in [key for key in self.entries if key[1] == host and app in (EVERY_APP, key[0])]:
             self.entries.pop(key, None)
         if app == EVERY_APP:
             self._allowed.put(host, time)
 
+    def withdraw(self, app: str, host: str) -> None:
+        """Take a denial back that was not borne out; one by a person stays."""
+        known = self.entries.get((app, host))
+        if known is not None and known.by != PERSON:
+            self.entries.pop((app, host), None)
+
+    def succeed(self, app: str, host: str, time: float, started: float | None) -> bool:
+        """A task of an app ended well on a node; returns whether the node is well again by that for such tasks."""
+        well = False
+        for known in self.about(app, host):
+            well = known.succeed(time, started) or well
+        to_all = self.entries.get((EVERY_APP, host))
+        if to_all is not None and to_all.until <= time and not to_all.cleared:
+            to_all.cleared = time  # of whatever app it is: else a node stays on probation when the app has ended
+        return well
+
     def about(self, app: str, host: str) -> Iterator[Denial]:
         """The denials of a node that a try of an app says something of."""
-        if not self.entries:
-            return
-        for key in ((app, host), (EVERY_APP, host)):
-            known = self.entries.get(key)
-            if known is not None and app in (key[0], known.cause[0]):
-                yield known
+        if app != EVERY_APP and (known := self.entries.get((app, host))) is not None:
+            yield known
+        known = self.entries.get((EVERY_APP, host))
+        if known is not None and known.cause[0] in (app, EVERY_APP):
+            yield known
 
     def get(self, app: str, host: str) -> Denial | None:
         """What is known of the denials of a node for an app, also of past ones; of two the one that ends last."""
-        found = [known for key in {(app, host), (EVERY_APP, host)} if (known := self.entries.get(key)) is not None]
-        return max(found, key=lambda known: known.until, default=None)
+        to_app, to_all = self.entries.get((app, host)), self.entries.get((EVERY_APP, host))
+        if to_app is None or (to_all is not None and to_all.until > to_app.until):
+            return to_all
+        return to_app
 
     def allowed(self, host: str) -> float:
         """When a node was last let off by name, Unix seconds; 0 for never."""
@@ -127,16 +160,24 @@ class Denials:
             if event.action != "allow" and until > event.time:
                 book.deny(event.deny_app, host, until, event.time, cause=cause, by=event.decider)
                 continue
-            book.lift(event.deny_app, host, event.time)
-            if common:
-                for _, own in self._runs.items():
-                    own.lift(event.deny_app, host, event.time)
+            books = [book, *self._runs.values()] if common else [book]
+            for one in books:
+                if event.action == "allow":
+                    one.allow(event.deny_app, host, event.time)
+                else:
+                    one.withdraw(event.deny_app, host)
 
-    def succeed(self, run_id: str, host: str, time: float, app: str) -> None:
-        """Take in that a task of a run ended well on a node."""
+    def succeed(self, run_id: str, host: str, time: float, app: str, started: float | None = None) -> bool:
+        """Take in that a task of a run ended well on a node.
+
+        Returns:
+            Whether the node is well again by that, for tasks of the app.
+        """
+        well = False
         for book in (self._runs.get(run_id), self._common):
-            for known in book.about(app, host) if book else ():
-                known.succeed(time)
+            if book:
+                well = book.succeed(app, host, time, started) or well
+        return well
 
     def fail(self, run_id: str, host: str, app: str) -> None:
         """Take in that a task of a run failed on a node."""
@@ -152,7 +193,7 @@ class Denials:
         """The denial of a node that counts for an app of a run, also a past one; of two the one that ends last."""
         own = self._runs.get(run_id)
         found = own.get(app, host) if own is not None else None
-        common = self._common.get(app, host) if self._common else None
+        common = self._common.get(app, host) if self._common.entries else None
         if common is None or (own is not None and own.allowed(host) > common.since):
             return found
         return common if found is None or common.until > found.until else found
@@ -167,12 +208,18 @@ class Denials:
         own = self._runs.get(run_id)
         return max(own.last_end if own is not None else 0.0, self._common.last_end) > time
 
-    def of_app(self, app: str, run_id: str, time: float) -> Iterator[tuple[str, Denial]]:
-        """The nodes that are denied to one app of a run at that Unix time, or to all for its sake."""
+    def of_app(self, app: str, run_id: str, time: float) -> Iterator[tuple[tuple[str, str], Denial]]:
+        """What is denied to one app of a run at that Unix time, or to all for its sake; each with (app, host)."""
         own = self._runs.get(run_id)
-        for (name, host), known in list(own.entries.items()) if own is not None else ():
-            if known.until > time and app in (name, known.cause[0]):
-                yield host, known
+        for key, known in own.entries.items() if own is not None else ():
+            if known.until > time and app in (key[0], known.cause[0]):
+                yield key, known
+
+    def closed(self, app: str, run_id: str, time: float) -> set[str]:
+        """The nodes that are denied to an app of a run at that Unix time; with `EVERY_APP`, to any app."""
+        found = self._current(time, run_id)
+        named = found.values() if app == EVERY_APP else (found.get(EVERY_APP, {}), found.get(app, {}))
+        return {host for hosts in named for host in hosts}
 
     def current(self, time: float, run_id: str) -> dict[str, float]:
         """The nodes that get no new tasks of a run at that Unix time, with the time until when."""

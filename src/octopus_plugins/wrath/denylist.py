@@ -12,8 +12,9 @@ import math
 from dataclasses import dataclass, field
 from itertools import islice
 
+from octopus_plugins.events import NodeState
 from octopus_plugins.wrath.case import MAX_LOOKED_AT, Case
-from octopus_plugins.wrath.denials import EVERY_APP, Denial
+from octopus_plugins.wrath.denials import EVERY_APP, PERSON, Denial
 from octopus_plugins.wrath.faults import NOT_COMPARED
 from octopus_plugins.wrath.taxonomy import Category
 
@@ -22,6 +23,9 @@ CURED = 2
 
 FULL = 0.01
 """Share of a node's disk below which it is full, by its own report."""
+
+LIFTED = 10
+"""How many times the level the probability must come to before a denial is taken back: evidence wavers."""
 
 MAX_LIFTED = 16
 """Denied nodes of an app that are looked at again at each of its failures elsewhere."""
@@ -51,7 +55,7 @@ def find_denied(case: Case) -> Denied:
     """
     host, rules = case.failure.host, case.policy.deny
     if not rules.enabled or not host or not case.steerable or case.categorization.category in NOT_COMPARED:
-        return NOBODY  # where the pool cannot be steered nobody would heed it
+        return NOBODY  # a pool that cannot be steered would give it tasks all the same
     if case.run is not None and case.run.retries is not None and case.run.retries <= 0:
         return NOBODY  # such a run is watched only
     if case.history.denials.any(case.failure.time, case.failure.run_id):
@@ -59,6 +63,8 @@ def find_denied(case: Case) -> Denied:
         if lifted.hosts:
             return lifted
     app = case.failure.app or EVERY_APP
+    if case.history.is_denied(host, case.failure.time, case.failure.run_id, app):
+        return NOBODY  # tasks that were under way when it was denied add nothing
     if _stands_out(case, app, host):
         to_all = any(_stands_out(case, other, host) for other in _other_apps(case, app))
         return _denied(case, host, EVERY_APP if to_all else app, proven=True)
@@ -81,18 +87,22 @@ def _other_apps(case: Case, app: str) -> list[str]:
 
 def _reports_full(case: Case) -> bool:
     """Whether the node says by itself that its disk is full, and another one of the executor does not."""
-    node = case.failure.node
-    if case.category is not Category.disk_full or node is None or not node.disk_total:
+    if case.category is not Category.disk_full or not _is_full(case.failure.node):
+        return False
+    others = islice((host for host in reversed(case.hosts) if case.is_eligible(host)), MAX_LOOKED_AT)
+    return any(not _is_full(known.node if (known := case.history.host(host)) else None) for host in others)
+
+
+def _is_full(node: NodeState | None) -> bool:
+    if node is None or not node.disk_total:
         return False
     free = [left for left in (node.disk_free, node.tmp_free) if left is not None]
-    return bool(free) and min(free) <= FULL * node.disk_total and case.other_host() is not None
+    return bool(free) and min(free) <= FULL * node.disk_total
 
 
 def _denied(case: Case, host: str, app: str, *, proven: bool) -> Denied:
     known = case.history.denials.get(host, case.failure.run_id, app)
     time = case.failure.time
-    if known is not None and known.until > time:
-        return NOBODY  # tasks that were under way when it was denied add nothing
     until = round(time + _seconds(case, known, proven=proven), 3)
     return Denied({host: until}, app) if until > time and _floor_allows(case, host, app) else NOBODY
 
@@ -116,23 +126,25 @@ def _power(base: float, exponent: int) -> float:
 def _lifted(case: Case, host: str) -> Denied:
     """What was denied, by ourselves, and no longer stands out now that the app fails here as well."""
     app, run_id, time = case.failure.app or EVERY_APP, case.failure.run_id, case.failure.time
-    for name, denial in islice(case.history.denials.of_app(app, run_id, time), MAX_LIFTED):
-        if name == host or denial.by == "person" or denial.cause[1] == Category.disk_full.value:
+    level = min(LIFTED * case.policy.deny.level, 1.0)
+    for (denied_to, name), denial in islice(case.history.denials.of_app(app, run_id, time), MAX_LIFTED):
+        if name == host or denial.by == PERSON or denial.cause[1] == Category.disk_full.value:
             continue
         comparison = case.history.comparison(run_id, app)
-        if comparison is None or not comparison.stands_out(name, level=case.policy.deny.level, minimum=1):
-            return Denied({name: time}, EVERY_APP)
+        if comparison is None or not comparison.stands_out(name, level=level, minimum=1):
+            return Denied({name: time}, denied_to)
     return NOBODY
 
 
 def _floor_allows(case: Case, host: str, app: str) -> bool:
     """Whether enough living nodes stay that are not denied."""
-    time, run_id = case.failure.time, case.failure.run_id
+    time = case.failure.time
+    closed = case.history.denials.closed(app, case.failure.run_id, time)
     total = left = 0
     for name in islice(reversed(case.hosts), 4 * MAX_LOOKED_AT):
         known = case.history.host(name)
         if name != host and known is not None and not known.is_up(time):
             continue
         total += 1
-        left += name != host and not case.history.is_denied(name, time, run_id, app)
+        left += name != host and name not in closed
     return left >= max(1, math.ceil(case.policy.deny.floor * total))

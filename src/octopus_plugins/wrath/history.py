@@ -273,7 +273,7 @@ class History:
             run.failing = max(run.failing - 1, 0)
         if event.state == "exec_done":
             app, host = event.app or place.app, event.host or place.host
-            self._count_success(app, event.executor or place.executor, host, event, run)
+            self._count_success(place, event, run)
             if task is not None and task.shown:
                 _note_recovery(run, app, task, host)
             if app and place.started is not None and place.ended is not None:
@@ -411,9 +411,9 @@ class History:
             found.append(self._executors.ensure((run_id, executor)))
         return found
 
-    def _count_success(
-        self, app: str | None, executor: str | None, host: str | None, event: Task, run: RunState
-    ) -> None:
+    def _count_success(self, place: _Place, event: Task, run: RunState) -> None:
+        app, executor = event.app or place.app, event.executor or place.executor
+        host = event.host or place.host
         comparison = run.comparisons.get(app or "")
         if comparison is not None:
             comparison.succeed(host)
@@ -424,7 +424,8 @@ class History:
         self._hosts.ensure(host).observe_success(event.time)
         if executor:
             self._good_hosts.ensure(executor).put(host, event.time)
-        self.denials.succeed(event.run_id, host, event.time, app or "")
+        if self.denials.succeed(event.run_id, host, event.time, app or "", place.started) and comparison is not None:
+            comparison.forgive(host)
 
 
 _NOWHERE = _Place()

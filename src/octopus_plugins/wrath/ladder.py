@@ -169,7 +169,8 @@ def _same_node(case: Case) -> Step:
             return Step(False, f"{host} has no more memory at the next try either")
         if case.attempts:
             return Step(False, f"{host} was given time once already")
-        return Step(True, f"other tasks had used up the memory of {host}", failure.executor)
+        reason = f"other tasks had used up the memory of {host}"
+        return Step(True, reason, failure.executor, wait=case.entry.initial_interval)
     return Step(True, f"it may pass on {host}", failure.executor)
 
 

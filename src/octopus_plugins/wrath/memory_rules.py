@@ -161,7 +161,7 @@ def _larger_neighbour(failure: Failure, history: History | None) -> int | None:
     own = max(usage.rss or 0, usage.peak_rss or 0) if usage is not None else 0
     if not own:
         return None
-    known = history.host(failure.host) if history else None
+    known = history.host(failure.host) if history and failure.pid else None
     others = [rss for pid, rss in known.processes.items() if pid != failure.pid] if known is not None else []
     largest = max(others, default=0)
     if own < VICTIM * largest:

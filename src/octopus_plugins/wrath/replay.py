@@ -21,7 +21,19 @@ from octopus_plugins.wrath.policy import Policy
 from octopus_plugins.wrath.rules import Rule
 
 EFFECTS = frozenset(
-    {"action", "category", "placement", "delay", "resources", "charge", "deny_hosts", "halts_run", "mode"}
+    {
+        "action",
+        "category",
+        "placement",
+        "delay",
+        "resources",
+        "charge",
+        "deny_hosts",
+        "deny_app",
+        "halts_run",
+        "on_systemic",
+        "mode",
+    }
 )
 """The fields of a decision that change what happens; the others explain it."""
 

@@ -19,7 +19,7 @@ MAX_SHOWN = 32
 MAX_DEFECTS = 1_000
 MAX_DEFECT_HOSTS = 8
 MAX_CAUSES = 1_000
-MAX_COMPARED_APPS = 1_000
+MAX_COMPARED_APPS = 256
 
 PATIENCE = 0.01
 """Share of a run's time so far that one retry may wait when nothing else is under way."""

@@ -7,14 +7,13 @@ and nothing speaks for the next one.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from itertools import islice
 
 import msgspec
 
 from octopus_plugins.events import Failure
 from octopus_plugins.wrath.case import MAX_LOOKED_AT, Case
+from octopus_plugins.wrath.category_policy import OUTSIDE
 from octopus_plugins.wrath.policy import Policy
 from octopus_plugins.wrath.rules import size
 from octopus_plugins.wrath.run_state import MAX_FAULT_HOSTS
@@ -103,14 +102,16 @@ def _hopeless(case: Case) -> Stop | None:
     rules, failure = case.policy.termination, case.failure
     if not rules.enabled or case.task is None or cost(failure) < rules.cost:
         return None
+    if case.run is None or not case.run.heard:
+        return None  # what recovers is not known
     shown = case.task.showings(signature(failure))
     nodes = {one.host for one in shown if one.host} | ({failure.host} if failure.host else set())
     if not shown or len(nodes) < rules.nodes or failure.time - min(one.first for one in shown) < rules.pause:
         return None
     defect = case.history.defect(failure)
-    repeated = max(defect.repeated if defect is not None else 0, sum(one.count for one in shown))
-    if defect is not None and defect.recovered:
+    if defect is None or defect.recovered:
         return None
+    repeated = max(defect.repeated, sum(one.count for one in shown))
     chance = PRIOR_WEIGHT * case.entry.recovery / (PRIOR_WEIGHT + repeated)
     if chance >= rules.recovery:
         return None
@@ -123,11 +124,10 @@ def _hopeless(case: Case) -> Stop | None:
 
 
 def cost(failure: Failure) -> float:
-    """Seconds that a failed try took, as far as that is known."""
-    if failure.started is not None and failure.ended is not None:
-        return failure.ended - failure.started
-    began = failure.started or failure.launched
-    return failure.time - began if began is not None else 0.0
+    """Seconds that a failed try took; 0 where it is not known when it began: time in a queue costs nobody a node."""
+    if failure.started is None:
+        return 0.0
+    return (failure.ended if failure.ended is not None else failure.time) - failure.started
 
 
 def _run_failures(case: Case) -> Stop | None:
@@ -163,14 +163,15 @@ def _largest_memory(case: Case, label: str | None) -> float | None:
     pool = case.run.pools.get(label) if case.run and label else None
     totals: list[float] = [pool.memory_per_worker] if pool is not None and pool.memory_per_worker else []
     hosts = case.history.hosts(case.failure.run_id, label)
-    for host in islice(reversed(hosts), MAX_LOOKED_AT):
+    if pool is None or pool.maximum_nodes is None or not max(pool.maximum_nodes, 1) <= len(hosts) <= MAX_LOOKED_AT:
+        return None
+    for host in hosts:
         node = known.node if (known := case.history.host(host)) is not None else None
         total = node.memory_total if node is not None else None
         if not total:
             return None
         totals.append(total)
-    expected = pool.maximum_nodes if pool is not None else None
-    return max(totals, default=None) if hosts and (expected is None or len(hosts) >= expected) else None
+    return max(totals)
 
 
 def _known_defect(case: Case) -> Stop | None:
@@ -282,7 +283,7 @@ def _tries(case: Case) -> Stop | None:
 
 
 def most_retries(policy: Policy, retries: int | None) -> float:
-    """The most retries of one task that budgets and limits allow together; may be infinite.
+    """The most retries of one task that budgets and limits allow together.
 
     Args:
         policy: The policy.
@@ -291,10 +292,11 @@ def most_retries(policy: Policy, retries: int | None) -> float:
     entries = [entry for entry in policy.categories.values() if entry.action == "retry"]
     free = sum(entry.maximum_attempts for entry in entries if entry.charge == 0)
     free += sum(policy.budgets[name] for name in {entry.budget for entry in entries if entry.budget})
+    free += policy.budgets[OUTSIDE]  # of what the task is a victim of, in whatever category
     charged = [entry for entry in entries if entry.charge > 0]
     if retries is not None:
         return free + retries / min((entry.charge for entry in charged), default=1.0)
-    return free + sum(entry.maximum_attempts or math.inf for entry in charged if not entry.budget)
+    return free + sum(entry.maximum_attempts or UNKNOWN_RETRIES + 1 for entry in charged if not entry.budget)
 
 
 _CHECKS: tuple[Callable[[Case], Stop | None], ...] = (

@@ -19,6 +19,7 @@ from octopus_plugins.config import OctopusConfig
 from octopus_plugins.events import ANY, Decision, Event, Failure, Run
 from octopus_plugins.hookspecs import hookimpl
 from octopus_plugins.plugins import Plugins
+from octopus_plugins.wrath import Standing
 from parsl_monitor import OctopusHighThroughputExecutor, OctopusMonitoringHub, WrathRetryHandler, governing
 from parsl_monitor.attempts import Attempt, Attempts
 from parsl_monitor.errors import RunHaltedError, StragglerError
@@ -48,6 +49,8 @@ class Collected:
 
 class Steered(OctopusHighThroughputExecutor):
     """An executor that keeps what it is told of its nodes."""
+
+    standing: Any = Standing()
 
     def steer(self, standing: Any) -> None:
         self.standing = standing
@@ -240,6 +243,26 @@ def test_a_person_denies_a_node_and_allows_it_again(make: Callable[..., Workflow
     orders.hear(person("allow", deny_hosts={"node": 0.0}, serial="s2"))
     assert workflow.executor.standing.denied == {}
     assert [decision.action for decision in workflow.collected.of(Decision)] == ["deny", "allow"]
+
+
+def test_a_person_denies_a_node_for_one_app_and_allows_it_again(make: Callable[..., Workflow]) -> None:
+    workflow = make()
+    workflow.launch(1)
+    orders, until_then = Orders(workflow.hub), time.time() + 600
+    orders.hear(person("deny", deny_hosts={"node": until_then}, deny_app="app"))
+    standing = workflow.executor.standing
+    assert (standing.denied, standing.denied_for) == ({}, {"app": {"node": until_then}})
+    orders.hear(person("allow", deny_hosts={"node": 0.0}, serial="s2"))
+    assert workflow.executor.standing.denied_for == {}
+    assert [decision.deny_app for decision in workflow.collected.of(Decision)] == ["app", ""]
+
+
+def test_a_run_without_retries_obeys_a_person_all_the_same(make: Callable[..., Workflow]) -> None:
+    workflow = make(retries=0)
+    workflow.launch(1)
+    until_then = time.time() + 600
+    Orders(workflow.hub).hear(person("deny", deny_hosts={"node": until_then}))
+    assert workflow.executor.standing.denied == {"node": until_then}
 
 
 def test_a_decision_on_all_runs_is_recorded_as_this_run_s(make: Callable[..., Workflow]) -> None:
@@ -477,6 +500,51 @@ def test_a_decision_that_halts_the_run_does(make: Callable[..., Workflow]) -> No
     until(lambda: 2 in workflow.ended)
     assert str(workflow.ended[2][1]) == "everything fails"
     assert workflow.was_given_up(2)
+
+
+SOON = {"breaker": {"minimum_tasks": 3}}
+
+
+def fail_all(workflow: Workflow, numbers: range) -> None:
+    for number in numbers:
+        attempt = workflow.launch(number)
+        assert attempt.outer is not None
+        attempt.outer.set_exception(ValueError("x"))
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if "failed for one cause" in record.getMessage()]
+
+
+def test_a_run_in_which_everything_fails_is_warned_of_once_and_goes_on(
+    make: Callable[..., Workflow], caplog: pytest.LogCaptureFixture
+) -> None:
+    workflow = make(retries=0, policy=SOON)
+    fail_all(workflow, range(9))
+    (said,) = warnings(caplog)
+    assert said.startswith("Run run: 3 of 3 ended tasks, 100% of the 3 submitted, failed for one cause")
+    assert said.endswith("It goes on. To stop it: octopus decide terminate --run run")
+    assert workflow.hub.halts.reason() is None
+
+
+def test_a_run_in_which_everything_fails_is_paused_where_the_user_wants_it(
+    make: Callable[..., Workflow], caplog: pytest.LogCaptureFixture
+) -> None:
+    workflow = make(retries=0, policy={**SOON, "on_systemic_failure": "pause"})
+    fail_all(workflow, range(9))
+    until(lambda: workflow.executor.standing.paused)
+    (said,) = warnings(caplog)
+    assert "It is paused: a few tasks at a time go on until one ends well." in said
+    workflow.hub.heed_stops("9", "exec_done")
+    until(lambda: not workflow.executor.standing.paused)
+
+
+def test_a_run_in_which_everything_fails_is_halted_where_the_user_wants_it(make: Callable[..., Workflow]) -> None:
+    workflow = make(retries=0, policy={**SOON, "on_systemic_failure": "halt"})
+    fail_all(workflow, range(3))
+    assert "3 of 3 ended tasks" in (workflow.hub.halts.reason() or "")
+    with pytest.raises(RunHaltedError):
+        workflow.launch(4)
 
 
 def test_what_is_told_is_numbered_in_the_order_in_which_the_history_saw_it(make: Callable[..., Workflow]) -> None:

@@ -67,11 +67,35 @@ def test_a_failed_dependency_is_charged_more_than_is_left(record: dict[str, Any]
     assert record["fail_cost"] + WrathRetryHandler()(error, record) > 3
 
 
-def test_a_bug_that_shows_twice_is_given_up(record: dict[str, Any]) -> None:
-    handler = WrathRetryHandler()
-    record["fail_cost"] += handler(ValueError("x"), record)
-    record["try_id"] = 1
-    assert record["fail_cost"] + handler(ValueError("x"), record) > 3
+def costs(record: dict[str, Any], handler: WrathRetryHandler, error: Exception, tries: int) -> list[float]:
+    """What so many failures in a row bring the task's cost to."""
+    found = []
+    for number in range(tries):
+        record["try_id"] = number
+        record["fail_cost"] += handler(error, record)
+        found.append(record["fail_cost"])
+    return found
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("x"), NameError("name 'x' is not defined"), NotImplementedError(), ImportError("no x"), MemoryError()],
+    ids=repr,
+)
+def test_a_task_is_retried_as_often_as_the_run_says(record: dict[str, Any], error: Exception) -> None:
+    assert costs(record, WrathRetryHandler(), error, 4) == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_by_the_published_policy_a_bug_that_shows_twice_is_given_up(record: dict[str, Any]) -> None:
+    first, second = costs(record, WrathRetryHandler("published"), ValueError("x"), 2)
+    assert first == 1.0
+    assert second > 3
+
+
+def test_a_user_may_say_that_tasks_may_run_twice() -> None:
+    assert not WrathRetryHandler().policy.stragglers.speculate
+    assert WrathRetryHandler(speculate=True).policy.stragglers.speculate
+    assert WrathRetryHandler("published", speculate=True).policy.name == "published"
 
 
 def test_without_retries_nothing_is_retried(record: dict[str, Any]) -> None:

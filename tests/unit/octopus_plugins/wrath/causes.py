@@ -15,6 +15,7 @@ import numpy as np
 from parsl.app.bash import remote_side_bash_executor
 from parsl.app.errors import AppException
 
+from octopus_plugins.events import Placement
 from octopus_plugins.wrath import Category, categorize
 
 
@@ -27,6 +28,19 @@ def assert_categorized(failure, category, resolvable):
     assert found.rule
     assert found.reason
     assert not found.reason.endswith(".")
+
+
+def placed(decision):
+    """Where a retry goes, before whom, and where not; without how long it waits for that."""
+    place = decision.placement
+    return Placement(
+        rung=place.rung,
+        executor=place.executor,
+        avoid_hosts=place.avoid_hosts,
+        avoid_blocks=place.avoid_blocks,
+        prefer_hosts=place.prefer_hosts,
+        first=place.first,
+    )
 
 
 def bash(command, **keywords):

@@ -44,18 +44,28 @@ def fail() -> Callable[..., Failure]:
 class World:
     """A history with a run of two executors and as many nodes as wanted."""
 
-    def __init__(self, *, nodes: int = 3, retries: int | None = 5, steerable: bool = True, **pool: Any) -> None:
+    def __init__(
+        self, *, nodes: int = 3, retries: int | None = 5, steerable: bool = True, began: float = NOW, **pool: Any
+    ) -> None:
         self.history = History()
         small = Pool(label="small", kind="HighThroughputExecutor", steerable=steerable, **pool)
         large = Pool(label="large", kind="HighThroughputExecutor", steerable=steerable)
         self.pools = small, large
-        self.begin("r", nodes=nodes, retries=retries)
+        self.begin("r", nodes=nodes, retries=retries, time=began)
 
-    def begin(self, run_id: str, *, nodes: int, retries: int | None = 5) -> None:
+    def begin(self, run_id: str, *, nodes: int, retries: int | None = 5, time: float = NOW) -> None:
         """A run begins on some nodes."""
-        self.observe(Run(run_id=run_id, time=NOW, state="started", retries=retries, pools=self.pools))
+        self.observe(Run(run_id=run_id, time=time, state="started", retries=retries, pools=self.pools))
         for number in range(nodes):
-            self.observe(Heartbeat(run_id=run_id, time=NOW, host=f"small-{number}", executor="small"))
+            self.observe(Heartbeat(run_id=run_id, time=time, host=f"small-{number}", executor="small"))
+
+    def keep_busy(self, *, done: int = 10, under_way: int = 10) -> None:
+        """Other tasks ended well until now, and more of them are under way."""
+        for number in range(done + under_way):
+            place = {"run_id": "r", "task_id": f"other-{number}", "time": NOW, "app": "other", "executor": "small"}
+            self.observe(Task(**place, state="pending"), Task(**place, state="launched"))
+            if number < done:
+                self.observe(Task(**place, state="exec_done"))
 
     def observe(self, *events: Any) -> None:
         for event in events:

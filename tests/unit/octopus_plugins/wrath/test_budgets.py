@@ -35,8 +35,55 @@ def test_lost_nodes_are_paid_from_a_budget_of_their_own(fail, world, step):
 def test_categories_share_a_budget(fail, world, step):
     there, policy = world(retries=1), policy_from({"budgets": {"outside": 2}})
     lose(there, fail, step, range(1), policy)
-    lose(there, fail, step, range(1, 2), policy, manager=False)
+    pools = Categorization(layer="resource_pool", category="block_failed", scope="pool", reason="the block is gone")
+    decided(there, replace(fail(KeyError("x"), try_id=1), categorization=pools), policy)
     assert lose(there, fail, step, range(2, 3), policy)[0].charge == 1.0
+
+
+def test_a_lost_worker_is_paid_from_the_runs_retries(fail, world, step):
+    """What ends its worker ends it again: stock Parsl charges it, and so do we."""
+    there = world(retries=2)
+    decisions = lose(there, fail, step, range(3), Policy(), manager=False)
+    assert [(one.action, one.charge) for one in decisions] == [("retry", 1.0), ("retry", 1.0), ("terminate", 1.0)]
+
+
+def victim(fail, number, category="worker_lost"):
+    made = Categorization(
+        layer="resource_pool", category=category, scope="worker", reason="it went down", evidence={"victim": True}
+    )
+    return replace(fail(WorkerLost(0, "small-0"), try_id=number), categorization=made)
+
+
+def decided(there, failure, policy):
+    decision = decide(failure, there.history, policy)
+    there.observe(failure, decision)
+    return decision
+
+
+def test_a_victim_of_its_neighbours_is_charged_nothing_within_the_budget(fail, world):
+    there, policy = world(retries=1), policy_from({"budgets": {"outside": 3}})
+    decisions = [decided(there, victim(fail, number), policy) for number in range(5)]
+    assert [(one.action, one.charge) for one in decisions] == [("retry", 0.0)] * 3 + [
+        ("retry", 1.0),
+        ("terminate", 1.0),
+    ]
+
+
+def test_where_the_run_has_no_retries_a_victim_has_none(fail, world):
+    decision = decide(victim(fail, 0), world(retries=0).history, Policy())
+    assert (decision.action, decision.rule) == ("terminate", "run.retries")
+
+
+def test_victims_and_lost_nodes_have_a_budget_each(fail, world):
+    """A task that the history forgot is bounded by both, and not cut short by one."""
+    there, policy = world(retries=1), policy_from({"budgets": {"outside": 2}})
+    for number in range(2):
+        assert decided(there, victim(fail, number), policy).charge == 0.0
+    for number in range(2, 4):
+        failure = fail(ManagerLost(b"m", "small-0"), try_id=number)
+        assert decided(there, failure, policy).charge == 0.0
+    assert decided(there, fail(KeyError("x"), try_id=4), policy).action == "retry"
+    assert decided(there, fail(KeyError("x"), try_id=5), policy).action == "terminate"
 
 
 def test_the_tasks_own_failures_use_up_no_budget_of_another(fail, world, step):
@@ -55,8 +102,7 @@ def test_what_is_not_charged_ends_even_where_the_runs_retries_are_not_known(fail
 
 def test_every_default_category_is_bounded(fail, step):
     for category in Category:
-        history, entry = History(), Policy().entry(category)
-        assert entry.action == "terminate" or entry.maximum_attempts
+        history = History()
         made = {"layer": category.layer.value, "category": category.value, "scope": category.scope}
         for number in range(200):
             failure = fail(KeyError("x"), try_id=number, host=f"h{number}")

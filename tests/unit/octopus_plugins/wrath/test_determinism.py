@@ -15,6 +15,13 @@ from octopus_plugins.wrath import History, categorize, decide, policy_from
 
 NOW = 1_700_000_000.0
 
+EAGER = {
+    "breaker": {"minimum_tasks": 3},
+    "deny": {"level": 0.9, "tasks": 1},
+    "termination": {"cost": 1, "pause": 1, "recovery": 0.5},
+}
+"""A policy by which little evidence is enough, so that short streams come to every kind of decision."""
+
 CHILD = """
 import sys
 from tests.unit.octopus_plugins.wrath.test_determinism import answer
@@ -25,7 +32,7 @@ for line in sys.stdin:
 
 def decisions(stream):
     """What is decided about each failure of a stream, encoded."""
-    history, policy = History(), policy_from({"breaker": {"minimum_tasks": 3}}, ladder=["small", "large"])
+    history, policy = History(), policy_from(EAGER, ladder=["small", "large"])
     told = []
     for event in stream:
         if isinstance(event, Failure):
@@ -68,7 +75,8 @@ exceptions = st.sampled_from(
 pools = tuple(Pool(label=label, steerable=True, observed=True) for label in ("small", "large"))
 events = st.one_of(
     st.builds(Failure, **tried, exception=exceptions, started=times, ended=times),
-    st.builds(Task, **tried, state=st.sampled_from(["running", "running_ended", "exec_done", "failed"])),
+    st.builds(Task, **tried, state=st.sampled_from(["pending", "launched", "running", "running_ended", "exec_done"])),
+    st.builds(Task, **tried, state=st.sampled_from(["exec_done", "failed"])),
     st.builds(Heartbeat, **common, host=names, executor=st.just("small"), period=st.just(10.0)),
     st.builds(Heartbeat, **common, host=names, component=st.just("manager"), state=st.sampled_from(["up", "lost"])),
     st.builds(Run, **common, state=st.just("configured"), retries=st.integers(0, 5), pools=st.just(pools)),
@@ -80,6 +88,7 @@ events = st.one_of(
         action=st.sampled_from(["deny", "allow"]),
         decider=st.just("person"),
         deny_hosts=st.dictionaries(names, times, max_size=2),
+        deny_app=st.sampled_from(["", "f"]),
     ),
 )
 
@@ -117,7 +126,7 @@ def test_the_same_stream_gives_the_same_decisions_byte_for_byte_in_any_process(c
 @settings(max_examples=60, deadline=None)
 @given(stream=st.lists(events, max_size=40))
 def test_every_stream_is_taken_in_and_every_decision_stands_on_its_own(stream):
-    history, policy = History(), policy_from(None, ladder=["small", "large"])
+    history, policy = History(), policy_from(EAGER, ladder=["small", "large"])
     for event in stream:
         if isinstance(event, Failure):
             failure = replace(event, categorization=categorize(event, history))
@@ -127,8 +136,8 @@ def test_every_stream_is_taken_in_and_every_decision_stands_on_its_own(stream):
             assert decision.reason
             if decision.placement is not None:
                 assert not set(decision.placement.prefer_hosts) & set(decision.placement.avoid_hosts)
-                denied = history.denied_hosts(failure.time, "r")
-                assert not set(decision.placement.prefer_hosts) & set(denied)
+                preferred = decision.placement.prefer_hosts
+                assert not any(history.is_denied(host, failure.time, "r", failure.app) for host in preferred)
             history.observe(failure)
             history.observe(decision)
         else:

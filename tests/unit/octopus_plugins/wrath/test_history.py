@@ -20,8 +20,8 @@ from octopus_plugins.events import (
     Usage,
     WorkerState,
 )
+from octopus_plugins.events.task import Earlier
 from octopus_plugins.wrath import History, Policy, categorize, signature
-from octopus_plugins.wrath.health import MAX_FAULTY_TASKS
 from octopus_plugins.wrath.recent import Recent
 from octopus_plugins.wrath.run_state import MAX_SHOWN
 
@@ -162,15 +162,13 @@ def test_a_memoised_task_is_no_success_of_any_node():
     assert history.app("r", "app") is None
 
 
-def test_a_success_ends_a_streak_and_clears_the_node(fail, world):
+def test_a_success_ends_a_streak(fail, world):
     there = world()
     for number in range(2):
         observed(there.history, fail(import_absent, task_id=str(number)))
     assert there.history.app_on("r", "app", "small-0").streak == 2
-    assert len(there.history.host("small-0").faulty_tasks) == 2
     there.succeed("9", "small-0")
     assert there.history.app_on("r", "app", "small-0").streak == 0
-    assert there.history.host("small-0").faulty_tasks == set()
 
 
 def test_hosts_of_an_executor_belong_to_their_run():
@@ -189,24 +187,6 @@ def test_statistics_of_hosts_go_across_runs(fail, world):
     there.succeed("1", "small-0")
     there.observe(Run(run_id="r", time=9.0, state="ended"))
     assert there.history.host("small-0").tally.successes == 1
-
-
-def test_an_app_of_the_same_name_in_another_run_may_be_other_code(fail, world, step):
-    """Yesterday's success says nothing of what was edited since: the import is missing on every node."""
-    there, policy = world(nodes=4), Policy()
-    there.succeed("1", "small-3")
-    there.observe(Run(run_id="r", time=NOW, state="ended"))
-    today = world(nodes=4)
-    today.history = there.history
-    today.begin("today", nodes=4)
-    assert not today.history.succeeded_elsewhere("today", "app", "small-0")
-    assert today.history.app("today", "app") is None
-    decisions = [
-        step(today.history, fail(import_absent, run_id="today", try_id=number, host=f"small-{number}"), policy)
-        for number in range(4)
-    ]
-    assert (decisions[-1].action, decisions[-1].rule) == ("terminate", "module_missing.confirm")
-    assert not any(until - NOW > 60 for decision in decisions for until in decision.deny_hosts.values())
 
 
 def test_the_past_of_one_run_is_no_fault_in_another(fail):
@@ -345,14 +325,6 @@ def test_memory_stays_bounded_however_many_tasks_never_end(fail):
     assert history.task("r", "0") is None
 
 
-def test_a_node_remembers_a_bounded_number_of_faulty_tasks(fail):
-    history = History()
-    failure = observed(history, fail(import_absent))
-    for number in range(10 * MAX_FAULTY_TASKS):
-        history.observe(replace(failure, task_id=str(number)))
-    assert len(history.host("small-0").faulty_tasks) == MAX_FAULTY_TASKS
-
-
 def test_one_task_with_ever_new_errors_is_remembered_in_bounds():
     history = History()
     for number in range(1_000):
@@ -398,6 +370,164 @@ def test_any_order_of_events_is_taken_in(stream):
     for event in stream:
         history.observe(event)
     assert history.errors == 0
+
+
+# -- how far a run has got --------------------------------------------------------------------------------------------
+
+
+def at(task_id, *states, time=NOW, **fields):
+    place = {"run_id": "r", "task_id": str(task_id), "app": "app", "executor": "small", "time": time}
+    return [Task(**(place | fields), state=state) for state in states]
+
+
+def counts(history):
+    run = history.run("r")
+    return run.submitted, run.under_way, run.failing, run.done
+
+
+def test_tasks_are_counted_from_their_submission_to_their_end(fail, world, step):
+    there = world()
+    there.observe(*at(1, "pending", "launched", "running"), *at(2, "pending", "launched"), *at(3, "pending"))
+    assert counts(there.history) == (3, 2, 0, 0)
+    failure = fail(import_absent)
+    step(there.history, failure, Policy())
+    assert counts(there.history) == (3, 2, 1, 0)
+    there.observe(*at(1, "fail_retryable", "launched", "running", try_id=1))
+    step(there.history, replace(failure, try_id=1), Policy())
+    assert counts(there.history) == (3, 2, 1, 0), "a task counts once, however often it fails"
+    there.observe(*at(1, "exec_done", try_id=2), *at(2, "exec_done"), *at(3, "memo_done"))
+    assert counts(there.history) == (3, 0, 0, 3)
+
+
+def test_a_task_that_is_given_up_is_under_way_and_failing_no_more(fail, world, step):
+    there = world(retries=0)
+    there.observe(*at(1, "pending", "launched"))
+    step(there.history, fail(import_absent), Policy())
+    there.observe(*at(1, "failed"))
+    assert counts(there.history) == (1, 0, 0, 0)
+    there.observe(*at(4, "pending", "dep_fail"))
+    assert counts(there.history) == (2, 0, 0, 0), "what never began is not under way"
+
+
+def test_states_that_are_told_together_count_like_those_told_alone():
+    history = History()
+    last = Task(run_id="r", task_id="1", time=NOW, state="launched", earlier=(Earlier(state="pending", time=NOW),))
+    history.observe(last)
+    assert counts(history) == (1, 1, 0, 0)
+
+
+def test_copies_of_an_end_take_nothing_below_none(fail, world, step):
+    there = world()
+    there.observe(*at(1, "exec_done"), *at(2, "failed"), *at(2, "failed"))
+    step(there.history, fail(import_absent), Policy())
+    there.observe(*at(1, "failed"), *at(1, "failed"))
+    assert counts(there.history)[1:3] == (0, 0)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["fail", "well", "end"])), max_size=30))
+def test_the_counts_of_what_fails_are_what_counting_gives(story):
+    history, tries, failing, over = History(), dict.fromkeys("abc", 0), set(), set()
+    history.observe(Run(run_id="r", time=NOW, state="started", retries=100))
+    for name in "abc":
+        for event in at(name, "pending", "launched"):
+            history.observe(event)
+    for name, what in story:
+        if name in over:
+            continue
+        if what == "fail":
+            info = ExceptionInfo(type="ValueError", message="x")
+            failure = Failure(run_id="r", task_id=name, try_id=tries[name], time=NOW, host="h", exception=info)
+            failure = observed(history, failure)
+            history.observe(decision(failure, try_id=tries[name]))
+            failing.add(name)
+            tries[name] += 1
+        else:
+            history.observe(at(name, "exec_done" if what == "well" else "failed", try_id=tries[name])[0])
+            over.add(name)
+    assert counts(history)[1:3] == (3 - len(over), len(failing - over))
+
+
+# -- what a retry may wait --------------------------------------------------------------------------------------------
+
+
+def spare(history, time):
+    history.run("r").now = time
+    return history.run("r").spare
+
+
+def test_a_retry_may_wait_for_a_hundredth_of_the_run_so_far(world):
+    history = world().history
+    assert spare(history, NOW) == 0.0
+    assert spare(history, NOW + 500) == 5.0
+
+
+def test_while_other_tasks_are_under_way_it_may_wait_for_half_of_what_they_take(world):
+    there = world()
+    there.keep_busy(done=10, under_way=40)
+    assert spare(there.history, NOW + 100) == 200.0, "40 others at 10 s each"
+
+
+def test_until_some_tasks_ended_well_nobody_knows_what_the_others_take(world):
+    there = world()
+    there.keep_busy(done=9, under_way=40)
+    assert spare(there.history, NOW + 100) == 1.0
+
+
+def test_tasks_that_fail_themselves_are_nothing_to_wait_for(fail, world, step):
+    there = world()
+    there.keep_busy(done=10, under_way=4)
+    for number in range(4):
+        step(there.history, fail(import_absent, task_id=f"other-{10 + number}"), Policy())
+    assert spare(there.history, NOW + 100) == 1.0
+
+
+def test_of_a_run_that_nobody_saw_begin_nothing_can_be_said():
+    history = History()
+    for event in at(1, "pending", "launched"):
+        history.observe(event)
+    assert spare(history, NOW + 100) == 0.0
+
+
+def test_no_retry_waits_longer_than_its_run_can_spare(fail, world, step):
+    def refused(there, policy):
+        return [step(there.history, fail(ConnectionError("refused"), try_id=n), policy).delay for n in range(5)]
+
+    assert refused(world(), Policy()) == [0.0] * 5
+    slow = world(began=NOW - 1_000)
+    assert max(refused(slow, Policy())) == 10.0, "a hundredth"
+    busy = world(began=NOW - 1_000)
+    busy.keep_busy()
+    assert max(refused(busy, Policy())) > 40.0
+
+
+# -- what is known of a failure across tasks --------------------------------------------------------------------------
+
+
+def test_what_the_retries_of_a_failure_came_to_is_counted_across_tasks(fail, world, step):
+    there = world()
+    for task in "123":
+        for number in range(2):
+            step(there.history, fail(import_absent, task_id=task, try_id=number, host=f"small-{number}"), Policy())
+    defect = there.history.defect(fail(import_absent))
+    assert (defect.repeated, defect.confirmed, defect.recovered) == (3, 3, 0)
+    there.succeed("1", "small-2")
+    there.observe(*at(2, "failed"))
+    assert defect.recovered == 1
+
+
+def test_a_task_that_never_failed_recovered_from_nothing(fail, world, step):
+    there = world()
+    step(there.history, fail(import_absent), Policy())
+    there.succeed("2", "small-2")
+    assert there.history.defect(fail(import_absent)).recovered == 0
+
+
+def test_a_memoised_task_recovered_from_nothing(fail, world, step):
+    there = world()
+    step(there.history, fail(import_absent), Policy())
+    there.observe(*at(1, "memo_done"))
+    assert there.history.defect(fail(import_absent)).recovered == 0
 
 
 def test_recent_forgets_what_was_not_used_for_longest():

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import tracemalloc
 
+import msgspec
 import pytest
 
 from octopus_plugins.events import Categorization, ExceptionInfo, Failure, Heartbeat, Run, Task
 from octopus_plugins.wrath import History
+from octopus_plugins.wrath.comparison import MAX_SPELLS
 
 NOW = 1_700_000_000.0
 BOUND = 500
@@ -71,6 +73,26 @@ def test_tasks_that_fail_and_are_never_heard_of_again_are_forgotten():
     # The nodes of a run are remembered by name, MAX_HOSTS at most; nothing else grows.
     assert second / 3_000 < 300
     assert history.run("r").failures == 4_500
+
+
+@pytest.mark.slow
+def test_the_nodes_of_many_apps_are_compared_in_bounded_memory():
+    def story(apps):
+        for app in apps:
+            for number in range(MAX_SPELLS + 50):
+                task = f"{app}-{number}"
+                yield msgspec.structs.replace(failing(number), task_id=task, app=f"app-{app}")
+                yield Task(run_id="r", task_id=task, time=NOW, state="failed", app=f"app-{app}")
+
+    history = History(maximum_tasks=BOUND)
+    for recent in (history._hosts, history._apps, history._app_hosts, history._names):
+        recent._size = BOUND
+    history.observe(Run(run_id="r", time=NOW, state="started", retries=3))
+    history.run("r").comparisons._size = 20
+    first, second = growth(history, story(range(20)), story(range(20, 60)))
+    assert first / (20 * MAX_SPELLS) < 800, "bytes per app and node, with all else that is remembered of them"
+    assert second < first / 10
+    assert max(len(one.nodes) for one in history.run("r").comparisons.values()) == MAX_SPELLS
 
 
 @pytest.mark.slow

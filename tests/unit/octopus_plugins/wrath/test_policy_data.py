@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from octopus_plugins.errors import PolicyError
-from octopus_plugins.wrath import Category, CategoryPolicy, DenyPolicy, Policy
+from octopus_plugins.wrath import Category, CategoryPolicy, DenyPolicy, Policy, TerminationPolicy
 from octopus_plugins.wrath.policy_data import policy_digest, policy_from_data, policy_to_data
 
 numbers = st.floats(1, 1e6) | st.integers(1, 1000)  # a policy file may have 60 or 60.0, and a decision shows which
@@ -37,12 +37,18 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "cooldown": numbers,
     "floor": st.floats(0, 1),
     "tasks": st.integers(1, 9),
+    "level": st.floats(0, 1),
+    "recovery": st.floats(0, 1),
+    "on_systemic_failure": st.sampled_from(["warn", "pause", "halt"]),
+    "speculate": st.booleans(),
+    "cost": numbers,
+    "nodes": st.integers(1, 9),
+    "pause": numbers,
     "factor": numbers,
     "minimum": numbers,
     "silence": numbers,
     "minimum_tasks": st.integers(1, 99),
     "share": st.floats(0.5, 1),
-    "probation": st.booleans(),
 }
 
 
@@ -55,8 +61,7 @@ def policies(cls: type[Any] = Policy) -> st.SearchStrategy[Any]:
         elif item.name == "categories":
             values[item.name] = st.dictionaries(st.sampled_from(list(Category)), policies(CategoryPolicy), max_size=4)
         else:
-            # A field that is new here keeps its default until this table knows it.
-            values[item.name] = VALUES.get(item.name, st.just(item.default))
+            values[item.name] = VALUES[item.name]
     return st.fixed_dictionaries(values).map(lambda made: cls(**made))
 
 
@@ -81,6 +86,23 @@ def test_the_defaults_are_told_too_and_not_filled_in_anew() -> None:
     bare = replace(Policy.default().entry(Category.memory_exhausted), resources={})
     policy = Policy(categories={Category.memory_exhausted: bare})
     assert policy_from_data(policy_to_data(policy)).entry(Category.memory_exhausted).resources == {}
+
+
+def test_the_published_policy_is_told_whole() -> None:
+    told = policy_to_data(Policy.published())
+    assert policy_from_data(told) == Policy.published()
+    assert policy_digest(Policy.published()) != policy_digest(Policy(name="published"))
+
+
+def test_a_policy_that_an_earlier_version_told_is_read() -> None:
+    told = policy_to_data(Policy.default())
+    del told["termination"], told["on_systemic_failure"], told["deny"]["level"], told["stragglers"]["speculate"]
+    for entry in told["categories"].values():
+        del entry["recovery"]
+    read = policy_from_data(told)
+    assert read.deny == DenyPolicy()
+    assert read.termination == TerminationPolicy()
+    assert read.on_systemic_failure == "warn"
 
 
 def test_what_is_left_out_has_the_default_of_this_version() -> None:

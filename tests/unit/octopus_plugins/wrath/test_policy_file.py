@@ -4,11 +4,19 @@ import pickle
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from octopus_plugins.errors import PolicyError
-from octopus_plugins.wrath import Category, CategoryPolicy, DenyPolicy, Policy, load_policy, policy_from
+from octopus_plugins.wrath import (
+    Category,
+    CategoryPolicy,
+    DenyPolicy,
+    Policy,
+    TerminationPolicy,
+    load_policy,
+    policy_from,
+)
 
 
 def written(tmp_path, text):
@@ -52,6 +60,21 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path):
     assert all(policy.entry(category) == default.entry(category) for category in unchanged)
 
 
+def test_a_file_for_an_earlier_version_still_loads(tmp_path):
+    text = "[deny]\ncooldown = 2.0\nduration = 900\nmaximum_duration = 7200\ntasks = 3\nfloor = 0.5\n"
+    policy = load_policy(written(tmp_path, text + "[categories.code_error]\nmaximum_attempts = 3\nconfirm = 2\n"))
+    assert policy.deny == DenyPolicy(cooldown=2.0, duration=900, maximum_duration=7200, tasks=3)
+    assert (policy.entry(Category.code_error).confirm, policy.entry(Category.code_error).recovery) == (2, 0.05)
+
+
+def test_what_is_done_about_a_hopeless_run_and_task_stands_in_the_file(tmp_path):
+    text = "on_systemic_failure = 'pause'\n[termination]\ncost = 60\nrecovery = 0.2\n[stragglers]\nspeculate = true\n"
+    policy = load_policy(written(tmp_path, text))
+    assert policy.on_systemic_failure == "pause"
+    assert policy.termination == TerminationPolicy(cost=60, recovery=0.2)
+    assert policy.stragglers.speculate
+
+
 def test_an_empty_file_is_the_default_policy_under_the_files_name(tmp_path):
     policy = load_policy(written(tmp_path, ""))
     assert policy.name == "site"
@@ -62,7 +85,7 @@ WRONG = [
     (
         "retry = 1",
         "retry = 1: no such key; allowed are breaker, budgets, categories, deny, ladder, maximum_failures, "
-        "mode, name, stragglers",
+        "mode, name, on_systemic_failure, stragglers, termination",
     ),
     ("maximum_failure = 1", "maximum_failure = 1: no such key; did you mean 'maximum_failures'?"),
     ("mode = 'pasive'", "mode = 'pasive': must be one of active, passive"),
@@ -104,6 +127,10 @@ WRONG = [
         "[categories.worker_lost]\ncharge = 0\nmaximum_attempts = 0",
         "categories.worker_lost.maximum_attempts = 0: a category with charge = 0 needs a limit, or it retries for ever",
     ),
+    ("on_systemic_failure = 'stop'", "on_systemic_failure = 'stop': must be one of warn, pause, halt"),
+    ("[termination]\nrecovery = 2", "termination.recovery = 2: must be a number from 0 to 1"),
+    ("[termination]\nnodes = 0", "termination.nodes = 0: must be a whole number, 1 or more"),
+    ("[deny]\nlevel = 2", "deny.level = 2: must be a number from 0 to 1"),
     ("[deny]\nfloor = 1.5", "deny.floor = 1.5: must be a number from 0 to 1"),
     ("[deny]\nenabled = 1", "deny.enabled = 1: must be true or false"),
 ]
@@ -134,6 +161,7 @@ def test_a_policy_comes_from_nothing_a_path_a_mapping_or_a_policy(tmp_path):
     assert policy_from({"maximum_failures": 7, "deny": {"tasks": 2}}).deny.tasks == 2
     policy = Policy(maximum_failures=3)
     assert policy_from(policy) is policy
+    assert policy_from("published") == Policy.published()
     assert policy_from(Path(file), ladder=["a", "b"], mode="passive").ladder == ("a", "b")
 
 
@@ -183,6 +211,7 @@ keys = st.sampled_from(["name", "mode", "ladder", "maximum_failures", "categorie
 sections = st.fixed_dictionaries({"categories": st.dictionaries(st.sampled_from(["unknown", "code_error"]), values)})
 
 
+@settings(deadline=None)
 @given(st.dictionaries(keys, values) | sections)
 def test_any_mapping_gives_a_policy_or_an_error_of_ours(source):
     try:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from octopus_plugins.events import ANY, Decision, Heartbeat
+from octopus_plugins.events import ANY, Decision, Heartbeat, Run
 from octopus_plugins.wrath import Policy, Standing
 
 NOW = 1_700_000_000.0
@@ -22,18 +22,25 @@ def person(action, host, until=NOW + 60, *, run_id="r", time=NOW):
     )
 
 
+def deny(host, seconds=2.0, *, time=NOW):
+    """A decision of the workflow on a task that denies a node."""
+    return Decision(
+        run_id="r", task_id="1", time=time, action="retry", app="app", category="x", deny_hosts={host: time + seconds}
+    )
+
+
 def test_nothing_known_is_nothing_said(world):
     assert world(nodes=3).history.standing("r", "small", NOW) == Standing()
 
 
-def test_a_denied_node_comes_back_on_probation_until_a_task_ends_well_on_it(fail, world, step):
+def test_a_denied_node_comes_back_on_probation_until_a_task_ends_well_on_it(world):
     there = world(nodes=3)
-    step(there.history, fail(no_disk), Policy())
+    there.observe(deny("small-0"))
     stand = there.history.standing("r", "small", NOW + 1)
     assert (stand.denied, stand.probation) == ({"small-0": NOW + 2}, ())
     stand = there.history.standing("r", "small", NOW + 2)
     assert (stand.denied, stand.probation) == ({}, ("small-0",))
-    there.succeed("7", "small-0", time=NOW + 1.5)  # one that ran before the denial ended proves nothing
+    there.succeed("7", "small-0", time=NOW + 1.5)  # one success while it is denied is not enough
     assert there.history.standing("r", "small", NOW + 3).probation == ("small-0",)
     there.succeed("8", "small-0", time=NOW + 4)
     assert there.history.standing("r", "small", NOW + 4).probation == ()
@@ -72,18 +79,18 @@ def test_a_node_denied_to_all_can_be_allowed_for_one_run(world):
     assert there.history.denied_hosts(NOW + 2, "r") == {"small-0": NOW + 90}
 
 
-def test_allowing_a_node_for_all_runs_lifts_what_each_denied(fail, world, step):
+def test_allowing_a_node_for_all_runs_lifts_what_each_denied(world):
     there = world(nodes=3)
-    step(there.history, fail(no_disk), Policy())
+    there.observe(deny("small-0", 60.0))
+    assert there.history.standing("r", "small", NOW + 1).denied == {"small-0": NOW + 60}
     there.observe(person("allow", "small-0", run_id=ANY, time=NOW + 1))
     assert there.history.standing("r", "small", NOW + 1).denied == {}
 
 
-def test_the_denials_of_a_run_end_with_it(fail, world, step):
-    from octopus_plugins.events import Run
-
+def test_the_denials_of_a_run_end_with_it(world):
     there = world(nodes=3)
-    step(there.history, fail(no_disk), Policy())
+    there.observe(deny("small-0"))
+    assert there.history.denied_hosts(NOW, "r") == {"small-0": NOW + 2}
     there.observe(Run(run_id="r", time=NOW, state="ended"))
     assert there.history.denied_hosts(NOW, "r") == {}
 
