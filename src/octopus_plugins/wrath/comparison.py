@@ -7,7 +7,7 @@ first inputs are bad fails everywhere at first, and whoever came first must not 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from octopus_plugins.wrath.recent import Recent
 
@@ -67,8 +67,7 @@ class Comparison:
         spell = self.nodes.get(host)
         if spell is None or not any(self.elsewhere(spell)):
             # Nothing to compare with yet: the stretch begins with this failure.
-            cured, failed = (spell.cured, spell.failed_elsewhere) if spell is not None else (0, 0)
-            spell = Spell(good_before=self.good, bad_before=self.bad, cured=cured, failed_elsewhere=failed)
+            spell = replace(spell or Spell(), good=0, bad=0, good_before=self.good, bad_before=self.bad)
         self.bad += 1
         spell.bad += 1
         self.nodes.put(host, spell)
@@ -111,9 +110,16 @@ def sign_test(this_way: int, other_way: int) -> float:
         this_way: Tasks that failed on the node and ended well elsewhere.
         other_way: Tasks that failed elsewhere and ended well on the node.
     """
-    this_way, other_way = _scaled(this_way, other_way)
+    if this_way <= other_way:
+        return 1.0
     total = this_way + other_way
-    return math.fsum(math.exp(_log_choose(total, count) - total * math.log(2)) for count in range(this_way, total + 1))
+    term = tail = math.exp(_log_choose(total, this_way) - total * math.log(2))
+    for count in range(this_way, total):
+        term *= (total - count) / (count + 1)
+        tail += term
+        if term <= NEGLIGIBLE * tail:
+            break
+    return min(tail, 1.0)
 
 
 def fisher(bad: int, good: int, bad_elsewhere: int, good_elsewhere: int) -> float:
