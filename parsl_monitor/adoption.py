@@ -134,4 +134,6 @@ def _adopt(adoption: Adoption, executors: Sequence[Any]) -> None:
 
 
 def _mixed(ours: type, cls: type, **attributes: Any) -> type:
-    return type(f"Octopus{cls.__name__}", (ours, cls), {"__module__": __name__, **attributes})
+    """A child of both that passes for the user's own class, by which Parsl's logs and his own code name it."""
+    named = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
+    return type(cls.__name__, (ours, cls), {**named, **attributes})

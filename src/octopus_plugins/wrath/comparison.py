@@ -83,9 +83,9 @@ class Comparison:
     def stands_out(self, host: str, *, level: float, minimum: int) -> bool:
         """Whether the app fails on a node significantly more often than on the others.
 
-        Either of two tests shows it: Fisher's, on all tries of the same stretch of time; or the sign test, on the tasks
-        that moved between the node and others, where nothing ended well on it. A node that fails at once has no such
-        stretch: it has had its share of the work before any other node ended a task.
+        By Fisher's test, on all tries of the same stretch of time. A node that fails at once has no such stretch: it
+        has had its share of the work before any other node ended a task. There the sign test shows it, on the tasks
+        that moved between the node and others, where nothing ended well on it.
 
         Args:
             host: The node.
@@ -95,12 +95,10 @@ class Comparison:
         spell = self.nodes.get(host)
         if spell is None:
             return False
-        if not spell.good and spell.cured >= minimum and sign_test(spell.cured, spell.cured_here) < level:
-            return True
         good, bad = self.elsewhere(spell)
-        if spell.good + spell.bad < minimum or good + bad < minimum:
-            return False
-        return fisher(spell.bad, spell.good, bad, good) < level
+        if spell.good + spell.bad >= minimum and good + bad >= minimum:
+            return fisher(spell.bad, spell.good, bad, good) < level
+        return not spell.good and spell.cured >= minimum and sign_test(spell.cured, spell.cured_here) < level
 
 
 def sign_test(this_way: int, other_way: int) -> float:

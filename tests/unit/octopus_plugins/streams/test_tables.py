@@ -110,6 +110,7 @@ def test_a_dict_has_every_field_even_those_that_json_leaves_out() -> None:
         "executor": None,
         "avoid_hosts": ["n1"],
         "avoid_blocks": [],
+        "avoid_for": 0.0,
         "prefer_hosts": [],
         "first": True,
     }

@@ -27,4 +27,4 @@ def test_the_example_is_a_policy(request):
     example = re.search(r"```toml\n(.*?)```", page(request), re.DOTALL)
     assert example is not None
     policy = policy_from(tomllib.loads(example.group(1)))
-    assert (policy.ladder, policy.budgets["outside"], policy.breaker.enabled) == (("small", "large"), 20, False)
+    assert (policy.ladder, policy.budgets["outside"], policy.termination.cost) == (("small", "large"), 20, 3600)
