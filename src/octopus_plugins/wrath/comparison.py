@@ -1,7 +1,9 @@
 """Whether an app fails more often on one node than on the others: what a denial rests on.
 
 The counts of a node and of all others are of the same stretch of time, in which both sides ended tries: an app whose
-first inputs are bad fails everywhere at first, and whoever came first must not look worse for it.
+first inputs are bad fails everywhere at first, and whoever came first must not look worse for it. Only the first tries
+of tasks are compared: retries are led away from where they failed, so that what fails at its first try and ends well at
+its second would make the node of the first tries look bad.
 """
 
 from __future__ import annotations
@@ -23,9 +25,9 @@ class Spell:
     """How an app has fared on one node since it began to fail there.
 
     Attributes:
-        good: Tries that ended well on the node since.
-        bad: Tasks that failed on the node since, each counted once.
-        good_before: Tries of the app that had ended well anywhere when the stretch began.
+        good: First tries that ended well on the node since.
+        bad: First tries that failed on the node since.
+        good_before: First tries of the app that had ended well anywhere when the stretch began.
         bad_before: Failures of the app anywhere, likewise.
         cured: Tasks that failed here and then ended well on another node.
         failed_elsewhere: Failures, on other nodes, of tasks that failed here before.
@@ -44,8 +46,8 @@ class Comparison:
     """How an app fares on each node of a run, from its first failure on.
 
     Attributes:
-        good: Tries that ended well.
-        bad: Failures, each task counted once per node.
+        good: First tries that ended well.
+        bad: First tries that failed.
         nodes: What is known of the nodes on which it failed.
     """
 
@@ -54,14 +56,14 @@ class Comparison:
     nodes: Recent[str, Spell] = field(default_factory=lambda: Recent(MAX_SPELLS, Spell))
 
     def succeed(self, host: str | None) -> None:
-        """Count a try that ended well."""
+        """Count a first try that ended well."""
         self.good += 1
         spell = self.nodes.get(host) if host else None
         if spell is not None:
             spell.good += 1
 
     def fail(self, host: str) -> None:
-        """Count a task that failed on a node for the first time."""
+        """Count a first try that failed."""
         spell = self.nodes.get(host)
         if spell is None or not any(self.elsewhere(spell)):
             # Nothing to compare with yet: the stretch begins with this failure.
@@ -85,7 +87,7 @@ class Comparison:
         Args:
             host: The node.
             level: Probability of such a difference by chance below which it counts.
-            minimum: Tries that each side must have ended.
+            minimum: First tries that each side must have ended.
         """
         spell = self.nodes.get(host)
         if spell is None:

@@ -272,7 +272,7 @@ class History:
             run.failing = max(run.failing - 1, 0)
         if event.state == "exec_done":
             app, host = event.app or place.app, event.host or place.host
-            self._count_success(place, event, run)
+            self._count_success(place, event, run, first=task is None or not task.shown)
             if task is not None and task.shown:
                 _note_recovery(run, app, task, host)
             if app and place.started is not None and place.ended is not None:
@@ -410,11 +410,11 @@ class History:
             found.append(self._executors.ensure((run_id, executor)))
         return found
 
-    def _count_success(self, place: _Place, event: Task, run: RunState) -> None:
+    def _count_success(self, place: _Place, event: Task, run: RunState, *, first: bool) -> None:
         app, executor = event.app or place.app, event.executor or place.executor
         host = event.host or place.host
         comparison = run.comparisons.get(app or "")
-        if comparison is not None:
+        if comparison is not None and first:
             comparison.succeed(host)
         for tally in self._tallies(event.run_id, app, executor, host):
             tally.succeed(event.time)
@@ -463,7 +463,7 @@ def _count_state(run: RunState, event: Task, state: str) -> None:
 
 
 def _compare(run: RunState, app: str, task: TaskState, host: str | None, category: str) -> None:
-    """Take in a failure for the comparison of nodes: once for each task and node."""
+    """Take in a failure for the comparison of nodes: that of a task's first try, and what became of it elsewhere."""
     if not host or category in NOT_COMPARED:
         return
     comparison, before = run.comparisons.ensure(app), task.failed_on()
@@ -471,7 +471,7 @@ def _compare(run: RunState, app: str, task: TaskState, host: str | None, categor
         spell = comparison.nodes.get(other)
         if spell is not None:
             spell.failed_elsewhere += 1
-    if host not in before:
+    if not task.shown:
         comparison.fail(host)
 
 
