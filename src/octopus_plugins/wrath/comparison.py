@@ -43,7 +43,7 @@ class Spell:
 
 @dataclass(slots=True)
 class Comparison:
-    """How an app fares on each node of a run, from its first failure on.
+    """How an app fares on each node of an executor in a run, from its first failure on.
 
     Attributes:
         good: First tries that ended well.

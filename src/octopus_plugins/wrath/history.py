@@ -180,10 +180,10 @@ class History:
         run = self._runs.get(failure.run_id)
         return run.defects.get((failure.app, signature(failure))) if run and failure.app else None
 
-    def comparison(self, run_id: str, app: str | None) -> Comparison | None:
-        """How an app that failed in a run fares on each node; None where it never failed."""
+    def comparison(self, run_id: str, executor: str | None, app: str | None) -> Comparison | None:
+        """How an app that failed in a run fares on each node of an executor; None where it never failed there."""
         run = self._runs.get(run_id)
-        return run.comparisons.get(app or "") if run else None
+        return run.comparisons.get((executor or "", app or "")) if run else None
 
     def is_denied(self, host: str, time: float, run_id: str, app: str | None = None) -> bool:
         """Whether a node gets no new tasks of a run at that Unix time, or none of an app.
@@ -274,7 +274,7 @@ class History:
             app, host = event.app or place.app, event.host or place.host
             self._count_success(place, event, run, first=task is None or not task.shown)
             if task is not None and task.shown:
-                _note_recovery(run, app, task, host)
+                _note_recovery(run, event.executor or place.executor, app, task, host)
             if app and place.started is not None and place.ended is not None:
                 self._run_times.ensure(app).add(place.ended - place.started)
 
@@ -305,7 +305,7 @@ class History:
         shown = self._name(signature(event)) or ""
         run = self._runs.ensure(event.run_id)
         run.failing += not task.shown
-        _compare(run, event.app or "", task, host, category)
+        _compare(run, (event.executor or "", event.app or ""), task, host, category)
         repeated = bool(task.showings(shown))
         confirmed = task.fail(category, shown, host or "", event.time)
         run.failures += 1
@@ -413,7 +413,7 @@ class History:
     def _count_success(self, place: _Place, event: Task, run: RunState, *, first: bool) -> None:
         app, executor = event.app or place.app, event.executor or place.executor
         host = event.host or place.host
-        comparison = run.comparisons.get(app or "")
+        comparison = run.comparisons.get((executor or "", app or ""))
         if comparison is not None and first:
             comparison.succeed(host)
         for tally in self._tallies(event.run_id, app, executor, host):
@@ -462,11 +462,11 @@ def _count_state(run: RunState, event: Task, state: str) -> None:
         run.under_way += state == "launched"
 
 
-def _compare(run: RunState, app: str, task: TaskState, host: str | None, category: str) -> None:
+def _compare(run: RunState, key: tuple[str, str], task: TaskState, host: str | None, category: str) -> None:
     """Take in a failure for the comparison of nodes: that of a task's first try, and what became of it elsewhere."""
     if not host or category in NOT_COMPARED:
         return
-    comparison, before = run.comparisons.ensure(app), task.failed_on()
+    comparison, before = run.comparisons.ensure(key), task.failed_on()
     for other in before - {host}:
         spell = comparison.nodes.get(other)
         if spell is not None:
@@ -475,14 +475,14 @@ def _compare(run: RunState, app: str, task: TaskState, host: str | None, categor
         comparison.fail(host)
 
 
-def _note_recovery(run: RunState, app: str | None, task: TaskState, host: str | None) -> None:
+def _note_recovery(run: RunState, executor: str | None, app: str | None, task: TaskState, host: str | None) -> None:
     """A task that had failed ended well: what it had failed with is no proof, and where, perhaps one of the node."""
     if app:
         for shown in {one.signature for one in task.shown}:
             defect = run.defects.get((app, shown))
             if defect is not None:
                 defect.recovered += 1
-    comparison = run.comparisons.get(app or "")
+    comparison = run.comparisons.get((executor or "", app or ""))
     for other in task.failed_on() - {host or ""} if comparison is not None and host else ():
         spell = comparison.nodes.get(other) if comparison is not None else None
         if spell is not None:

@@ -296,12 +296,27 @@ def test_tasks_that_failed_elsewhere_too_are_no_evidence(world):
         there.succeed(f"good{number}", "small-1")
 
 
+def test_nodes_of_another_executor_are_not_compared_with(world):
+    """What fails in the small pool for want of memory, and ends well in the large one, is no fault of a node."""
+    there = world(nodes=2)
+    for number in range(30):
+        failure = failed(number, f"small-{number % 2}")
+        decision = decide(failure, there.history, Policy())
+        assert decision.deny_hosts == {}
+        there.observe(failure, decision)
+        for task in (str(number), f"good{number}"):
+            large = {"run_id": "r", "task_id": task, "time": NOW, "app": "app", "executor": "large", "host": "large-0"}
+            there.observe(Task(**large, state="running"), Task(**large, state="exec_done"))
+    assert there.history.comparison("r", "large", "app") is None
+    assert there.history.comparison("r", "small", "app").good == 0
+
+
 def test_one_task_that_fails_again_and_again_on_a_node_counts_once(world):
     there = world()
     for number in range(5):
         failure = replace(failed("1", "small-0"), try_id=number)
         there.observe(failure, decide(failure, there.history, policy_from(None)))
-    assert there.history.comparison("r", "app").bad == 1
+    assert there.history.comparison("r", "small", "app").bad == 1
 
 
 @pytest.mark.parametrize("category", ["preempted", "manager_lost", "serialization", "dependency_failed", "lost_task"])
