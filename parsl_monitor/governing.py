@@ -268,6 +268,8 @@ class Governing:
             self.steer()
 
     def _go_on(self) -> None:
+        if not self._paused:
+            return
         self._paused = False
         logger.warning("Run %s goes on: a task has ended well", self.story.run_id)
         self.steer()

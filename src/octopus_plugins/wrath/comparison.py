@@ -1,7 +1,9 @@
 """Whether an app fails more often on one node than on the others: what a denial rests on.
 
 The counts of a node and of all others are of the same stretch of time, in which both sides ended tries: an app whose
-first inputs are bad fails everywhere at first, and whoever came first must not look worse for it.
+first inputs are bad fails everywhere at first, and whoever came first must not look worse for it. Only the first tries
+of tasks are compared: retries are led away from where they failed, so that what fails at its first try and ends well at
+its second would make the node of the first tries look bad.
 """
 
 from __future__ import annotations
@@ -14,6 +16,9 @@ from octopus_plugins.wrath.recent import Recent
 MAX_SPELLS = 256
 """Nodes per app of which failures are remembered."""
 
+CLEAN = 2
+"""First tries that other nodes must have ended well where there is no stretch of time to compare."""
+
 NEGLIGIBLE = 1e-6
 """Share of the sum below which a term of the test is the last one that is added: those after it are smaller still."""
 
@@ -23,9 +28,9 @@ class Spell:
     """How an app has fared on one node since it began to fail there.
 
     Attributes:
-        good: Tries that ended well on the node since.
-        bad: Tasks that failed on the node since, each counted once.
-        good_before: Tries of the app that had ended well anywhere when the stretch began.
+        good: First tries that ended well on the node since.
+        bad: First tries that failed on the node since.
+        good_before: First tries of the app that had ended well anywhere when the stretch began.
         bad_before: Failures of the app anywhere, likewise.
         cured: Tasks that failed here and then ended well on another node.
         cured_here: Tasks that failed on another node and then ended well here.
@@ -43,11 +48,11 @@ class Spell:
 
 @dataclass(slots=True)
 class Comparison:
-    """How an app fares on each node of a run, from its first failure on.
+    """How an app fares on each node of an executor in a run, from its first failure on.
 
     Attributes:
-        good: Tries that ended well.
-        bad: Failures, each task counted once per node.
+        good: First tries that ended well.
+        bad: First tries that failed.
         nodes: What is known of the nodes on which it failed.
     """
 
@@ -56,14 +61,14 @@ class Comparison:
     nodes: Recent[str, Spell] = field(default_factory=lambda: Recent(MAX_SPELLS, Spell))
 
     def succeed(self, host: str | None) -> None:
-        """Count a try that ended well."""
+        """Count a first try that ended well."""
         self.good += 1
         spell = self.nodes.get(host) if host else None
         if spell is not None:
             spell.good += 1
 
     def fail(self, host: str) -> None:
-        """Count a task that failed on a node for the first time."""
+        """Count a first try that failed."""
         spell = self.nodes.get(host)
         if spell is None or not any(self.elsewhere(spell)):
             # Nothing to compare with yet: the stretch begins with this failure.
@@ -85,12 +90,12 @@ class Comparison:
 
         By Fisher's test, on all tries of the same stretch of time. A node that fails at once has no such stretch: it
         has had its share of the work before any other node ended a task. There the sign test shows it, on the tasks
-        that moved between the node and others, where nothing ended well on it.
+        that moved from the node to others, where nothing ended well on it and first tries failed on no other.
 
         Args:
             host: The node.
             level: Probability of such a difference by chance below which it counts.
-            minimum: Tries that each side must have ended.
+            minimum: First tries that each side must have ended.
         """
         spell = self.nodes.get(host)
         if spell is None:
@@ -98,7 +103,13 @@ class Comparison:
         good, bad = self.elsewhere(spell)
         if spell.good + spell.bad >= minimum and good + bad >= minimum:
             return fisher(spell.bad, spell.good, bad, good) < level
-        return not spell.good and spell.cured >= minimum and sign_test(spell.cured, spell.cured_here) < level
+        return self._fails_alone(spell, minimum) and sign_test(spell.cured, spell.cured_here) < level
+
+    def _fails_alone(self, spell: Spell, minimum: int) -> bool:
+        """Whether nothing ended well on a node, and first tries on others have always ended well."""
+        if spell.good or spell.cured_here or len(self.nodes) > 1:
+            return False
+        return self.good >= CLEAN and spell.cured >= minimum
 
 
 def sign_test(this_way: int, other_way: int) -> float:

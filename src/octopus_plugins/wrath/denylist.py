@@ -1,9 +1,10 @@
 """Which node gets no new tasks: by comparison with the other nodes, and never too many of them.
 
 An app that fails for some of its inputs fails everywhere alike. A node is denied to it where it stands out: it fails
-there significantly more often than on the other nodes in the same stretch of time, and tasks that failed there ended
-well elsewhere. Where two apps stand out the node is denied to all. What is wrong with a node as it says itself, a full
-disk, denies it for seconds before that is proven. What the comparison no longer bears out is lifted.
+there significantly more often than on the other nodes of the executor in the same stretch of time, and tasks that
+failed there ended well elsewhere. Where two apps stand out the node is denied to all. What is wrong with a node as it
+says itself, a full disk, denies it for seconds before that is proven. What the comparison no longer bears out is
+lifted.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def find_denied(case: Case) -> Denied:
 
 
 def _stands_out(case: Case, app: str, host: str) -> bool:
-    comparison = case.history.comparison(case.failure.run_id, app)
+    comparison = case.history.comparison(case.failure.run_id, case.failure.executor, app)
     spell = comparison.nodes.get(host) if comparison is not None else None
     if comparison is None or spell is None or spell.cured < CURED or spell.cured <= spell.failed_elsewhere:
         return False
@@ -82,7 +83,8 @@ def _stands_out(case: Case, app: str, host: str) -> bool:
 
 
 def _other_apps(case: Case, app: str) -> list[str]:
-    return [name for name in case.run.comparisons if name != app] if case.run is not None else []
+    keys = case.run.comparisons if case.run is not None else ()
+    return [name for executor, name in keys if executor == case.failure.executor and name != app]
 
 
 def _reports_full(case: Case) -> bool:
@@ -130,7 +132,9 @@ def _lifted(case: Case, host: str) -> Denied:
     for (denied_to, name), denial in islice(case.history.denials.of_app(app, run_id, time), MAX_LIFTED):
         if name == host or denial.by == PERSON or denial.cause[1] == Category.disk_full.value:
             continue
-        comparison = case.history.comparison(run_id, app)
+        if name not in case.hosts:
+            continue  # of another executor
+        comparison = case.history.comparison(run_id, case.failure.executor, app)
         if comparison is None or not comparison.stands_out(name, level=level, minimum=1):
             return Denied({name: time}, denied_to)
     return NOBODY

@@ -180,10 +180,10 @@ class History:
         run = self._runs.get(failure.run_id)
         return run.defects.get((failure.app, signature(failure))) if run and failure.app else None
 
-    def comparison(self, run_id: str, app: str | None) -> Comparison | None:
-        """How an app that failed in a run fares on each node; None where it never failed."""
+    def comparison(self, run_id: str, executor: str | None, app: str | None) -> Comparison | None:
+        """How an app that failed in a run fares on each node of an executor; None where it never failed there."""
         run = self._runs.get(run_id)
-        return run.comparisons.get(app or "") if run else None
+        return run.comparisons.get((executor or "", app or "")) if run else None
 
     def is_denied(self, host: str, time: float, run_id: str, app: str | None = None) -> bool:
         """Whether a node gets no new tasks of a run at that Unix time, or none of an app.
@@ -273,9 +273,9 @@ class History:
             run.failing = max(run.failing - 1, 0)
         if event.state == "exec_done":
             app, host = event.app or place.app, event.host or place.host
-            self._count_success(place, event, run)
+            self._count_success(place, event, run, first=task is None or not task.shown)
             if task is not None and task.shown:
-                _note_recovery(run, app, task, host)
+                _note_recovery(run, event.executor or place.executor, app, task, host)
             if app and place.started is not None and place.ended is not None:
                 self._run_times.ensure(app).add(place.ended - place.started)
 
@@ -306,7 +306,7 @@ class History:
         shown = self._name(signature(event)) or ""
         run = self._runs.ensure(event.run_id)
         run.failing += not task.shown
-        _compare(run, event.app or "", task, host, category)
+        _compare(run, (event.executor or "", event.app or ""), task, host, category)
         repeated = bool(task.showings(shown))
         confirmed = task.fail(category, shown, host or "", event.time)
         run.failures += 1
@@ -411,11 +411,11 @@ class History:
             found.append(self._executors.ensure((run_id, executor)))
         return found
 
-    def _count_success(self, place: _Place, event: Task, run: RunState) -> None:
+    def _count_success(self, place: _Place, event: Task, run: RunState, *, first: bool) -> None:
         app, executor = event.app or place.app, event.executor or place.executor
         host = event.host or place.host
-        comparison = run.comparisons.get(app or "")
-        if comparison is not None:
+        comparison = run.comparisons.get((executor or "", app or ""))
+        if comparison is not None and first:
             comparison.succeed(host)
         for tally in self._tallies(event.run_id, app, executor, host):
             tally.succeed(event.time)
@@ -463,27 +463,27 @@ def _count_state(run: RunState, event: Task, state: str) -> None:
         run.under_way += state == "launched"
 
 
-def _compare(run: RunState, app: str, task: TaskState, host: str | None, category: str) -> None:
-    """Take in a failure for the comparison of nodes: once for each task and node."""
+def _compare(run: RunState, key: tuple[str, str], task: TaskState, host: str | None, category: str) -> None:
+    """Take in a failure for the comparison of nodes: that of a task's first try, and what became of it elsewhere."""
     if not host or category in NOT_COMPARED:
         return
-    comparison, before = run.comparisons.ensure(app), task.failed_on()
+    comparison, before = run.comparisons.ensure(key), task.failed_on()
     for other in before - {host}:
         spell = comparison.nodes.get(other)
         if spell is not None:
             spell.failed_elsewhere += 1
-    if host not in before:
+    if not task.shown:
         comparison.fail(host)
 
 
-def _note_recovery(run: RunState, app: str | None, task: TaskState, host: str | None) -> None:
+def _note_recovery(run: RunState, executor: str | None, app: str | None, task: TaskState, host: str | None) -> None:
     """A task that had failed ended well: what it had failed with is no proof, and where, perhaps one of the node."""
     if app:
         for shown in {one.signature for one in task.shown}:
             defect = run.defects.get((app, shown))
             if defect is not None:
                 defect.recovered += 1
-    comparison = run.comparisons.get(app or "")
+    comparison = run.comparisons.get((executor or "", app or ""))
     left = task.failed_on() - {host or ""}
     if comparison is None or not host or not left:
         return

@@ -73,7 +73,8 @@ class DenyPolicy:
     Attributes:
         enabled: Whether nodes are denied at all.
         level: Probability below which a difference between nodes does not count as chance.
-        tasks: Tries of the app that must have ended on the node, and as many on others, before they are compared.
+        tasks: First tries of the app's tasks that must have ended on the node, and as many on others, before they are
+            compared.
         cooldown: Seconds that a node is denied at first that itself reports what is wrong, such as a full disk, before
             it can be compared; then doubling up to ``duration``. 0 for never.
         duration: Seconds that a node is denied at first that stands out.

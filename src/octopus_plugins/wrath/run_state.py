@@ -185,7 +185,7 @@ class RunState:
         faults: When (app, category, subject) failed last, by host; the subject is the module, library or program.
         defects: What is known of each (app, signature).
         blocks: Scheduler jobs by (executor, block).
-        comparisons: How each app that failed fares on each node.
+        comparisons: How each (executor, app) that failed fares on each node.
         systemic: Whether it was said that nearly everything fails for one cause.
     """
 
@@ -208,7 +208,9 @@ class RunState:
     faults: Recent[tuple[str, str, str], dict[str, float]] = field(default_factory=lambda: Recent(MAX_FAULTS, dict))
     defects: Recent[tuple[str, str], Defect] = field(default_factory=lambda: Recent(MAX_DEFECTS, Defect))
     blocks: Recent[tuple[str, str], BlockState] = field(default_factory=lambda: Recent(MAX_BLOCKS, BlockState))
-    comparisons: Recent[str, Comparison] = field(default_factory=lambda: Recent(MAX_COMPARED_APPS, Comparison))
+    comparisons: Recent[tuple[str, str], Comparison] = field(
+        default_factory=lambda: Recent(MAX_COMPARED_APPS, Comparison)
+    )
     systemic: bool = False
 
     @property

@@ -42,6 +42,15 @@ def transient(chance):
     return lambda task, number, host, now, draw: "ValueError: try again" if draw.random() < chance else None
 
 
+def by_number(fails, *, share=1.0):
+    """The first tries of a task fail, wherever they run: a cache that is cold, a token that is old."""
+
+    def outcome(task, number, host, now, draw):
+        return "ValueError: not yet" if number < fails and random.Random(task).random() < share else None
+
+    return outcome
+
+
 SEVERAL = ("ValueError", "KeyError", "ModuleNotFoundError", "PermissionError", "MemoryError", "OSError")
 HEALTHY = {
     "10 % of the inputs are bad": {"outcome": by_input(0.1)},
@@ -64,6 +73,34 @@ HEALTHY = {
     },
     "nodes come late": {"outcome": by_input(0.5), "joins": {"n1": 0.5, "n2": 1.0}},
     "one try of ten fails": {"outcome": transient(0.1), "retries": 5},
+    "every first try fails": {"outcome": by_number(1), "retries": 5},
+    "and the second": {"outcome": by_number(2), "retries": 5},
+    "every first try fails, as long as a good one takes": {
+        "outcome": by_number(1),
+        "retries": 5,
+        "seconds": lambda task, fails: 0.1,
+    },
+    "every first try fails, and nodes come late": {
+        "outcome": by_number(1),
+        "retries": 5,
+        "joins": {"n1": 0.5, "n2": 1.0},
+    },
+    "half of the first tries fail, and nodes come late": {
+        "outcome": by_number(1, share=0.5),
+        "retries": 5,
+        "joins": {"n1": 0.5, "n2": 1.0},
+        "seconds": lambda task, fails: 0.1,
+    },
+    "two tries fail, and one node comes late": {
+        "outcome": by_number(2),
+        "retries": 5,
+        "nodes": 2,
+        "joins": {"n1": 0.5},
+    },
+    "a service is away for a while": {
+        "outcome": lambda task, number, host, now, draw: "ConnectionError: x" if 0.5 < now < 0.7 else None,
+        "retries": 5,
+    },
     "two apps, one of which always fails": {
         "outcome": lambda task, *_: "ValueError: x" if task % 2 else None,
         "app": lambda task: "bad" if task % 2 else "good",
@@ -103,7 +140,7 @@ BAD = {
     "no memory there": {"outcome": by_node(kind="MemoryError")},
     "half of its tries": {"outcome": by_node(share=0.5), "tasks": 200},
     "one retry": {"outcome": by_node(), "retries": 1},
-    "two nodes": {"outcome": by_node(), "nodes": 2},
+    "failures take as long as successes": {"outcome": by_node(), "seconds": lambda task, fails: 0.1},
     "eight nodes": {"outcome": by_node(), "nodes": 8, "tasks": 200},
     "it breaks in the middle": {
         "outcome": lambda task, number, host, now, draw: "OSError: x" if host == "n0" and now > 1.0 else None,
@@ -124,6 +161,14 @@ def test_no_task_is_lost_to_a_bad_node():
         assert len(ended.done) == 120
 
 
+def test_where_the_good_node_is_busy_with_retries_a_bad_one_costs_no_time():
+    """Nothing is left to compare then: each task fails once on the bad node, which is idle after that."""
+    for ended in runs(by_node(), nodes=2, retries=1):
+        assert len(ended.done) == 120
+        assert ended.placed["n0"] <= 120
+        assert ended.seconds <= 1.05 * 120 / 4 * 0.1 + 0.25, "what the good node takes alone"
+
+
 def test_beside_bad_inputs_a_bad_node_is_still_found():
     inputs, node = by_input(0.3), by_node()
     ended = runs(lambda *attempt: inputs(*attempt) or node(*attempt), tasks=300)
@@ -140,7 +185,7 @@ def test_where_one_app_of_two_is_bad_the_node_is_denied_to_that_one_alone():
 
 
 def test_where_two_apps_stand_out_the_node_is_denied_to_all():
-    ended = runs(by_node(), tasks=300, app=lambda task: "ab"[task % 2])
+    ended = runs(by_node(), tasks=300, app=lambda task: "ab"[task % 2], seconds=lambda task, fails: 0.1)
     assert all(("", "n0") in one.denied for one in ended)
     assert {host for one in ended for _, host in one.denied} == {"n0"}
 
@@ -207,6 +252,7 @@ def compared(there, *, app="app", host="small-0", other="small-1", tasks=8, poli
         there.observe(failure, decision)
         decisions.append(decision)
         there.succeed(f"{app}{number}", other, app=app)
+        there.succeed(f"{app}-good{number}", other, app=app)
     return decisions
 
 
@@ -250,12 +296,27 @@ def test_tasks_that_failed_elsewhere_too_are_no_evidence(world):
         there.succeed(f"good{number}", "small-1")
 
 
+def test_nodes_of_another_executor_are_not_compared_with(world):
+    """What fails in the small pool for want of memory, and ends well in the large one, is no fault of a node."""
+    there = world(nodes=2)
+    for number in range(30):
+        failure = failed(number, f"small-{number % 2}")
+        decision = decide(failure, there.history, Policy())
+        assert decision.deny_hosts == {}
+        there.observe(failure, decision)
+        for task in (str(number), f"good{number}"):
+            large = {"run_id": "r", "task_id": task, "time": NOW, "app": "app", "executor": "large", "host": "large-0"}
+            there.observe(Task(**large, state="running"), Task(**large, state="exec_done"))
+    assert there.history.comparison("r", "large", "app") is None
+    assert there.history.comparison("r", "small", "app").good == 0
+
+
 def test_one_task_that_fails_again_and_again_on_a_node_counts_once(world):
     there = world()
     for number in range(5):
         failure = replace(failed("1", "small-0"), try_id=number)
         there.observe(failure, decide(failure, there.history, policy_from(None)))
-    assert there.history.comparison("r", "app").bad == 1
+    assert there.history.comparison("r", "small", "app").bad == 1
 
 
 @pytest.mark.parametrize("category", ["preempted", "manager_lost", "serialization", "dependency_failed", "lost_task"])
@@ -267,6 +328,7 @@ def test_what_says_nothing_of_a_living_node_is_held_against_none(world, category
         assert decision.deny_hosts == {}
         there.observe(failure, decision)
         there.succeed(str(number), "small-1")
+        there.succeed(f"good{number}", "small-1")
 
 
 def test_a_pool_that_cannot_be_steered_denies_no_node(world):
