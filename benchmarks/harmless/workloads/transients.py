@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.harmless.kinds import KINDS
+from benchmarks.harmless.kinds import KINDS, PASSING
 from benchmarks.harmless.recording import MARKERS, next_try
 from benchmarks.harmless.trial import Trial
 from benchmarks.harmless.workload import Size, Workload
@@ -63,10 +63,10 @@ def at_try(number: int) -> Callable[[Trial], None]:
         from parsl import File
 
         fails = number - 1
-        apps = {kind: trial.app(at_last, name=f"at_last_{kind}") for kind in KINDS}
+        apps = {kind: trial.app(at_last, name=f"at_last_{kind}") for kind in PASSING}
         slow, status = trial.app(slow_at_first), trial.app(exits_at_first, bash=True)
         missing = trial.app(output_at_last, bash=True)
-        for turn in range(max(1, trial.size.tasks // (len(KINDS) + 3))):
+        for turn in range(max(1, trial.size.tasks // (len(PASSING) + 3))):
             for kind, app in apps.items():
                 trial.submit(app, kind, f"{kind}-{turn}", fails, 0.15, value=fails)
             trial.submit(slow, f"slow-{turn}", fails, walltime=0.4, value=fails)

@@ -32,7 +32,7 @@ PREFER = "octopus_prefer"
 PREFER_SECONDS = 1.5
 """How long a task waits for a node that it prefers while that node has room."""
 
-PREFER_FULL_SECONDS = 0.5
+PREFER_FULL_SECONDS = 0.1
 """How long it waits while that node is full."""
 
 _NONE: tuple[tuple[str, ...], float] = ((), 0.0)

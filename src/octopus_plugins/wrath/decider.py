@@ -28,6 +28,9 @@ SHARED_SERVICES = frozenset({Category.filesystem_error, Category.monitoring_lost
 FREE_MOVES = 2
 """Retries that need no wait, of what lies with the task or where it moves; after that only time is left to try."""
 
+UNLIKELY = 0.1
+"""Chance of recovery of a category up to which time hardly helps."""
+
 FRONT_WAIT = 5.0
 FRONT_ATTEMPTS = 3
 """A retry that waits longer (seconds), or failed so more often before, does not go before tasks that never ran."""
@@ -89,9 +92,30 @@ def _wait(case: Case, rung: str, place: float) -> float:
     return wait if case.run is None or not case.run.began else round(min(wait, case.run.spare), 3)
 
 
+def _is_last(case: Case) -> bool:
+    """Whether the task has no retry left after this one."""
+    retries = case.run.retries if case.run is not None else None
+    return retries is not None and case.charged + case.charge > retries - 1
+
+
+def _is_own_fault(case: Case) -> bool:
+    """Whether time hardly helps a task: a bug by its category, shown by no other task, of an app that never ended well.
+
+    Retries at the front of the queue are over in a moment, an outage is not. So the last one waits its turn, as in
+    stock Parsl, wherever it may be the time that is bad and not the task.
+    """
+    run, failure = case.run, case.failure
+    if run is None or not run.heard or not failure.app or case.entry.recovery > UNLIKELY:
+        return False
+    app, defect = case.history.app(failure.run_id, failure.app), case.history.defect(failure)
+    if (app is not None and app.successes) or (defect is not None and defect.tasks > 1):
+        return False
+    return run.open_tasks.get(failure.app) == 1
+
+
 def _retry(case: Case, placement: Placement, ladder: Climb) -> Decision:
     wait = _wait(case, placement.rung, ladder.wait)
-    if wait > FRONT_WAIT or case.attempts >= FRONT_ATTEMPTS:
+    if wait > FRONT_WAIT or case.attempts >= FRONT_ATTEMPTS or (_is_last(case) and not _is_own_fault(case)):
         placement = replace(placement, first=False)
     if placement.rung == OTHER_EXECUTOR:
         where = f"on executor {placement.executor!r}"

@@ -265,6 +265,7 @@ class History:
         key = (event.run_id, event.task_id)
         task = self._tasks.pop(key, None)
         place = self._places.pop(key, None) or _NOWHERE
+        run.end_task(event.app or place.app or "")
         if event.state in ("exec_done", "memo_done"):
             run.done += 1
         if event.state in ("exec_done", "failed"):
@@ -316,6 +317,7 @@ class History:
             defect = run.defects.ensure((event.app, shown))
             _note_defect(defect, event, host, confirmed=confirmed)
             defect.repeated += repeated
+            defect.tasks += not repeated
         if host:
             self._observe_failure_on(host, event, categorization, run)
         executor = event.executor if at_fault(categorization) else None
@@ -459,7 +461,9 @@ def _note_defect(defect: Defect, event: Failure, host: str | None, *, confirmed:
 
 def _count_state(run: RunState, event: Task, state: str) -> None:
     if event.try_id == 0:
-        run.submitted += state == "pending"
+        if state == "pending":
+            run.submitted += 1
+            run.open_task(event.app or "")
         run.under_way += state == "launched"
 
 

@@ -18,10 +18,13 @@ from octopus_plugins.wrath.taxonomy import Category
 MAX_AVOIDED = 16
 """Hosts named in a placement; the ones tried last matter most, and events are bounded."""
 
-AVOID_TASK = 1.0
-AVOID_PLACE = 8.0
+AVOID_TASK = 0.1
+AVOID_PLACE = 3.0
 """Seconds that a retry waits for another node at most: where nothing speaks against the place, if the run cannot spare
 more; and where the app has ended well on other nodes only."""
+
+MAX_DOUBLINGS = 3
+"""How often the shorter of these doubles with each failure of the task in its category."""
 
 TRIED_IN_VAIN = 2
 """Retries on a rung after which a further one comes first."""
@@ -149,7 +152,8 @@ def _patience(case: Case) -> float:
     if not well_here and history.succeeded_elsewhere(failure.run_id, failure.app, failure.host):
         return AVOID_PLACE
     spare = case.run.spare if case.run is not None else 0.0
-    return round(min(max(spare, AVOID_TASK), AVOID_PLACE), 3)
+    least = AVOID_TASK * 2.0 ** min(case.attempts, MAX_DOUBLINGS)
+    return round(min(max(spare, least), AVOID_PLACE), 3)
 
 
 def _same_node(case: Case) -> Step:

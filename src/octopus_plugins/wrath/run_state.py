@@ -19,6 +19,7 @@ MAX_SHOWN = 32
 MAX_DEFECTS = 1_000
 MAX_DEFECT_HOSTS = 8
 MAX_CAUSES = 1_000
+MAX_OPEN_APPS = 1_000
 MAX_COMPARED_APPS = 256
 
 PATIENCE = 0.01
@@ -149,6 +150,7 @@ class Defect:
         varied: Whether it has shown with another message since.
         hosts: Where it showed, at most MAX_DEFECT_HOSTS.
         confirmed: Tasks in which it showed on two hosts.
+        tasks: Tasks that showed it.
         repeated: Retries of any task that ended in it again.
         recovered: Tasks that showed it and then ended well.
     """
@@ -157,6 +159,7 @@ class Defect:
     varied: bool = False
     hosts: set[str] = field(default_factory=set)
     confirmed: int = 0
+    tasks: int = 0
     repeated: int = 0
     recovered: int = 0
 
@@ -176,6 +179,7 @@ class RunState:
         failures: Failed tries so far.
         done: Tasks that ended well.
         submitted: Tasks that it knows.
+        open_tasks: Tasks that it knows and that have not ended, by app.
         under_way: Tasks that were launched and have not ended.
         failing: Those of them that have failed before.
         given_up: Tasks that were given up for a cause of their own.
@@ -199,6 +203,7 @@ class RunState:
     failures: int = 0
     done: int = 0
     submitted: int = 0
+    open_tasks: dict[str, int] = field(default_factory=dict)
     under_way: int = 0
     failing: int = 0
     given_up: int = 0
@@ -226,6 +231,19 @@ class RunState:
         hosts = self.faults.ensure(name)
         if host in hosts or len(hosts) < MAX_FAULT_HOSTS:
             hosts[host] = time
+
+    def open_task(self, app: str) -> None:
+        """Take in that a task of an app was submitted."""
+        if app in self.open_tasks or len(self.open_tasks) < MAX_OPEN_APPS:
+            self.open_tasks[app] = self.open_tasks.get(app, 0) + 1
+
+    def end_task(self, app: str) -> None:
+        """Take in that a task of an app has ended."""
+        left = self.open_tasks.get(app, 0) - 1
+        if left > 0:
+            self.open_tasks[app] = left
+        else:
+            self.open_tasks.pop(app, None)
 
     def give_up(self, cause: tuple[str, str]) -> None:
         """Take in that a task was given up."""

@@ -317,9 +317,9 @@ def test_it_waits_less_for_a_node_that_is_full(submit: Any, serve: Any, manager:
     submit(1, prefer=("node-a",))
     clock[0] += PREFER_FULL_SECONDS / 2
     submit(2, prefer=("node-a",))
-    clock[0] += PREFER_FULL_SECONDS / 2
+    clock[0] += PREFER_FULL_SECONDS * 0.6
     assert serve(b) == [1]
-    clock[0] += PREFER_FULL_SECONDS / 2
+    clock[0] += PREFER_FULL_SECONDS * 0.6
     assert serve(b) == [2]
 
 

@@ -139,7 +139,6 @@ BAD = {
     "a module missing there": {"outcome": by_node(kind="ModuleNotFoundError")},
     "no memory there": {"outcome": by_node(kind="MemoryError")},
     "half of its tries": {"outcome": by_node(share=0.5), "tasks": 200},
-    "one retry": {"outcome": by_node(), "retries": 1},
     "failures take as long as successes": {"outcome": by_node(), "seconds": lambda task, fails: 0.1},
     "eight nodes": {"outcome": by_node(), "nodes": 8, "tasks": 200},
     "it breaks in the middle": {
