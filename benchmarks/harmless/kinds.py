@@ -171,7 +171,7 @@ KINDS: dict[str, tuple[Callable[[int], None], str]] = {
 """Kinds by name: what fails, and the type of exception that stock Parsl ends such a task with."""
 
 PASSING = tuple(kind for kind in KINDS if kind != "unserialisable")
-"""The kinds that may pass by themselves. What the serializer itself refuses twice ends the task: that stop is certain."""
+"""The kinds that may pass by themselves. What the serializer itself refuses twice ends the task, for certain."""
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "code": tuple(KINDS)[: tuple(KINDS).index("memory")],

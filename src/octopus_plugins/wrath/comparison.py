@@ -19,6 +19,9 @@ MAX_SPELLS = 256
 CLEAN = 2
 """First tries that other nodes must have ended well where there is no stretch of time to compare."""
 
+USEFUL = 0.1
+"""Share of first tries from which on a node that fails the others is worth having: to deny it costs what it does."""
+
 NEGLIGIBLE = 1e-6
 """Share of the sum below which a term of the test is the last one that is added: those after it are smaller still."""
 
@@ -86,7 +89,7 @@ class Comparison:
         return self.good - spell.good_before - spell.good, self.bad - spell.bad_before - spell.bad
 
     def stands_out(self, host: str, *, level: float, minimum: int) -> bool:
-        """Whether the app fails on a node significantly more often than on the others.
+        """Whether the app fails on a node nearly always, and significantly more often than on the others.
 
         By Fisher's test, on all tries of the same stretch of time. A node that fails at once has no such stretch: it
         has had its share of the work before any other node ended a task. There the sign test shows it, on the tasks
@@ -98,7 +101,7 @@ class Comparison:
             minimum: First tries that each side must have ended.
         """
         spell = self.nodes.get(host)
-        if spell is None:
+        if spell is None or spell.good > USEFUL * (spell.good + spell.bad):
             return False
         good, bad = self.elsewhere(spell)
         if spell.good + spell.bad >= minimum and good + bad >= minimum:

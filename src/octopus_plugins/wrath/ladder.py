@@ -18,7 +18,7 @@ from octopus_plugins.wrath.taxonomy import Category
 MAX_AVOIDED = 16
 """Hosts named in a placement; the ones tried last matter most, and events are bounded."""
 
-AVOID_TASK = 0.1
+AVOID_TASK = 0.05
 AVOID_PLACE = 3.0
 """Seconds that a retry waits for another node at most: where nothing speaks against the place, if the run cannot spare
 more; and where the app has ended well on other nodes only."""
@@ -148,9 +148,9 @@ def _patience(case: Case) -> float:
     """Seconds that a retry waits for another node at most, while none has room: longer where the place is suspect."""
     failure, history = case.failure, case.history
     here = history.app_on(failure.run_id, failure.app, failure.host)
-    well_here = here is not None and here.successes > 0
-    if not well_here and history.succeeded_elsewhere(failure.run_id, failure.app, failure.host):
-        return AVOID_PLACE
+    comparison = history.comparison(failure.run_id, failure.executor, failure.app)
+    if (here is None or not here.successes) and comparison is not None and comparison.good:
+        return AVOID_PLACE  # first tries end well, and none did here
     spare = case.run.spare if case.run is not None else 0.0
     least = AVOID_TASK * 2.0 ** min(case.attempts, MAX_DOUBLINGS)
     return round(min(max(spare, least), AVOID_PLACE), 3)

@@ -25,7 +25,7 @@ MAX_COMPARED_APPS = 256
 PATIENCE = 0.01
 """Share of a run's time so far that one retry may wait when nothing else is under way."""
 
-BUSY_PATIENCE = 0.5
+BUSY_PATIENCE = 0.1
 """Share of the time that the run's other tasks will take that one retry may wait meanwhile."""
 
 MINIMUM_DONE = 10

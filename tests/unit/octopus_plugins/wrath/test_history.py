@@ -462,10 +462,10 @@ def test_a_retry_may_wait_for_a_hundredth_of_the_run_so_far(world):
     assert spare(history, NOW + 500) == 5.0
 
 
-def test_while_other_tasks_are_under_way_it_may_wait_for_half_of_what_they_take(world):
+def test_while_other_tasks_are_under_way_it_may_wait_for_a_tenth_of_what_they_take(world):
     there = world()
     there.keep_busy(done=10, under_way=40)
-    assert spare(there.history, NOW + 100) == 200.0, "40 others at 10 s each"
+    assert spare(there.history, NOW + 100) == 40.0, "40 others at 10 s each"
 
 
 def test_until_some_tasks_ended_well_nobody_knows_what_the_others_take(world):
