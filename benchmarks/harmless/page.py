@@ -29,8 +29,10 @@ COLUMNS = (
 )
 
 RULE = f"""
-`enable(config)` does no harm: a task that ends well in stock Parsl ends well with it, a healthy run takes no longer,
-and inside a task a worker looks as Parsl's own does.
+`enable(config)` does no harm: a task that ends well in stock Parsl ends well with it, with the run's `retries` honoured
+in full unless a stop is certain ([policy.md](policy.md#how-a-decision-is-made) lists what is); a healthy run takes no
+more than 1.05 times as long; and inside a task a worker looks as Parsl's own does ([workers.md](workers.md) lists what
+can be seen). With `retries=0` a run is watched and nothing in it is steered.
 
 Each workload runs in stock Parsl and with `enable(config)`, which is the only difference, with the same seeds and in
 turn. The nodes are processes of one machine with host names of their own.
@@ -41,6 +43,8 @@ turn. The nodes are processes of one machine with host names of their own.
   result. All workers have run something by then, unless the workload is marked as a cold start.
 - **Idle nodes**: no node has a free worker for more than {IDLE:g} s while a task waits that could run there. A task
   waits from when it is submitted and has all its inputs until its first try begins, and between its tries.
+- **Left out**: a result that the serializer itself refuses twice and would have taken at the third try. That stop is
+  certain by the rule.
 - **Facts**: what a workload states beyond results (what a task sees of its worker, how often a handler is called) is
   the same in both.
 """.strip().splitlines()

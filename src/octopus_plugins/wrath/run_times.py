@@ -32,8 +32,3 @@ class RunTimes:
     def longest(self) -> float:
         """The longest that is remembered; 0 where none is."""
         return max(self._times, default=0.0)
-
-    @property
-    def shortest(self) -> float:
-        """The shortest that is remembered; 0 where none is."""
-        return min(self._times, default=0.0)
