@@ -144,6 +144,12 @@ class Case(msgspec.Struct, frozen=True, gc=False):
         return 0.0 if self.budget_left() else float(self.entry.charge)
 
     @property
+    def is_last_retry(self) -> bool:
+        """Whether the task has no retry left after the next one."""
+        retries = self.run.retries if self.run is not None else None
+        return retries is not None and self.charged + self.charge > retries - 1
+
+    @property
     def is_victim(self) -> bool:
         """Whether the task went down with its neighbours, by its own figures."""
         return self.categorization.evidence.get("victim") is True

@@ -16,8 +16,9 @@ from octopus_plugins.wrath.recent import Recent
 MAX_SPELLS = 256
 """Nodes per app of which failures are remembered."""
 
-CLEAN = 2
-"""First tries that other nodes must have ended well where there is no stretch of time to compare."""
+CLEAN = 1
+"""First tries that other nodes must have ended well where there is no stretch of time to compare: they may be busy with
+retries."""
 
 USEFUL = 0.1
 """Share of first tries from which on a node that fails the others is worth having: to deny it costs what it does."""

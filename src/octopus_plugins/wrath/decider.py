@@ -92,12 +92,6 @@ def _wait(case: Case, rung: str, place: float) -> float:
     return wait if case.run is None or not case.run.began else round(min(wait, case.run.spare), 3)
 
 
-def _is_last(case: Case) -> bool:
-    """Whether the task has no retry left after this one."""
-    retries = case.run.retries if case.run is not None else None
-    return retries is not None and case.charged + case.charge > retries - 1
-
-
 def _is_own_fault(case: Case) -> bool:
     """Whether time hardly helps a task: a bug by its category, shown by no other task, of an app that never ended well.
 
@@ -115,7 +109,7 @@ def _is_own_fault(case: Case) -> bool:
 
 def _retry(case: Case, placement: Placement, ladder: Climb) -> Decision:
     wait = _wait(case, placement.rung, ladder.wait)
-    if wait > FRONT_WAIT or case.attempts >= FRONT_ATTEMPTS or (_is_last(case) and not _is_own_fault(case)):
+    if wait > FRONT_WAIT or case.attempts >= FRONT_ATTEMPTS or (case.is_last_retry and not _is_own_fault(case)):
         placement = replace(placement, first=False)
     if placement.rung == OTHER_EXECUTOR:
         where = f"on executor {placement.executor!r}"

@@ -20,8 +20,9 @@ MAX_AVOIDED = 16
 
 AVOID_TASK = 0.05
 AVOID_PLACE = 3.0
+AVOID_LAST = 9.0
 """Seconds that a retry waits for another node at most: where nothing speaks against the place, if the run cannot spare
-more; and where the app has ended well on other nodes only."""
+more; where the app has ended well on other nodes only; and there for the last retry."""
 
 MAX_DOUBLINGS = 3
 """How often the shorter of these doubles with each failure of the task in its category."""
@@ -150,7 +151,8 @@ def _patience(case: Case) -> float:
     here = history.app_on(failure.run_id, failure.app, failure.host)
     comparison = history.comparison(failure.run_id, failure.executor, failure.app)
     if (here is None or not here.successes) and comparison is not None and comparison.good:
-        return AVOID_PLACE  # first tries end well, and none did here
+        # First tries end well, and none did here.
+        return AVOID_LAST if case.is_last_retry else AVOID_PLACE
     spare = case.run.spare if case.run is not None else 0.0
     least = AVOID_TASK * 2.0 ** min(case.attempts, MAX_DOUBLINGS)
     return round(min(max(spare, least), AVOID_PLACE), 3)
