@@ -28,12 +28,14 @@ SHARED_SERVICES = frozenset({Category.filesystem_error, Category.monitoring_lost
 FREE_MOVES = 2
 """Retries that need no wait, of what lies with the task or where it moves; after that only time is left to try."""
 
-UNLIKELY = 0.1
-"""Chance of recovery of a category up to which time hardly helps."""
+DOOMED = 0.05
+"""Chance of recovery of a category up to which a task may be doomed."""
+
+LIKELY = 0.6
+"""Confidence from which on the type of an exception says that it is a bug."""
 
 FRONT_WAIT = 5.0
-FRONT_ATTEMPTS = 3
-"""A retry that waits longer (seconds), or failed so more often before, does not go before tasks that never ran."""
+"""A retry that waits longer (seconds) does not go before tasks that never ran."""
 
 
 def decide(failure: Failure, history: History, policy: Policy) -> Decision:
@@ -92,15 +94,17 @@ def _wait(case: Case, rung: str, place: float) -> float:
     return wait if case.run is None or not case.run.began else round(min(wait, case.run.spare), 3)
 
 
-def _is_own_fault(case: Case) -> bool:
-    """Whether time hardly helps a task: a bug by its category, shown by no other task, of an app that never ended well.
+def _looks_doomed(case: Case) -> bool:
+    """Whether a task had better fail soon: a bug by its type, shown by no other task, of an app that never ended well.
 
-    Retries at the front of the queue are over in a moment, an outage is not. So the last one waits its turn, as in
-    stock Parsl, wherever it may be the time that is bad and not the task.
+    Retries at the front of the queue are over in a moment; an outage is not, and they take the turn of others. So all
+    other retries take their turn at the back, as in stock Parsl.
     """
     run, failure = case.run, case.failure
-    if run is None or not run.heard or not failure.app or case.entry.recovery > UNLIKELY:
+    if run is None or not run.heard or not failure.app or case.entry.recovery > DOOMED:
         return False
+    if case.categorization.confidence < LIKELY:
+        return False  # an exception that we know nothing of
     app, defect = case.history.app(failure.run_id, failure.app), case.history.defect(failure)
     if (app is not None and app.successes) or (defect is not None and defect.tasks > 1):
         return False
@@ -109,8 +113,7 @@ def _is_own_fault(case: Case) -> bool:
 
 def _retry(case: Case, placement: Placement, ladder: Climb) -> Decision:
     wait = _wait(case, placement.rung, ladder.wait)
-    if wait > FRONT_WAIT or case.attempts >= FRONT_ATTEMPTS or (case.is_last_retry and not _is_own_fault(case)):
-        placement = replace(placement, first=False)
+    placement = replace(placement, first=wait <= FRONT_WAIT and _looks_doomed(case))
     if placement.rung == OTHER_EXECUTOR:
         where = f"on executor {placement.executor!r}"
     elif placement.rung == OTHER_BLOCK:

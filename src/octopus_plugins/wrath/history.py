@@ -268,10 +268,6 @@ class History:
         run.end_task(event.app or place.app or "")
         if event.state in ("exec_done", "memo_done"):
             run.done += 1
-        if event.state in ("exec_done", "failed"):
-            run.under_way = max(run.under_way - 1, 0)
-        if task is not None and task.shown:
-            run.failing = max(run.failing - 1, 0)
         if event.state == "exec_done":
             app, host = event.app or place.app, event.host or place.host
             self._count_success(place, event, run, first=task is None or not task.shown)
@@ -306,7 +302,6 @@ class History:
         category, host = self._name(categorization.category) or "", self._name(event.host)
         shown = self._name(signature(event)) or ""
         run = self._runs.ensure(event.run_id)
-        run.failing += not task.shown
         _compare(run, (event.executor or "", event.app or ""), task, host, category)
         repeated = bool(task.showings(shown))
         confirmed = task.fail(category, shown, host or "", event.time)
@@ -364,10 +359,12 @@ class History:
             if task is not None and task.shown and run is not None and event.layer != "framework" and not task.given_up:
                 task.given_up = cause_of(event.category, task.latest)
                 run.give_up(task.given_up)
-            if final and self._tasks.pop(key, None) is not None and run is not None:
-                run.failing = max(run.failing - 1, 0)
+            if final:
+                self._tasks.pop(key, None)
             return
         task = task if task is not None else self._tasks.ensure(key)
+        if final and run is not None:
+            run.waited += event.delay
         if final and event.placement is not None:
             rung = event.category, event.placement.rung
             task.rungs[rung] = task.rungs.get(rung, 0) + 1
@@ -460,11 +457,9 @@ def _note_defect(defect: Defect, event: Failure, host: str | None, *, confirmed:
 
 
 def _count_state(run: RunState, event: Task, state: str) -> None:
-    if event.try_id == 0:
-        if state == "pending":
-            run.submitted += 1
-            run.open_task(event.app or "")
-        run.under_way += state == "launched"
+    if event.try_id == 0 and state == "pending":
+        run.submitted += 1
+        run.open_task(event.app or "")
 
 
 def _compare(run: RunState, key: tuple[str, str], task: TaskState, host: str | None, category: str) -> None:

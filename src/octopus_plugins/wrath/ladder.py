@@ -18,14 +18,12 @@ from octopus_plugins.wrath.taxonomy import Category
 MAX_AVOIDED = 16
 """Hosts named in a placement; the ones tried last matter most, and events are bounded."""
 
-AVOID_TASK = 0.05
-AVOID_PLACE = 3.0
-AVOID_LAST = 9.0
-"""Seconds that a retry waits for another node at most: where nothing speaks against the place, if the run cannot spare
-more; where the app has ended well on other nodes only; and there for the last retry."""
+AVOID_NOT, AVOID_UNKNOWN, AVOID_SUSPECT = 0.001, 0.2, 3.0
+"""Seconds that a retry waits for another node while none has room: where the app has ended well on this one, none to
+speak of; where it has not anywhere yet, doubled with each failure; and where first tries end well on others only."""
 
 MAX_DOUBLINGS = 3
-"""How often the shorter of these doubles with each failure of the task in its category."""
+"""How often at most."""
 
 TRIED_IN_VAIN = 2
 """Retries on a rung after which a further one comes first."""
@@ -86,7 +84,9 @@ def climb(case: Case) -> Climb:
     """Find the rung that helps best: the first one that can help and was not tried in vain twice already."""
     steps = {name: _CONSIDER[name](case) for name in case.entry.rungs}
     possible = [name for name in case.entry.rungs if steps[name].possible]
-    fresh = [name for name in possible if _tried(case, name) < TRIED_IN_VAIN]
+    # What lies with the task may need the same place again: what it left there. Nothing says that the place is bad.
+    limit = 1 if case.categorization.scope == "task" and not _is_suspect(case) else TRIED_IN_VAIN
+    fresh = [name for name in possible if _tried(case, name) < limit]
     taken = next(iter(fresh or possible), None)
     if taken is None and _may_stay(case):
         taken = SAME_NODE
@@ -119,8 +119,8 @@ def _rung(case: Case, name: str, steps: Mapping[str, Step], possible: Sequence[s
         return Rung(name=name, taken=True, reason=step.reason, executor=step.executor)
     if name not in possible:
         return Rung(name=name, reason=step.reason, executor=step.executor)
-    in_vain = taken is not None and _tried(case, name) >= TRIED_IN_VAIN
-    reason = f"it did not help {_tried(case, name)} times" if in_vain else "not needed"
+    in_vain = taken is not None and _tried(case, name) > 0
+    reason = f"it was tried in vain ({_tried(case, name)} ×)" if in_vain else "not needed"
     return Rung(name=name, reason=reason)
 
 
@@ -147,15 +147,21 @@ def _placement(case: Case, rung: str, executor: str | None) -> Placement:
 
 def _patience(case: Case) -> float:
     """Seconds that a retry waits for another node at most, while none has room: longer where the place is suspect."""
-    failure, history = case.failure, case.history
+    history, failure = case.history, case.failure
+    here = history.app_on(failure.run_id, failure.app, failure.host)
+    if here is not None and here.successes:
+        return AVOID_NOT
+    if case.is_last_retry or _is_suspect(case):
+        return AVOID_SUSPECT
+    return round(min(AVOID_UNKNOWN * 2.0 ** min(case.attempts, MAX_DOUBLINGS), AVOID_SUSPECT), 3)
+
+
+def _is_suspect(case: Case) -> bool:
+    """Whether first tries of the app end well on other nodes, and nothing of it ended well on this one."""
+    history, failure = case.history, case.failure
     here = history.app_on(failure.run_id, failure.app, failure.host)
     comparison = history.comparison(failure.run_id, failure.executor, failure.app)
-    if (here is None or not here.successes) and comparison is not None and comparison.good:
-        # First tries end well, and none did here.
-        return AVOID_LAST if case.is_last_retry else AVOID_PLACE
-    spare = case.run.spare if case.run is not None else 0.0
-    least = AVOID_TASK * 2.0 ** min(case.attempts, MAX_DOUBLINGS)
-    return round(min(max(spare, least), AVOID_PLACE), 3)
+    return (here is None or not here.successes) and comparison is not None and comparison.good > 0
 
 
 def _same_node(case: Case) -> Step:

@@ -22,14 +22,8 @@ MAX_CAUSES = 1_000
 MAX_OPEN_APPS = 1_000
 MAX_COMPARED_APPS = 256
 
-PATIENCE = 0.01
-"""Share of a run's time so far that one retry may wait when nothing else is under way."""
-
-BUSY_PATIENCE = 0.1
-"""Share of the time that the run's other tasks will take that one retry may wait meanwhile."""
-
-MINIMUM_DONE = 10
-"""Tasks that must have ended well before the rate at which a run ends tasks says anything."""
+PATIENCE = 0.02
+"""Share of a run's time so far that its retries may wait, all together."""
 
 FAULT_WINDOW = 60.0
 """Seconds within which the same fault on several nodes counts as one that they share."""
@@ -180,8 +174,6 @@ class RunState:
         done: Tasks that ended well.
         submitted: Tasks that it knows.
         open_tasks: Tasks that it knows and that have not ended, by app.
-        under_way: Tasks that were launched and have not ended.
-        failing: Those of them that have failed before.
         given_up: Tasks that were given up for a cause of their own.
         causes: How many of these by (category, what is missing or the signature).
         halted: Why it was stopped; None where it was not.
@@ -190,6 +182,7 @@ class RunState:
         defects: What is known of each (app, signature).
         blocks: Scheduler jobs by (executor, block).
         comparisons: How each (executor, app) that failed fares on each node.
+        waited: Seconds for which its retries were made to wait, all together.
         systemic: Whether it was said that nearly everything fails for one cause.
     """
 
@@ -204,8 +197,6 @@ class RunState:
     done: int = 0
     submitted: int = 0
     open_tasks: dict[str, int] = field(default_factory=dict)
-    under_way: int = 0
-    failing: int = 0
     given_up: int = 0
     causes: Recent[tuple[str, str], int] = field(default_factory=lambda: Recent(MAX_CAUSES, int))
     halted: str | None = None
@@ -217,14 +208,13 @@ class RunState:
         default_factory=lambda: Recent(MAX_COMPARED_APPS, Comparison)
     )
     systemic: bool = False
+    waited: float = 0.0
 
     @property
     def spare(self) -> float:
-        """Seconds that a retry may wait at no cost: while others are under way, or a hundredth of the run so far."""
+        """Seconds that a retry may wait: all of them together wait a fiftieth of the run so far at most."""
         elapsed = max(self.now - self.began, 0.0) if self.began else 0.0
-        others = max(self.under_way - self.failing, 0)
-        left = others * elapsed / self.done if self.done >= MINIMUM_DONE else 0.0
-        return max(PATIENCE * elapsed, BUSY_PATIENCE * left)
+        return max(PATIENCE * elapsed - self.waited, 0.0)
 
     def fault(self, name: tuple[str, str, str], host: str, time: float) -> None:
         """Take in that an app failed on a host for the host's sake."""

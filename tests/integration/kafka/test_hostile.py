@@ -140,8 +140,8 @@ def test_the_commands_show_exactly_the_good_ones(written: Written) -> None:
 class Service:
     """The decider service as a process, and what it says."""
 
-    def __init__(self, said: Path) -> None:
-        command = [sys.executable, "-m", "octopus_plugins.cli", "wrath", "serve"]
+    def __init__(self, said: Path, policy: Path) -> None:
+        command = [sys.executable, "-m", "octopus_plugins.cli", "wrath", "serve", "--policy", str(policy)]
         self._said = said
         with said.open("w") as output:
             self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=dict(os.environ))
@@ -168,9 +168,11 @@ class Service:
 @pytest.fixture
 def serve(tmp_path: Path, wait_for: Wait) -> Iterator[Callable[[], Service]]:
     started: list[Service] = []
+    policy = tmp_path / "policy.toml"  # by which what a service remembers decides
+    policy.write_text("[categories.code_error]\nconfirm = 2\n", encoding="utf-8")
 
     def start() -> Service:
-        service = Service(tmp_path / f"said-{len(started)}")
+        service = Service(tmp_path / f"said-{len(started)}", policy)
         started.append(service)
         wait_for(lambda: "Deciding for" in service.text or service.ended, 60)
         return service

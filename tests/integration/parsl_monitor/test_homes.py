@@ -8,6 +8,8 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,12 +23,18 @@ WITHOUT_PRIVILEGE = ("setpriv", "--bounding-set=-dac_override,-dac_read_search",
 """Root may read and write everything; so started, it is held to the modes of its files."""
 
 
+@pytest.fixture
+def short_tmp() -> Iterator[Path]:
+    """A temporary directory of few letters: the sockets that Parsl's pool makes there may have a hundred."""
+    with tempfile.TemporaryDirectory(prefix="oct", dir="/tmp") as directory:
+        yield Path(directory)
+
+
 @pytest.mark.parametrize("home", ["/dev/null", "unreadable", "none"])
 def test_a_run_without_a_home_directory_works_and_one_warning_names_where_records_wait(
-    tmp_path: Path, home: str
+    tmp_path: Path, short_tmp: Path, home: str
 ) -> None:
-    temporary, closed = tmp_path / "tmp", tmp_path / "closed"
-    temporary.mkdir()
+    temporary, closed = short_tmp, tmp_path / "closed"
     closed.mkdir(mode=0o000)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "HOME"))}
     environment |= {"TMPDIR": str(temporary), "LOGNAME": "somebody"}  # Parsl itself asks for the user's name

@@ -31,7 +31,7 @@ def assert_categorized(failure, category, resolvable):
 
 
 def placed(decision):
-    """Where a retry goes, before whom, and where not; without how long it waits for that."""
+    """Where a retry goes, and where not; without how long it waits for that and whose turn it takes."""
     place = decision.placement
     return Placement(
         rung=place.rung,
@@ -39,7 +39,6 @@ def placed(decision):
         avoid_hosts=place.avoid_hosts,
         avoid_blocks=place.avoid_blocks,
         prefer_hosts=place.prefer_hosts,
-        first=place.first,
     )
 
 

@@ -87,6 +87,7 @@ class Simulation:
         seed: Of the random numbers.
         policy: What decides.
         app: The app of a task.
+        window: Tasks that are submitted at a time; the next one when one has ended. 0 for all at once.
         joins: When each node joins, seconds since the start, by host; those left out are there from the start.
     """
 
@@ -99,7 +100,9 @@ class Simulation:
     seed: int = 1
     policy: Policy = field(default_factory=Policy.default)
     app: Callable[[int], str] = lambda task: "app"
+    window: int = 0
     joins: dict[str, float] = field(default_factory=dict)
+    _submitted: int = 0
     history: History = field(default_factory=History)
     _ended: Ended = field(default_factory=Ended)
     _now: float = 0.0
@@ -129,10 +132,15 @@ class Simulation:
         )
         self.history.observe(Run(run_id="r", time=BEGAN, state="started", retries=self.retries, pools=(pool,)))
         self.joins = {f"n{number}": 0.0 for number in range(self.nodes)} | self.joins
-        for task in range(self.tasks):
+        for _ in range(min(self.window or self.tasks, self.tasks)):
+            self._submit()
+
+    def _submit(self) -> None:
+        if self._submitted < self.tasks:
+            task, self._submitted = self._submitted, self._submitted + 1
             self._queue.append(_Waiting(1, task))
             for state in ("pending", "launched"):
-                self._tell(task, 0, state, 0.0)
+                self._tell(task, 0, state, self._now)
 
     def _let_join(self) -> None:
         for host, since in self.joins.items():
@@ -193,6 +201,7 @@ class Simulation:
         self._tell(one.task, one.number, "running_ended", one.ends, one.host)
         self._tell(one.task, one.number, "exec_done", one.ends, one.host)
         self._ended.done.add(one.task)
+        self._submit()
 
     def _fail(self, one: _Running, error: str) -> None:
         decision = self._decide(one, error)
@@ -204,6 +213,7 @@ class Simulation:
         else:
             self._ended.failed[one.task] = one.number + 1
             self._tell(one.task, one.number, "failed", one.ends)
+            self._submit()
 
     def _decide(self, one: _Running, error: str) -> Decision:
         kind, _, message = error.partition(": ")

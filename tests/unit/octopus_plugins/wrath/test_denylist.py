@@ -142,14 +142,14 @@ BAD = {
     "eight nodes": {"outcome": by_node(), "nodes": 8, "tasks": 200},
     "it breaks in the middle": {
         "outcome": lambda task, number, host, now, draw: "OSError: x" if host == "n0" and now > 1.0 else None,
-        "tasks": 300,
+        "tasks": 600,
     },
 }
 
 
 @pytest.mark.parametrize("run", BAD.values(), ids=BAD)
 def test_a_bad_node_is_denied_in_each_run_to_the_app_and_no_other_one_is(run):
-    for ended in runs(**run):
+    for ended in runs(**({"tasks": 400, "window": 24} | run)):
         assert set(ended.denied) == {("app", "n0")}
         assert all(decision.deny_app == "app" for decision in ended.decisions if decision.deny_hosts)
 
@@ -183,20 +183,21 @@ def test_where_one_app_of_two_is_bad_the_node_is_denied_to_that_one_alone():
     def outcome(task, number, host, now, draw):
         return "ModuleNotFoundError: No module named 'x'" if host == "n0" and task % 2 else None
 
-    for ended in runs(outcome, tasks=200, app=lambda task: "needs_x" if task % 2 else "other"):
+    for ended in runs(outcome, tasks=600, window=24, app=lambda task: "needs_x" if task % 2 else "other"):
         assert set(ended.denied) == {("needs_x", "n0")}
         assert ended.placed["n0"] > 20, "the other app goes on there"
 
 
 def test_where_two_apps_stand_out_the_node_is_denied_to_all():
-    ended = runs(by_node(), tasks=300, app=lambda task: "ab"[task % 2], seconds=lambda task, fails: 0.1)
+    fields = {"tasks": 600, "window": 24, "app": lambda task: "ab"[task % 2], "seconds": lambda task, fails: 0.1}
+    ended = runs(by_node(), **fields)
     assert all(("", "n0") in one.denied for one in ended)
     assert {host for one in ended for _, host in one.denied} == {"n0"}
 
 
 def test_a_node_that_recovers_is_let_back_in_and_stays():
     for seed in range(SEEDS):
-        simulation = Simulation(by_node(until=3.0), tasks=1_000, seed=seed)
+        simulation = Simulation(by_node(until=3.0), tasks=1_000, window=24, seed=seed)
         ended = simulation.run()
         assert ("app", "n0") in ended.denied
         assert not simulation.history.is_denied("n0", NOW + ended.seconds, "r", "app")

@@ -5,7 +5,7 @@ from parsl.executors import ThreadPoolExecutor
 from parsl.executors.errors import BadStateException
 from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
 
-from octopus_plugins.events import Block, Heartbeat, Placement, Pool, Run
+from octopus_plugins.events import Block, Heartbeat, Placement, Pool, Run, Task
 from octopus_plugins.wrath import Category, CategoryPolicy, Policy, decide, policy_from
 
 from .causes import placed
@@ -122,16 +122,35 @@ def test_of_a_thousand_nodes_that_are_gone_none_is_counted_on(fail, world, step)
 
 
 @pytest.mark.parametrize("cause", [WorkerLost(0, "small-0"), ManagerLost(b"m", "small-0"), bug, no_disk, import_absent])
-def test_the_first_retry_on_another_node_waits_for_nothing_and_goes_first(fail, world, step, cause):
+def test_the_first_retry_on_another_node_waits_for_nothing_and_takes_its_turn(fail, world, step, cause):
     decision = step(world().history, fail(cause), Policy())
-    assert (decision.placement.rung, decision.delay, decision.placement.first) == ("other_node", 0.0, True)
+    assert (decision.placement.rung, decision.delay, decision.placement.first) == ("other_node", 0.0, False)
+
+
+def test_what_looks_doomed_goes_first_to_its_last_retry(fail, world, step):
+    there = world()
+    there.observe(Task(run_id="r", task_id="1", app="app", state="pending", time=NOW - 1))
+    first = [step(there.history, fail(bug, try_id=number), Policy()).placement.first for number in range(3)]
+    assert first == [True, True, True]
+
+
+@pytest.mark.parametrize("other", ["waits", "ended well", "showed it too"])
+def test_what_time_may_help_takes_its_turn(fail, world, step, other):
+    there = world()
+    there.observe(*(Task(run_id="r", task_id=name, app="app", state="pending", time=NOW - 1) for name in "12"))
+    if other == "ended well":
+        there.observe(Task(run_id="r", task_id="2", app="app", state="exec_done", time=NOW - 1))
+    if other == "showed it too":
+        step(there.history, fail(bug, task_id="2"), Policy())
+        there.observe(Task(run_id="r", task_id="2", app="app", state="failed", time=NOW - 1, try_id=1))
+        step(there.history, fail(bug, task_id="1"), Policy())
+    tries = range(1, 3) if other == "showed it too" else range(2)
+    assert not any(step(there.history, fail(bug, try_id=number), Policy()).placement.first for number in tries)
 
 
 def busy(world, **fields):
-    """A run of which a retry may wait for minutes, since others are under way."""
-    there = world(began=NOW - 1_000, **fields)
-    there.keep_busy()
-    return there
+    """A run that has gone on for so long that its retries may wait for minutes."""
+    return world(began=NOW - 1_000_000, **fields)
 
 
 def test_a_rung_that_did_not_help_twice_is_passed_over_while_a_further_one_is_there(fail, world, step):
@@ -142,7 +161,9 @@ def test_a_rung_that_did_not_help_twice_is_passed_over_while_a_further_one_is_th
     ]
     rungs = [decision.placement.rung for decision in decisions]
     assert rungs == ["other_node", "other_node", "same_node", "same_node", "other_node", "other_node"]
-    assert [rung.reason for rung in decisions[2].considered if rung.name == "other_node"] == ["it did not help 2 times"]
+    assert [rung.reason for rung in decisions[2].considered if rung.name == "other_node"] == [
+        "it was tried in vain (2 ×)"
+    ]
     assert [decision.delay for decision in decisions[:2]] == [0.0, 0.0]
     assert all(0.9 <= decision.delay <= 2.2 for decision in decisions[2:]), "after two moves time is what is left"
 
@@ -151,8 +172,8 @@ def test_the_ladder_of_executors_is_climbed_when_a_rung_did_not_help(fail, world
     there, entry = world(nodes=9), CategoryPolicy(rungs=("other_node", "other_executor", "same_node"))
     policy = Policy(ladder=("small", "large"), categories={Category.code_error: entry})
     decisions = [step(there.history, fail(RuntimeError("x"), try_id=n, host=f"small-{n}"), policy) for n in range(3)]
-    assert [decision.placement.rung for decision in decisions] == ["other_node", "other_node", "other_executor"]
-    assert decisions[-1].placement.executor == "large"
+    assert [decision.placement.rung for decision in decisions] == ["other_node", "other_executor", "same_node"]
+    assert decisions[1].placement.executor == "large"
 
 
 def test_of_what_was_decided_and_not_done_nothing_counts_as_tried(fail, world, step):
@@ -187,15 +208,6 @@ def test_a_shared_service_is_tried_from_another_node_at_once_and_then_given_time
     assert delays[0] == 0.0
     assert [round(delay / 10) for delay in delays[2:]] == [2, 5]
     assert 1.8 <= delays[1] <= 2.2
-
-
-def test_retries_that_wait_long_or_failed_often_go_before_nobody(fail, world, step):
-    there = busy(world, nodes=9)
-    first = [
-        step(there.history, fail(ConnectionError("refused"), try_id=n, host=f"small-{n}"), Policy()).placement.first
-        for n in range(4)
-    ]
-    assert first == [True, True, False, False]
 
 
 # -- which executor ---------------------------------------------------------------------------------------------------
