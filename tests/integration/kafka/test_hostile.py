@@ -169,7 +169,7 @@ class Service:
 def serve(tmp_path: Path, wait_for: Wait) -> Iterator[Callable[[], Service]]:
     started: list[Service] = []
     policy = tmp_path / "policy.toml"  # by which what a service remembers decides
-    policy.write_text("[categories.numerical_error]\nconfirm = 2\n", encoding="utf-8")
+    policy.write_text("[categories.unknown]\nconfirm = 2\n", encoding="utf-8")
 
     def start() -> Service:
         service = Service(tmp_path / f"said-{len(started)}", policy)
