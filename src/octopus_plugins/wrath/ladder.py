@@ -18,9 +18,10 @@ from octopus_plugins.wrath.taxonomy import Category
 MAX_AVOIDED = 16
 """Hosts named in a placement; the ones tried last matter most, and events are bounded."""
 
-AVOID_NOT, AVOID_UNKNOWN, AVOID_SUSPECT = 0.001, 0.2, 3.0
+AVOID_NOT, AVOID_UNKNOWN, AVOID_SUSPECT, AVOID_LACKING = 0.001, 0.2, 3.0, 8.0
 """Seconds that a retry waits for another node while none has room: where the app has ended well on this one, none to
-speak of; where it has not anywhere yet, doubled with each failure; and where first tries end well on others only."""
+speak of; where it has not anywhere yet, doubled with each failure; where first tries end well on others only; and where
+the node lacks what it needs."""
 
 MAX_DOUBLINGS = 3
 """How often at most."""
@@ -151,6 +152,8 @@ def _patience(case: Case) -> float:
     here = history.app_on(failure.run_id, failure.app, failure.host)
     if here is not None and here.successes:
         return AVOID_NOT
+    if case.category in FIXED_BY_NODE and case.categorization.scope == "node":
+        return AVOID_LACKING
     if case.is_last_retry or _is_suspect(case):
         return AVOID_SUSPECT
     return round(min(AVOID_UNKNOWN * 2.0 ** min(case.attempts, MAX_DOUBLINGS), AVOID_SUSPECT), 3)
