@@ -20,7 +20,6 @@ import resource
 import signal
 import sys
 import time
-import traceback
 from typing import Any
 
 from parsl.app.errors import RemoteExceptionWrapper
@@ -38,6 +37,7 @@ from octopus_plugins.htex.observation import (
 )
 from octopus_plugins.htex.walltime import Guard
 from octopus_plugins.htex.watch import Running, WorkerWatch, put, used_since
+from octopus_plugins.tracebacks import traceback_text
 
 FRAMES = (100, 40, 10, 0)
 """Innermost frames of a traceback that are left, one after the other, where the whole cannot be written: the pickler
@@ -130,7 +130,7 @@ def _described(wrapper: RemoteExceptionWrapper) -> dict[str, Any]:
         return {
             "mro": [f"{cls.__module__}.{cls.__qualname__}".removeprefix("builtins.") for cls in kind.__mro__[:-1]],
             "message": str(error)[:MAX_DESCRIPTION],
-            "traceback": "".join(traceback.format_exception(kind, error, error.__traceback__))[-MAX_DESCRIPTION:],
+            "traceback": traceback_text(kind, error, error.__traceback__)[-MAX_DESCRIPTION:],
         }
     except Exception:  # noqa: BLE001 - a hostile exception: its pickle is all there is then
         return {}

@@ -8,12 +8,12 @@ exceptions are known by their attribute ``dependent_exceptions_tids``.
 from __future__ import annotations
 
 import re
-import traceback
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar
 
 from octopus_plugins.events.base import LARGEST, LEAST
 from octopus_plugins.events.failure import MAX_CAUSES, MAX_MESSAGE, MAX_TRACEBACK, ExceptionInfo
+from octopus_plugins.tracebacks import traceback_text
 
 MAX_ATTRIBUTES = 32
 MAX_ATTRIBUTE = 512
@@ -181,7 +181,7 @@ def _location(error: BaseException) -> str | None:
 
 
 def _traceback(error: BaseException) -> str:
-    text = "".join(traceback.format_exception(type(error), error, error.__traceback__, limit=-MAX_FRAMES))
+    text = traceback_text(type(error), error, error.__traceback__, frames=MAX_FRAMES)
     return _clean(text[-MAX_TRACEBACK:], MAX_TRACEBACK)
 
 

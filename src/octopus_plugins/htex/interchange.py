@@ -10,12 +10,15 @@ Run in place of Parsl's ``interchange.py`` through the executor's ``interchange_
   stands idle for long beside tasks that wait; see `octopus_plugins.htex.rationing`.
 - A manager whose connection is closed (its process died, and its node's kernel said so) is lost after seconds,
   not only when its heartbeats are overdue.
+- When the process that started it is gone, and all tasks have run, it ends. Parsl's stays for ever, keeps its blocks,
+  and where connections are not encrypted takes half of the tasks of the next run that listens on the same port.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import os
 import pickle
 import sys
 import time
@@ -109,6 +112,8 @@ class OctopusInterchange(Interchange):
         self._next_round = 0.0
         self._next_probe = 0.0
         self._closed_since: dict[bytes, float] = {}
+        self._parent = os.getppid()
+        self._orphaned = False
         self.manager_selector = _Recall(config["manager_selector"], self)
 
     def _send_monitoring_info(self, monitoring_radio: Any, manager: Any) -> None:
@@ -137,6 +142,7 @@ class OctopusInterchange(Interchange):
         now = time.monotonic()
         if now >= self._next_probe:
             self._next_probe = now + PROBE_PERIOD
+            self._end_if_orphaned()
             self._give_up_unreachable(now)
             self._hand_notices()
             self.rationing.keep()
@@ -172,6 +178,21 @@ class OctopusInterchange(Interchange):
                 versions = {canonical(name): version for name, version in packages.items()}
                 if versions.get("octopus-plugins") == __version__:  # another one may not know what this is, and end
                     self.manager_sock.send_multipart([manager_id, message])
+
+    def _end_if_orphaned(self) -> None:
+        """End where nobody can ask for results any more, once what was queued has run: files may come of it."""
+        if os.getppid() == self._parent:
+            return
+        if not self._orphaned:
+            self._orphaned = True
+            logger.warning("The process that started this interchange is gone; it ends when its tasks have run")
+            # Whoever listens on that port next is another run.
+            self.task_incoming.disconnect(self.task_incoming.getsockopt_string(zmq.LAST_ENDPOINT))
+        if self.pending_task_queue or any(manager["tasks"] for manager in self._ready_managers.values()):
+            return
+        logger.warning("No tasks are left; ending")
+        logging.shutdown()
+        os._exit(0)  # the orderly end would wait for somebody to take the last reports
 
     def _give_up_unreachable(self, now: float) -> None:
         """Make managers whose connection stays closed overdue: Parsl then reports their tasks as lost."""

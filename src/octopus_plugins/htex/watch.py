@@ -22,7 +22,10 @@ from octopus_plugins.htex.board import APP_BYTES, BUSY, IDLE, Board, Slot
 from octopus_plugins.htex.observation import TAG, Settings
 from octopus_plugins.htex.quick_log import quicken
 from octopus_plugins.nodes import process
-from octopus_plugins.nodes.node import NodeWatch, limits, node_state
+from octopus_plugins.nodes.node import NodeWatch, cgroup_limits, node_state
+
+NODE_SECONDS = 0.2
+"""How old a look at the node may be that goes with a failure: a task may fail hundreds of times a second."""
 
 
 class Running(NamedTuple):
@@ -58,6 +61,7 @@ class WorkerWatch:
         self._pid = os.getpid()
         self._running: Running | None = None
         self._before = resource.getrusage(resource.RUSAGE_SELF)
+        self._node, self._cgroup = _lately(node_state), _lately(cgroup_limits)
         self._slot = Slot()
         self._board = Board.of_pool()
         self.place: dict[str, Any] = {
@@ -115,8 +119,8 @@ class WorkerWatch:
         found: dict[str, Any] = {}
         looks: tuple[tuple[str, Callable[[], Any]], ...] = (
             ("versions", self._versions),
-            ("limits", limits),
-            ("node", node_state),
+            ("limits", lambda: {**process.limits(), **self._cgroup()}),
+            ("node", self._node),
             ("usage", self._usage),
         )
         for name, look in looks:
@@ -166,6 +170,20 @@ class WorkerWatch:
             "place": self.place,
             "usage": self._usage(),
         }
+
+
+def _lately(look: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    """A look at the node, which all tries share that fail within a moment."""
+    known: tuple[float, dict[str, Any]] = -NODE_SECONDS, {}
+
+    def kept() -> dict[str, Any]:
+        nonlocal known
+        now = time.monotonic()
+        if now >= known[0] + NODE_SECONDS:
+            known = now, look()
+        return known[1]
+
+    return kept
 
 
 def cpu_since(before: resource.struct_rusage) -> dict[str, float]:

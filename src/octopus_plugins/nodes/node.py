@@ -24,9 +24,13 @@ def limits(pid: int | None = None) -> dict[str, Any]:
     Args:
         pid: The process; None is this one.
     """
-    found = process.limits(pid)
+    return {**process.limits(pid), **cgroup_limits()}
+
+
+def cgroup_limits() -> dict[str, Any]:
+    """The tightest memory limit of our cgroup and of those above it. Keys as in events.Limits."""
     memory = _cgroup_memory_limit()
-    return found if memory is None else {**found, "cgroup_memory": memory}
+    return {} if memory is None else {"cgroup_memory": memory}
 
 
 def node_state() -> dict[str, Any]:
@@ -158,7 +162,6 @@ def _cgroup(controller: str) -> Iterator[Path]:
 
 
 def _cgroup_memory_limit() -> int | None:
-    """The tightest limit of our cgroup and of those above it."""
     found = []
     for directory in _cgroup("memory"):
         for name in ("memory.max", "memory.limit_in_bytes"):
