@@ -478,10 +478,12 @@ def _compare(run: RunState, key: tuple[str, str], task: TaskState, host: str | N
 def _note_recovery(run: RunState, executor: str | None, app: str | None, task: TaskState, host: str | None) -> None:
     """A task that had failed ended well: what it had failed with is no proof, and where, perhaps one of the node."""
     if app:
+        moved = host not in task.failed_on()
         for shown in {one.signature for one in task.shown}:
             defect = run.defects.get((app, shown))
             if defect is not None:
                 defect.recovered += 1
+                defect.moved += moved
     comparison = run.comparisons.get((executor or "", app or ""))
     left = task.failed_on() - {host or ""}
     if comparison is None or not host or not left:

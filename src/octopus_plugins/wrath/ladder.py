@@ -29,6 +29,10 @@ MAX_DOUBLINGS = 3
 TRIED_IN_VAIN = 2
 """Retries on a rung after which a further one comes first."""
 
+MOVED_IN_VAIN = 10
+"""Tasks that failed in the same way on a second node, from which on a last retry goes back to where its task was, as
+long as none has ended well on a node that was new to it: nodes may have to be warmed up, each by a first try."""
+
 MAX_WAITS = 2
 FIRST_WAIT = 0.5
 """How often, and how long at first (seconds; then twice that), a task waits for a pool's other nodes to appear."""
@@ -85,6 +89,10 @@ def climb(case: Case) -> Climb:
     """Find the rung that helps best: the first one that can help and was not tried in vain twice already."""
     steps = {name: _CONSIDER[name](case) for name in case.entry.rungs}
     possible = [name for name in case.entry.rungs if steps[name].possible]
+    if SAME_NODE in possible and _goes_back(case):
+        steps |= {name: replace(steps[name], reason="what failed like it went there in vain") for name in possible}
+        steps[SAME_NODE] = replace(steps[SAME_NODE], reason="none like it ended well on a node that was new to it")
+        possible = [SAME_NODE]
     # What lies with the task may need the same place again: what it left there. Nothing says that the place is bad.
     limit = 1 if case.categorization.scope == "task" and not _is_suspect(case) else TRIED_IN_VAIN
     fresh = [name for name in possible if _tried(case, name) < limit]
@@ -134,6 +142,9 @@ def _placement(case: Case, rung: str, executor: str | None) -> Placement:
     here = case.failure.host or ""
     tried = tuple(sorted(case.hosts_tried - {here})[: MAX_AVOIDED - 1])
     avoid: tuple[str, ...] = ()
+    if rung == SAME_NODE and _goes_back(case):
+        new = tuple(host for host in case.hosts if host not in case.hosts_tried)[-MAX_AVOIDED:]
+        return Placement(rung=rung, executor=executor, avoid_hosts=new, avoid_for=_patience(case))
     if rung == OTHER_NODE:
         avoid = (here, *tried)
     elif rung == OTHER_EXECUTOR and here and case.categorization.scope == "node":
@@ -144,6 +155,14 @@ def _placement(case: Case, rung: str, executor: str | None) -> Placement:
     prefer = preferred(case, rung, executor, avoid)
     avoid_for = seconds if avoid else 0.0
     return Placement(rung=rung, executor=executor, avoid_hosts=avoid, avoid_for=avoid_for, prefer_hosts=prefer)
+
+
+def _goes_back(case: Case) -> bool:
+    """Whether the last retry of a task goes to a node that it knows; see MOVED_IN_VAIN."""
+    if not (case.is_last_retry and case.steerable and case.failure.host and case.categorization.scope == "task"):
+        return False
+    defect = case.history.defect(case.failure)
+    return defect is not None and defect.confirmed >= MOVED_IN_VAIN and not defect.moved
 
 
 def _patience(case: Case) -> float:

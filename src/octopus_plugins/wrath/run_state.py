@@ -147,6 +147,7 @@ class Defect:
         tasks: Tasks that showed it.
         repeated: Retries of any task that ended in it again.
         recovered: Tasks that showed it and then ended well.
+        moved: Those of them that ended well on a node where they had not failed.
     """
 
     message: str | None = None
@@ -156,6 +157,7 @@ class Defect:
     tasks: int = 0
     repeated: int = 0
     recovered: int = 0
+    moved: int = 0
 
 
 @dataclass(slots=True)

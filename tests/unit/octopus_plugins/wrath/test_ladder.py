@@ -7,6 +7,7 @@ from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
 
 from octopus_plugins.events import Block, Heartbeat, Placement, Pool, Run, Task
 from octopus_plugins.wrath import Category, CategoryPolicy, Policy, decide, policy_from
+from octopus_plugins.wrath.ladder import MOVED_IN_VAIN
 
 from .causes import placed
 
@@ -180,6 +181,33 @@ def test_of_what_was_decided_and_not_done_nothing_counts_as_tried(fail, world, s
     there, failure = world(nodes=9), fail(bug)
     for _ in range(5):
         assert decide(failure, there.history, Policy()).placement.rung == "other_node"
+
+
+def cold_cache():
+    raise RuntimeError("the cache was cold, and is warm now")
+
+
+def moved_in_vain(there, fail, step, tasks):
+    """Tasks fail on one node, and on the next one as well."""
+    for number in range(tasks):
+        for try_id, host in enumerate(("small-0", "small-1")):
+            step(there.history, fail(cold_cache, task_id=f"other-{number}", try_id=try_id, host=host), Policy())
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_where_moving_helped_none_a_last_retry_goes_to_a_node_that_the_task_knows(fail, world, step, moved):
+    there = world(nodes=4, retries=2)
+    moved_in_vain(there, fail, step, MOVED_IN_VAIN)
+    if moved:
+        there.succeed("other-0", "small-2")
+    first = step(there.history, fail(cold_cache), Policy())
+    last = step(there.history, fail(cold_cache, try_id=1, host="small-1"), Policy())
+    assert first.placement.avoid_hosts == ("small-0",)
+    if moved:
+        assert not {"small-2", "small-3"} & set(last.placement.avoid_hosts)
+    else:
+        assert (last.placement.rung, last.placement.avoid_hosts) == ("same_node", ("small-2", "small-3"))
+        assert "none like it ended well on a node that was new to it" in {rung.reason for rung in last.considered}
 
 
 @pytest.mark.parametrize("rungs", [("other_node",), ("other_executor",), ("other_block",)])
