@@ -81,6 +81,19 @@ def evaluate(
     return runs
 
 
+def remembered(file: Path) -> dict[str, list[Run]]:
+    """The runs that an evaluation wrote to a file.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is no such file.
+    """
+    runs: dict[str, list[Run]] = {}
+    for one in json.loads(file.read_text(encoding="utf-8"))["runs"]:
+        runs.setdefault(one["workload"], []).append(Run(**one))
+    return runs
+
+
 def judged(runs: Mapping[str, Sequence[Run]]) -> list[Verdict]:
     """The verdict on each workload that ran in both systems."""
     found = []
@@ -111,6 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console(width=None if sys.stdout.isatty() else 200)
     described = machine.describe()
     systems = (STOCK,) if options.stock_only else (STOCK, OURS)
+    earlier = remembered(options.add_to) if options.add_to is not None else {}
     runs = evaluate(
         chosen,
         1 if options.short else options.pairs,
@@ -121,6 +135,8 @@ def main(arguments: list[str] | None = None) -> int:
         systems=systems,
         report=_progress,
     )
+    if options.add_to is not None:
+        runs = {name: runs.get(name) or earlier[name] for name in WORKLOADS if name in runs or name in earlier}
     verdicts = judged(runs)
     written = _write(
         runs, verdicts, described, JSON_DIRECTORY / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
@@ -161,10 +177,13 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--limit", type=float, default=LIMIT, help=f"seconds until a task hangs (default: {LIMIT:g})")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave what the runs write there, Parsl's logs too")
     parser.add_argument("--stock-only", action="store_true", help="see whether the workloads are sound: no comparison")
+    parser.add_argument("--add-to", type=Path, metavar="FILE", help="keep what this file has of other workloads")
     parser.add_argument("--write-docs", action="store_true", help=f"write {DOCUMENT.relative_to(ROOT)} and the figures")
     options = parser.parse_args(arguments)
     if options.pairs < 1 or options.jobs < 1:
         parser.error("--pairs and --jobs must be at least 1")
+    if options.add_to is not None and not options.add_to.is_file():
+        parser.error(f"--add-to {options.add_to}: no such file; runs are written to {JSON_DIRECTORY}")
     if options.write_docs and (options.short or options.stock_only):
         parser.error("--write-docs needs the full form of both systems")
     return options
