@@ -127,6 +127,14 @@ def test_another_policy_is_shown_side_by_side_with_what_it_saves_and_costs(stern
 
 
 @pytest.mark.usefixtures("told")
+def test_the_published_policy_is_known_by_its_name() -> None:
+    result = octopus("wrath", "replay", "--run", RUN, "--policy", "published")
+    assert result.exit_code == 0
+    assert result.stderr.startswith("Policy 'published'")
+    assert "the run's own ladder" in result.stderr
+
+
+@pytest.mark.usefixtures("told")
 def test_json_has_both_decisions_what_differs_and_the_summary(stern: Path) -> None:
     found = lines(octopus("wrath", "replay", "--run", RUN, "--policy", stern, "--json"))
     assert [one["decision"]["action"] for one in found[:-1]] == ["terminate"] * 3

@@ -237,7 +237,7 @@ class _Timeline:
         if decision.resources:
             yield f"asks for {', '.join(f'{name} = {value}' for name, value in decision.resources.items())}", ""
         for host, until in decision.deny_hosts.items():
-            if decision.action == "allow":
+            if decision.action == "allow" or until <= decision.time:
                 yield f"{host} gets new tasks again", ""
             else:
                 span = screen.span(max(0.0, until - decision.time))

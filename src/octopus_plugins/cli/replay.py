@@ -30,7 +30,9 @@ _profile_option = click.option("--profile", metavar="NAME", help="Settings to us
 @click.option(
     "--file", "file", type=click.Path(path_type=Path), help="A recording, as `octopus wrath record` writes it."
 )
-@click.option("--policy", type=click.Path(path_type=Path), help="The policy to try; default: the one of the run.")
+@click.option(
+    "--policy", type=click.Path(), help="The policy to try: a TOML file, or published; default: the one of the run."
+)
 @click.option("--ladder", metavar="A,B", help="Executors that a retry may climb, in place of the run's.")
 @click.option("--categorize-again", is_flag=True, help="Categorise each failure anew, with the rules installed here.")
 @click.option("--all", "show_all", is_flag=True, help="Show what is decided the same, too.")
@@ -40,7 +42,7 @@ def replay(
     *,
     run_id: str | None,
     file: Path | None,
-    policy: Path | None,
+    policy: str | None,
     ladder: str | None,
     categorize_again: bool,
     show_all: bool,
@@ -109,9 +111,9 @@ def _events(run_id: str | None, file: Path | None, profile: str | None) -> list[
     return events
 
 
-def _policy(events: Sequence[Event], file: Path | None, ladder: str | None) -> tuple[Policy, str]:
+def _policy(events: Sequence[Event], file: str | None, ladder: str | None) -> tuple[Policy, str]:
     """The policy to try, and what to say of it."""
-    from octopus_plugins.wrath import load_policy, policy_from
+    from octopus_plugins.wrath import policy_from
     from octopus_plugins.wrath.policy_data import policy_from_data
     from octopus_plugins.wrath.replay import recorded_policy
 
@@ -119,8 +121,8 @@ def _policy(events: Sequence[Event], file: Path | None, ladder: str | None) -> t
     labels = None if ladder is None else [label.strip() for label in ladder.split(",") if label.strip()]
     try:
         if file is not None:
-            policy = policy_from(load_policy(file), ladder=labels)
-            note = f"Policy {policy.name!r} of {file}"
+            policy = policy_from(file, ladder=labels)
+            note = f"Policy {policy.name!r} of {file}" if file != policy.name else f"Policy {policy.name!r}"
             if labels is None and not policy.ladder and data is not None:
                 policy = policy_from(policy, ladder=policy_from_data(data).ladder)
                 note += ", with the run's own ladder"

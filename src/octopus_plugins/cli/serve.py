@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -25,15 +24,15 @@ if TYPE_CHECKING:
 @click.command(epilog="Example: octopus wrath serve --policy policy.toml")
 @click.option(
     "--policy",
-    type=click.Path(path_type=Path),
-    help="A TOML file that decides all runs. Default: each run's own policy.",
+    type=click.Path(),
+    help="A TOML file, or published, that decides all runs. Default: each run's own policy.",
 )
 @click.option("--group", metavar="NAME", help="Share the failures with the other services of this consumer group.")
 @click.option("--since", default="24h", show_default=True, metavar="TIME", help="Look back so far at the start.")
 @click.option("--once", is_flag=True, help="Decide what waits now, and end.")
 @json_option
 @with_config
-def serve(config: OctopusConfig, policy: Path | None, group: str | None, since: str, once: bool, as_json: bool) -> None:
+def serve(config: OctopusConfig, policy: str | None, group: str | None, since: str, once: bool, as_json: bool) -> None:
     """Decide failures for workflows that ask for it, until Ctrl-C or SIGTERM.
 
     A workflow asks with WrathRetryHandler(decider="service"). The service keeps its history across runs, and
@@ -41,7 +40,7 @@ def serve(config: OctopusConfig, policy: Path | None, group: str | None, since: 
     """
     from octopus_plugins.services.decider import Decider
     from octopus_plugins.streams.query import moment
-    from octopus_plugins.wrath import load_policy
+    from octopus_plugins.wrath import policy_from
 
     output = click.get_text_stream("stdout")
     now = time.time()
@@ -65,7 +64,7 @@ def serve(config: OctopusConfig, policy: Path | None, group: str | None, since: 
 
     decider = Decider(
         config,
-        policy=load_policy(policy) if policy is not None else None,
+        policy=policy_from(policy) if policy is not None else None,
         group=group,
         since=max(now - begin, 0.0),
         on_ready=say_ready,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from octopus_plugins.cli.replay import record, replay
@@ -16,12 +14,12 @@ def wrath() -> None:
 
 
 @wrath.command(epilog="Example: octopus wrath check policy.toml")
-@click.argument("policy", type=click.Path(path_type=Path))
-def check(policy: Path) -> None:
-    """Check a retry POLICY, a TOML file; exit status 1 if it is wrong."""
-    from octopus_plugins.wrath import load_policy
+@click.argument("policy", type=click.Path())
+def check(policy: str) -> None:
+    """Check a retry POLICY, a TOML file, or published; exit status 1 if it is wrong."""
+    from octopus_plugins.wrath import policy_from
 
-    loaded = load_policy(policy)
+    loaded = policy_from(policy)
     ladder = " → ".join(loaded.ladder) or "none"
     click.echo(f"{policy} is valid: policy {loaded.name!r}, mode {loaded.mode}, ladder {ladder}.")
 
