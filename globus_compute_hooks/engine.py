@@ -24,7 +24,7 @@ from parsl.monitoring.message_type import MessageType
 from globus_compute_hooks import worker
 from globus_compute_hooks.attempts import Attempt
 from globus_compute_hooks.ledger import Ledger
-from globus_compute_hooks.losses import answer_lost
+from globus_compute_hooks.losses import Losses, interchange_of
 from globus_compute_hooks.options import EngineOptions
 from globus_compute_hooks.session import Session
 from globus_compute_hooks.steering import SteeredExecutor
@@ -79,6 +79,7 @@ class OctopusEngine(GlobusComputeEngine):
             self.executor.monitoring_messages = self._octopus_reports
             threading.Thread(target=self.monitor_watcher, name="octopus-placements", daemon=True).start()
             threading.Thread(target=self._octopus_beat, name="octopus-heartbeats", daemon=True).start()
+            self._octopus_answer_lost(self._octopus_session)
 
     def shutdown(self, /, **kwargs: Any) -> None:
         """Stop the engine; see GlobusComputeEngine.shutdown. Delivers what is left, within the configured time."""
@@ -195,7 +196,6 @@ class OctopusEngine(GlobusComputeEngine):
                 reports.pool_of(self.executor, steerable=steerable), label=endpoint, kind=type(self).__name__
             )
             session.begin(replace(pool, observed=True), run_dir, worker.versions(), time.time())
-            answer_lost(ledger, session, run_dir)
             # From here on the executor knows us: nothing below may leave it half done.
             self._octopus_listen(run_dir)
             standing_file = Path(self.executor.logdir).absolute() / "octopus-standing.json"
@@ -213,6 +213,13 @@ class OctopusEngine(GlobusComputeEngine):
         logger.info(
             "Octopus: session %s of endpoint %s reports to %s", session.run_id, endpoint, options.config.address
         )
+
+    def _octopus_answer_lost(self, session: Session) -> None:
+        """Answer in time for what an earlier session took and nobody will answer."""
+        with self._octopus_border("tasks that an earlier session took are not told lost"):
+            interchange = interchange_of(self)
+            if interchange is not None:
+                Losses(self._octopus_ledger, session, interchange, self._octopus_ending).start()
 
     def _octopus_listen(self, run_dir: str) -> None:
         """Have the interchange and the poller of blocks report to us, in the place of Parsl's router process."""

@@ -39,7 +39,7 @@ client.get_web_service_url = lambda *_: {url!r}
 
 TEMPLATE = """
 heartbeat_period: {heartbeat}
-idle_heartbeats_soft: 0
+idle_heartbeats_soft: {idle}
 engine:
 {engine}
 """
@@ -97,6 +97,7 @@ class Endpoint:
         engine: The ``engine:`` block of the user endpoint's template, as YAML.
         environment: More variables for the user endpoints.
         heartbeat: Seconds between heartbeats.
+        idle: Heartbeats after which a user endpoint that is idle ends itself; 0 is never.
         name: Of the endpoint.
         privileged: Whether root starts it, where root runs these tests. It then clears its user endpoints' environment.
     """
@@ -109,6 +110,7 @@ class Endpoint:
         *,
         environment: Mapping[str, str] | None = None,
         heartbeat: int = 2,
+        idle: int = 0,
         name: str = "site",
         privileged: bool = True,
     ) -> None:
@@ -125,7 +127,7 @@ class Endpoint:
             "GLOBUS_COMPUTE_CLIENT_SECRET": "not-a-secret",
             "GLOBUS_SDK_SERVICE_URL_AUTH": f"{web.url}/",
         }
-        self._configure(TEMPLATE.format(heartbeat=heartbeat, engine=indent(engine.strip("\n"), "  ")), told)
+        self._configure(TEMPLATE.format(heartbeat=heartbeat, idle=idle, engine=indent(engine.strip("\n"), "  ")), told)
         self._prefix = () if privileged else UNPRIVILEGED
         email = ", email='tester@example.org'" if privileged and os.geteuid() == 0 else ""
         (self.directory / "config.py").write_text(CONFIG.format(url=web.url, name=name, email=email))
@@ -202,6 +204,19 @@ class Endpoint:
     def user_endpoints(self) -> list[psutil.Process]:
         """The processes of its user endpoints."""
         return [process for process in psutil.Process(self._process.pid).children() if process.status() != "zombie"]
+
+    def kill_user_endpoint(self) -> None:
+        """Kill the user endpoint that runs, and have the core endpoint take it for dead at once."""
+        (process,) = self.user_endpoints()
+        process.kill()
+        # The core endpoint starts none in its place before it has taken notice, and none for what was asked meanwhile.
+        deadline = time.monotonic() + PATIENCE
+        while psutil.pid_exists(process.pid):
+            assert time.monotonic() < deadline, "the core endpoint takes no notice"
+            time.sleep(0.05)
+        # For a few heartbeats the host takes the one that was killed for alive, by the age of this file.
+        for mark in self.home.glob(".globus_compute/uep.*/daemon.pid"):
+            os.utime(mark, (0, 0))
 
     def processes(self) -> list[psutil.Process]:
         """Every process of this endpoint, wherever it hangs.

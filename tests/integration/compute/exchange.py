@@ -80,6 +80,11 @@ class Exchange:
             channel.queue_declare(queue, durable=True)
         return queue
 
+    def count(self, queue: str) -> int:
+        """How many messages wait in a queue."""
+        with self._channel() as channel:
+            return int(channel.queue_declare(queue, passive=True).method.message_count)
+
     def publishing(self, name: str) -> dict[str, Any]:
         """How an endpoint is told to publish its results or heartbeats."""
         properties = {"delivery_mode": 2}

@@ -84,6 +84,10 @@ class ComputeService:
         """Where the service is."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
+    def queued(self, endpoint: str) -> int:
+        """How many tasks wait for a user endpoint that is gone."""
+        return self._exchange.count(exchange.tasks(endpoint))
+
     def answer(self, method: str, path: list[str], body: dict[str, Any], user: str) -> Any:
         """Answer a request; KeyError for what is not there, None for what this stand-in does not do."""
         match (method, *path):

@@ -119,13 +119,7 @@ def test_the_tasks_of_a_killed_user_endpoint_are_told_lost_and_answered_by_the_n
     executor = sdk(endpoint)
     lost = executor.submit(functions.rest, 300)
     wait_until_running(lambda: lost.task_id, octopus, wait_for)
-    (before,) = endpoint.user_endpoints()
-    before.kill()
-    # The core endpoint starts none in its place before it has taken notice, and none for what was asked meanwhile.
-    wait_for(lambda: not psutil.pid_exists(before.pid), PATIENCE)
-    # For a few heartbeats the host takes the one that was killed for alive, by the age of this file.
-    (mark,) = endpoint.home.glob(".globus_compute/uep.*/daemon.pid")
-    os.utime(mark, (0, 0))
+    endpoint.kill_user_endpoint()
     following = executor.submit(functions.double, 21)
     told = str(lost.exception(timeout=PATIENCE))
     assert told.strip().startswith(f"Octopus: lost_task on {HOST}, terminate: "), told
