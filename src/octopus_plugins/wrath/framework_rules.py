@@ -52,17 +52,33 @@ def _radio(failure: Failure, history: History | None) -> Match | None:
     return Match(f"Parsl's monitoring broke on the worker{place(failure)}: {quote(failure.exception)}", confidence=0.9)
 
 
+_OF_BLOCK = ("EXIT CODE:", "STDOUT:", "STDERR:")
+"""What Parsl says of a block that died at its start, beside the provider's message."""
+
+
 def _bad_state(failure: Failure, history: History | None) -> Match:
     name = f"executor {failure.executor!r}" if failure.executor else "the executor"
     return Match(f"{name} has given up: {_why(failure)}", {"root": _why(failure)}, 0.95)
 
 
 def _why(failure: Failure) -> str:
-    """What Parsl says that broke the executor: it numbers its blocks' errors, one a line."""
+    """What Parsl says that broke the executor: it numbers its blocks' errors, each with what is known, one a line."""
     message = failure.exception.message.partition(" failed due to: ")[2] or failure.exception.message
     lines = [line.strip() for line in message.splitlines()]
     told = [line for line in lines if line and not (line.startswith("Error ") and line.endswith(":"))]
-    return first_line(told[0]) if told else first_line(message)
+    if not told:
+        return first_line(message)
+    known: dict[str, str] = {}
+    for line in told:
+        label = next((label for label in _OF_BLOCK if line.startswith(label)), None)
+        if label is not None:
+            known.setdefault(label, line.removeprefix(label).strip())
+    words = [] if told[0].startswith(_OF_BLOCK) else [told[0]]
+    if code := known.get("EXIT CODE:"):
+        words.append(f"exit code {code}")
+    if said := known.get("STDERR:") or known.get("STDOUT:"):
+        words.append(said)
+    return first_line(", ".join(words) or told[0])
 
 
 def _versions(failure: Failure, history: History | None) -> Match:

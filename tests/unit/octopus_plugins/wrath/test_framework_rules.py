@@ -130,9 +130,22 @@ def test_parsls_radio_that_breaks_in_the_worker_is_monitoring_lost(fail):
     assert (found.category, found.rule) == ("monitoring_lost", "monitoring_lost.radio")
 
 
-def test_an_executor_that_gave_up_says_what_broke_it(fail):
-    found = categorize(fail(bad_state("Error 1:\n\tsbatch: not found\n")))
-    assert found.evidence["root"] == "sbatch: not found"
+@pytest.mark.parametrize(
+    ("message", "root"),
+    [
+        ("Error 1:\n\tsbatch: not found\n", "sbatch: not found"),
+        (
+            "Error 1:\n\tEXIT CODE: 127\n\tSTDOUT: loading\n\tSTDERR: init.sh: conda: command not found\nmore\n",
+            "exit code 127, init.sh: conda: command not found",
+        ),
+        ("Error 1:\n\tJob failed\n\tEXIT CODE: 1\n\tSTDOUT: hello\n", "Job failed, exit code 1, hello"),
+        ("Error 1:\n\tEXIT CODE: 1\nError 2:\n\tEXIT CODE: 2\n", "exit code 1"),
+    ],
+)
+def test_an_executor_that_gave_up_says_what_broke_it(fail, message, root):
+    found = categorize(fail(bad_state(message)))
+    assert found.evidence["root"] == root
+    assert root in found.reason
 
 
 def test_the_cause_in_globus_computes_text_goes_before_its_wrapper(fail):
