@@ -19,6 +19,9 @@ WHERE = "engine.octopus"
 
 LONGEST_PERIOD = 3600.0
 
+WITHIN_RETRIES = Policy(budgets=dict.fromkeys(Policy().budgets, 0))
+"""Where the owner's policy says nothing, ``max_retries_on_system_failure`` is the end, whatever the cause."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
@@ -85,6 +88,6 @@ def _policy(source: Any, mode: Any) -> Policy:
     if source is not None and not isinstance(source, (str, os.PathLike, Mapping)):
         raise ConfigError(f"{WHERE}.policy = {source!r}: must be the name of a TOML file, or what one would hold")
     try:
-        return policy_from(source, mode=mode)
+        return policy_from(source, mode=mode, base=WITHIN_RETRIES)
     except OctopusError as error:
         raise ConfigError(f"{WHERE}.policy: {error}") from error

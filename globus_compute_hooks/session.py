@@ -19,6 +19,10 @@ from octopus_plugins.wrath import BreakerPolicy, Policy, Standing, decide
 from octopus_plugins.wrath.category_policy import OTHER_BLOCK, OTHER_EXECUTOR, OTHER_NODE
 from octopus_plugins.wrath.settlement import terminated, within_budget
 
+MOVED_IN_VAIN = 2
+"""Tasks whose function failed alike on two nodes, from which on no other one is moved for it: the host itself would not
+try again what a function raised."""
+
 _SUBJECT = (
     "run_id",
     "framework",
@@ -145,7 +149,14 @@ class Session(Story):
         if decision.action == "retry" and not system and decision.layer in translate.USERS_OWN:
             rule = "max_retries_on_system_failure"
             return terminated(decision, "an endpoint retries no error of a function's own", rule=rule)
+        if decision.action == "retry" and not system and self._moves_in_vain(failure):
+            return terminated(decision, "what failed like it failed on the next node as well", rule="moved_in_vain")
         return within_budget(decision, self.retries - attempt.charged, self.retries)
+
+    def _moves_in_vain(self, failure: Failure) -> bool:
+        """Whether tasks that failed like this one failed on another node as well, and none ended well there."""
+        defect = self.history.defect(failure)
+        return defect is not None and defect.confirmed >= MOVED_IN_VAIN and not defect.moved
 
     def _settled_try(self, attempt: Attempt, seen: Observation | None) -> list[Task]:
         """Take in what the worker saw of a try; what is to be told of it."""

@@ -32,11 +32,12 @@ _Section = TypeVar("_Section", Policy, CategoryPolicy, DenyPolicy, StragglerPoli
 _TABLES = ("deny", "stragglers", "breaker", "termination")
 
 
-def load_policy(path: str | os.PathLike[str]) -> Policy:
+def load_policy(path: str | os.PathLike[str], base: Policy | None = None) -> Policy:
     """Read a policy from a TOML file, over the built-in defaults.
 
     Args:
         path: The file. Without a ``name`` in it, the policy is named after the file.
+        base: What holds where the file says nothing; default: the built-in policy.
 
     Returns:
         The policy.
@@ -53,7 +54,7 @@ def load_policy(path: str | os.PathLike[str]) -> Policy:
         raise PolicyError(f"{file}: the policy cannot be read: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PolicyError(f"{file}: not a TOML file: {error}") from error
-    return _read(source, file, Policy(name=Path(file).stem or "policy"))
+    return _read(source, file, replace(base or Policy(), name=Path(file).stem or "policy"))
 
 
 def policy_from(
@@ -61,6 +62,7 @@ def policy_from(
     *,
     ladder: Sequence[str] | None = None,
     mode: str | None = None,
+    base: Policy | None = None,
 ) -> Policy:
     """Make a policy of what a user gave.
 
@@ -69,6 +71,7 @@ def policy_from(
             of the same shape, or a policy.
         ladder: Executor labels, smallest first, in place of the policy's.
         mode: ``active`` or ``passive``, in place of the policy's.
+        base: What holds where the source says nothing; default: the built-in policy.
 
     Returns:
         The policy.
@@ -76,16 +79,17 @@ def policy_from(
     Raises:
         PolicyError: Something in it is wrong; the message names it.
     """
+    base = Policy() if base is None else base
     if source is None:
-        policy = Policy.default()
+        policy = base
     elif source == PUBLISHED:
-        policy = Policy.published()
+        policy = replace(Policy.published(), budgets=base.budgets)
     elif isinstance(source, Policy):
         policy = source
     elif isinstance(source, Mapping):
-        policy = _read(source, "policy", Policy())
+        policy = _read(source, "policy", base)
     elif isinstance(source, (str, os.PathLike)):
-        policy = load_policy(source)
+        policy = load_policy(source, base)
     else:
         raise PolicyError(f"policy = {source!r}: must be None, the path of a TOML file, a mapping or a Policy")
     if ladder is not None:

@@ -37,6 +37,14 @@ def test_a_policy_is_a_file_or_what_one_would_hold(tmp_path: Path) -> None:
     assert inline.policy.name == "default"
 
 
+def test_only_a_policy_of_the_owner_s_goes_beyond_the_host_s_own_number_of_retries(tmp_path: Path) -> None:
+    file = tmp_path / "generous.toml"
+    file.write_text("[budgets]\noutside = 3\n")
+    gentle = {"categories": {"worker_lost": {"maximum_attempts": 2}}}
+    for source, budget in ((None, 0), (gentle, 0), ("published", 0), (str(file), 3), ({"budgets": {"outside": 4}}, 4)):
+        assert EngineOptions.of({"policy": source}).policy.budgets == {"outside": budget}
+
+
 @pytest.mark.parametrize(
     ("block", "message"),
     [

@@ -11,7 +11,7 @@ import pytest
 from globus_compute_common import messagepack
 from globus_compute_endpoint.engines import GCFuture
 from globus_compute_endpoint.engines.base import GCExecutorFuture
-from parsl.executors.high_throughput.errors import WorkerLost
+from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
 
 from globus_compute_hooks import OctopusEngine
 from globus_compute_hooks.attempts import Attempt
@@ -106,6 +106,16 @@ def test_without_retries_a_lost_worker_is_told_decided_and_answered(make_engine:
     assert "WorkerLost" in answer.data
     assert explanation.read(answer.data)["category"] == "worker_lost"
     assert [task.state for task in told.of(Task)] == ["pending", "launched", "failed"]
+
+
+@pytest.mark.parametrize("error", [WorkerLost(0, "n1"), ManagerLost(b"m", "n1")])
+@pytest.mark.parametrize("retries", [0, 1, 3])
+def test_the_host_s_own_number_of_retries_is_the_end(
+    make_engine: Callable[..., Any], error: Exception, retries: int
+) -> None:
+    engine, told = make_engine(retries)
+    assert give(engine, [error] * (retries + 1)).is_error
+    assert [decision.action for decision in told.of(Decision)] == ["retry"] * retries + ["terminate"]
 
 
 def of_agent(**found: Any) -> tuple[str, bytes]:
