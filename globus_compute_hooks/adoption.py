@@ -29,6 +29,7 @@ def enable(
     octopus: OctopusConfig | Mapping[str, Any] | None = None,
     plugins: Plugins | None = None,
     listen: bool = True,
+    speculate: bool = False,
 ) -> _Executor:
     """Turn Octopus on for an executor: what is submitted from now on is told, and tried again where that can help.
 
@@ -43,6 +44,7 @@ def enable(
         octopus: See OctopusExecutor.
         plugins: See OctopusExecutor.
         listen: See OctopusExecutor.
+        speculate: See OctopusExecutor.
 
     Returns:
         The same executor.
@@ -58,7 +60,9 @@ def enable(
     # The instance stays the user's own, with all it was given: only its class learns to recover.
     executor.__class__ = type(f"Octopus{cls.__name__}", (Recovering, cls), {"__module__": __name__})
     try:
-        executor._octopus_open(octopus, policy, ladder, mode, retries, plugins, listen)  # type: ignore[attr-defined]
+        executor._octopus_open(  # type: ignore[attr-defined]
+            octopus, policy, ladder, mode, retries, plugins, listen, speculate
+        )
     except BaseException:
         executor.__class__ = cls
         raise

@@ -131,6 +131,19 @@ class Diary(Chronicle):
             self._failed += event.state == "failed"
             self.tell(event)
 
+    def moves(self, submission: Submission, error: BaseException) -> bool:
+        """Whether a try that failed so would go to another endpoint; nothing is told.
+
+        Args:
+            submission: The try.
+            error: What it would have failed with.
+        """
+        with self.lock:
+            failure = self.categorized(self._failure(submission, error, "", time.time()))
+            decision = self._settled(decide(failure, self.history, self.policy), submission, system=True, final="")
+        target = decision.placement.executor if decision.placement is not None else None
+        return decision.action == "retry" and decision.mode != "passive" and target not in (None, submission.endpoint)
+
     def failed(
         self, submission: Submission, *, error: BaseException | None = None, text: str = "", final: str = ""
     ) -> tuple[Failure, Decision]:

@@ -22,6 +22,8 @@ from globus_compute_hooks.diary import Diary
 from globus_compute_hooks.errors import EndpointUnusableError
 from globus_compute_hooks.judgement import GLOBUS_ERROR, explained, is_a, judged
 from globus_compute_hooks.sender import Sender, Senders, is_watched, unwatch
+from globus_compute_hooks.signs import Suspicion
+from globus_compute_hooks.status import EndpointStatus
 from globus_compute_hooks.submission import Submission
 from globus_compute_hooks.watch import EndpointWatch
 from octopus_plugins.config import OctopusConfig
@@ -58,10 +60,12 @@ class Dispatcher:
         self._delays = Delays("octopus-submissions-later")
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._complained = False
+        self._speculates = diary.policy.stragglers.speculate
+        self._status = EndpointStatus(lambda endpoint: str(owner.client.get_endpoint_status(endpoint)["status"]))
         self._watch = None
         if config is not None:
             self._watch = EndpointWatch(
-                config, diary.run_id, lambda: len(self._open), self._given, self._beat, self._lost
+                config, diary.run_id, lambda: len(self._open), self._given, self._beat, self._suspect
             )
         self._thread: threading.Thread | None = None
 
@@ -219,7 +223,11 @@ class Dispatcher:
     def _failed(self, submission: Submission, try_id: int, error: BaseException) -> None:
         """A try failed; runs in our thread."""
         with self._lock:
-            if submission.over or submission.try_id != try_id:
+            if submission.over:
+                return
+            if submission.try_id != try_id:
+                if submission.error is not None:
+                    self._give_up(submission, submission.error)  # unless another one may come
                 return
         try:
             failure, decision = judged(self._diary, submission, error)
@@ -252,8 +260,10 @@ class Dispatcher:
             self._send_now(submission, try_id)
 
     def _give_up(self, submission: Submission, error: BaseException) -> None:
+        """Answer with an error, once no try of the task can be answered well any more."""
         with self._lock:
-            if submission.over:
+            submission.error = error
+            if submission.over or submission.may_come:
                 return
             submission.over = True
         _settle(submission.future, lambda: submission.future.set_exception(error))
@@ -279,7 +289,7 @@ class Dispatcher:
                 self._by_inner.pop(id(inner), None)
             submission.args, submission.kwargs = (), {}
 
-    # -- endpoints that are lost --------------------------------------------------------------------------------------
+    # -- endpoints that are silent ------------------------------------------------------------------------------------
 
     def _given(self) -> list[Submission]:
         return [submission for submission in self._opened() if submission.given is not None]
@@ -287,9 +297,28 @@ class Dispatcher:
     def _beat(self, period: float) -> None:
         self._border(partial(self._diary.beat, period))
 
-    def _lost(self, submission: Submission, try_id: int, reason: str) -> None:
+    def _suspect(self, submission: Submission, try_id: int, suspicion: Suspicion) -> None:
+        self._work.put(partial(self._doubt, submission, try_id, suspicion))
+
+    def _doubt(self, submission: Submission, try_id: int, suspicion: Suspicion) -> None:
+        """An endpoint is silent: another one gets the task where there is one, and it will not run twice for that."""
+        with self._lock:
+            if submission.over or submission.try_id != try_id:
+                return
+        reason = suspicion.reason
+        if self._is_gone(submission, suspicion):
+            reason += ", and the web service says that it is offline"
+        elif not self._speculates or suspicion.beginning:
+            submission.lost = False  # it is looked at again
+            return
         error = EndpointUnusableError(submission.endpoint, reason)
-        self._work.put(partial(self._failed, submission, try_id, error))
+        if self._diary.moves(submission, error):
+            self._failed(submission, try_id, error)
+
+    def _is_gone(self, submission: Submission, suspicion: Suspicion) -> bool:
+        """Whether the web service says that nobody will answer: what starts a user endpoint may be there without it."""
+        one = submission.user_endpoint if suspicion.had_it else submission.endpoint
+        return one is not None and self._status.is_gone(one)
 
     # -- inside -------------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import os
 import platform
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from globus_compute_sdk import Executor
@@ -92,11 +93,14 @@ class Recovering(Executor):
         retries: int | None,
         plugins: Plugins | None,
         listen: bool,
+        speculate: bool,
     ) -> None:
         """Begin to tell and to recover; nothing is changed where this raises."""
         check_sdk()
         steps = steps_of(ladder)
         known = policy_from(policy, ladder=None if ladder is None else list(steps), mode=mode)
+        if speculate:
+            known = replace(known, stragglers=replace(known.stragglers, speculate=True))
         config = octopus if isinstance(octopus, OctopusConfig) else OctopusConfig.load(**dict(octopus or {}))
         if retries is not None and (isinstance(retries, bool) or not isinstance(retries, int) or retries < 0):
             raise ConfigError(f"retries = {retries!r}: must be a whole number from 0 on, or None")
@@ -122,8 +126,8 @@ class OctopusExecutor(Recovering):
     Each submission, result and failure is an event in your Octopus topics. A failed task is submitted again where that
     can help: to the same endpoint, to a later one of the ladder, at once or after a while. Its future stays pending
     meanwhile, and its ``task_id`` is that of the current try. What a function itself raised is not tried again. A task
-    whose endpoint has died under it (its heartbeats have stopped, or it was started anew) goes to the next endpoint of
-    the ladder, or fails.
+    whose endpoint has died under it (its heartbeats have stopped, and the web service says that it is offline) goes to
+    the next endpoint of the ladder; without one it waits, as in Executor.
 
     Args:
         endpoint_id: As in Executor; default: the first of the ladder.
@@ -137,7 +141,9 @@ class OctopusExecutor(Recovering):
         octopus: How to reach the topics: an OctopusConfig, or settings by name (``{"profile": "kafka"}``).
             Default: environment and configuration file.
         plugins: Default: those installed.
-        listen: Whether to hear the heartbeats of endpoints, by which lost ones are noticed.
+        listen: Whether to hear the heartbeats of endpoints, by which silent ones are noticed.
+        speculate: Whether a task of a silent endpoint may run a second time, at the next one of the ladder, while the
+            first may still run: only where tasks may run twice. The first result is taken.
         **kwargs: As Executor takes them.
 
     Raises:
@@ -157,12 +163,13 @@ class OctopusExecutor(Recovering):
         octopus: OctopusConfig | Mapping[str, Any] | None = None,
         plugins: Plugins | None = None,
         listen: bool = True,
+        speculate: bool = False,
         **kwargs: Any,
     ) -> None:
         endpoint_id = endpoint_id or next(iter(steps_of(ladder)), None)
         super().__init__(endpoint_id, *args, **kwargs)
         try:
-            self._octopus_open(octopus, policy, ladder, mode, retries, plugins, listen)
+            self._octopus_open(octopus, policy, ladder, mode, retries, plugins, listen, speculate)
         except BaseException:
             Executor.shutdown(self, wait=False, cancel_futures=True)  # type: ignore[no-untyped-call]
             raise

@@ -1,4 +1,4 @@
-"""Whether the endpoints still live, from their heartbeats. Pure: the clock is passed in."""
+"""Which endpoints are silent that should not be, from their heartbeats. Pure: the clock is passed in."""
 
 from __future__ import annotations
 
@@ -17,6 +17,21 @@ OWN_PERIOD = 1.0
 
 MAX_ENDPOINTS = 10_000
 _PERIODS = (0.1, 3600.0)  # what a heartbeat may claim: it is untrusted input
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """An endpoint is silent that was given a task. It may have died, or only lost its way to the broker.
+
+    Attributes:
+        reason: What is known, as a clause.
+        had_it: Whether it was alive when it was given the task.
+        beginning: Whether it was silent by then, and may just be starting.
+    """
+
+    reason: str
+    had_it: bool
+    beginning: bool
 
 
 @dataclass(slots=True)
@@ -79,19 +94,15 @@ class EndpointSigns:
         self._heard_self = now
 
     def doubtful(self, now: float) -> set[str]:
-        """The endpoints that may have lost tasks: those that are overdue, and those that were started anew.
+        """The endpoints whose heartbeats are overdue.
 
         Args:
             now: Monotonic seconds.
         """
-        return {
-            endpoint
-            for endpoint, life in self._lives.items()
-            if life.before is not None or now - life.last > MISSED * life.period
-        }
+        return {endpoint for endpoint, life in self._lives.items() if now - life.last > MISSED * life.period}
 
-    def why_lost(self, endpoint: str, given: float, now: float) -> str | None:
-        """Why an endpoint will not answer for a task, as a clause; None where nothing says so.
+    def suspicion(self, endpoint: str, given: float, now: float) -> Suspicion | None:
+        """Why an endpoint may never answer for a task; None where nothing says so.
 
         Args:
             endpoint: The endpoint, by the id under which it reports.
@@ -101,12 +112,13 @@ class EndpointSigns:
         life = self._lives.get(endpoint)
         if life is None or self._heard_self is None or now - self._heard_self > MISSED * OWN_PERIOD:
             return None
-        patience = MISSED * life.period
-        newer = life.before is not None and given <= life.before
-        if newer and now - life.began > patience:
-            return "it was started anew after it had taken the task"
+        if life.before is not None and given <= life.before:
+            return None  # it was started anew, and says itself what it has lost
         alive_then = given <= life.last
         silence = now - max(life.last if alive_then else given, self._hearing_since)
-        if silence <= (patience if alive_then else max(patience, START_UP)):
+        if silence <= MISSED * life.period:
             return None
-        return f"it has given no sign of life for {now - life.last:.1f} s, and gave one every {life.period:g} s before"
+        reason = (
+            f"it has given no sign of life for {now - life.last:.1f} s, and gave one every {life.period:g} s before"
+        )
+        return Suspicion(reason, had_it=alive_then, beginning=not alive_then and silence <= START_UP)

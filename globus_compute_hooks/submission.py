@@ -34,6 +34,7 @@ class Submission:
         lost: Whether the current try was told lost.
         over: Whether the user has an answer.
         earlier: The SDK's futures of earlier tries that may still be answered.
+        error: What the user gets unless one of them is answered well; None while the current try may be.
     """
 
     task_id: str
@@ -56,11 +57,17 @@ class Submission:
     lost: bool = False
     over: bool = False
     earlier: list[ComputeFuture] = field(default_factory=list)
+    error: BaseException | None = None
 
     @property
     def compute_id(self) -> str | None:
         """Globus Compute's id of the current try's task, once the web service has given it."""
         return self.inner.task_id if self.inner is not None else None
+
+    @property
+    def may_come(self) -> bool:
+        """Whether an earlier try, at an endpoint that fell silent, may still be answered."""
+        return any(not future.done() for future in self.earlier)
 
     def next_try(self, endpoint: str) -> None:
         """Leave the try that failed for one at that endpoint."""

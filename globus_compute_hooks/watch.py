@@ -1,4 +1,4 @@
-"""Listens to the heartbeats of endpoints, and says which tasks will never be answered."""
+"""Listens to the heartbeats of endpoints, and says of which tasks it is doubtful that they will be answered."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-from globus_compute_hooks.signs import OWN_PERIOD, EndpointSigns
+from globus_compute_hooks.signs import OWN_PERIOD, EndpointSigns, Suspicion
 from globus_compute_hooks.submission import Submission
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.events import Heartbeat, Topic
@@ -28,8 +28,8 @@ class EndpointWatch:
         waiting: How many submissions wait for an answer.
         given: Those of them that an endpoint was given.
         beat: Tells a heartbeat of the executor itself, with its period.
-        lost: Called, from the thread, with a submission that will not be answered, the number of its try and the
-            reason.
+        suspected: Called, from the thread, with a submission that may never be answered, the number of its try and
+            why; again after a second while the submission's mark is taken off.
     """
 
     def __init__(
@@ -39,9 +39,11 @@ class EndpointWatch:
         waiting: Callable[[], int],
         given: Callable[[], Iterable[Submission]],
         beat: Callable[[float], None],
-        lost: Callable[[Submission, int, str], None],
+        suspected: Callable[[Submission, int, Suspicion], None],
     ) -> None:
-        self._run_id, self._waiting, self._given, self._beat, self._lost = run_id, waiting, given, beat, lost
+        self._run_id, self._waiting, self._given, self._beat = run_id, waiting, given, beat
+        self._suspected = suspected
+        self._told: set[str] = set()
         self._signs = EndpointSigns()
         self._next_beat = 0.0
         began = time.time() - LOOK_BACK
@@ -82,11 +84,21 @@ class EndpointWatch:
             self._next_beat = now + OWN_PERIOD
             self._beat(OWN_PERIOD)
         doubtful = self._signs.doubtful(now)
+        self._told &= doubtful
         for submission in self._given() if doubtful else ():
             try_id, since, endpoint = submission.try_id, submission.given, submission.user_endpoint
             if since is None or endpoint not in doubtful or submission.lost:
                 continue
-            reason = self._signs.why_lost(endpoint, since, now)
-            if reason is not None:
-                submission.lost = True
-                self._lost(submission, try_id, reason)
+            suspicion = self._signs.suspicion(endpoint, since, now)
+            if suspicion is None:
+                continue
+            if endpoint not in self._told and not suspicion.beginning:
+                self._told.add(endpoint)
+                logger.warning(
+                    "Endpoint %s may have lost its tasks: %s. They are waited for, unless there is another endpoint on"
+                    " the ladder and the web service says that this one is offline",
+                    endpoint,
+                    suspicion.reason,
+                )
+            submission.lost = True
+            self._suspected(submission, try_id, suspicion)

@@ -58,6 +58,7 @@ class ComputeService:
     def __init__(self, amqp: str) -> None:
         self.tasks: dict[str, Submitted] = {}
         self.reports: dict[str, dict[str, Any]] = {}
+        self._heard: dict[str, tuple[float, dict[str, Any]]] = {}
         self._amqp = amqp
         self._lock = threading.RLock()
         self._endpoints: dict[str, Any] = {}
@@ -108,7 +109,7 @@ class ComputeService:
             case ("GET", "v2", "endpoints", endpoint):
                 return {"uuid": endpoint, **self._endpoints[endpoint]}
             case ("GET", "v2", "endpoints", endpoint, "status"):
-                return {"status": "online" if endpoint in self._endpoints else "offline", "details": {}}
+                return {"status": "online" if self._is_online(endpoint) else "offline", "details": {}}
             case ("POST", "v2" | "v3", "functions"):
                 function = str(uuid.uuid4())
                 self._functions[function] = body["function_code"]
@@ -121,6 +122,11 @@ class ComputeService:
                 found = [{"id": task_id} for task_id, task in self.tasks.items() if task.group == group]
                 return {"taskgroup_id": group, "tasks": found}
         return None
+
+    def _is_online(self, endpoint: str) -> bool:
+        """Whether the last heartbeat is no older than two of the periods that it announced; 0 announces its end."""
+        at, report = self._heard.get(endpoint, (0.0, {}))
+        return time.monotonic() - at <= 2 * report.get("heartbeat_period", 0.0)
 
     def _register(self, endpoint: str, body: dict[str, Any]) -> dict[str, Any]:
         self._endpoints[endpoint] = body
@@ -202,6 +208,7 @@ class ComputeService:
         endpoint, error = str(report.endpoint_id), report.global_state.get("error")
         with self._lock:
             self.reports[endpoint] = report.global_state
+            self._heard[endpoint] = time.monotonic(), report.global_state
             waiting = [key for key, task in self.tasks.items() if task.endpoint == endpoint and task.status == _PENDING]
         for task_id in waiting if error else ():
             details = ResultErrorDetails(code="ENDPOINT_START_FAILURE", user_message=error)
