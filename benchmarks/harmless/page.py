@@ -75,8 +75,16 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     return f"{met} of {len(verdicts)} workloads are not harmed."
 
 
-def markdown(verdicts: Sequence[Verdict], machine: Mapping[str, str], command: str, pairs: int) -> str:
-    """The page."""
+def markdown(verdicts: Sequence[Verdict], machine: Mapping[str, str], command: str, pairs: int, note: str = "") -> str:
+    """The page.
+
+    Args:
+        verdicts: What became of the workloads.
+        machine: Where they ran.
+        command: What was called.
+        pairs: How often.
+        note: What else there is to say of how the runs were made.
+    """
     described = "; ".join(f"{name} {value}" for name, value in machine.items())
     return "\n".join(
         [
@@ -86,7 +94,7 @@ def markdown(verdicts: Sequence[Verdict], machine: Mapping[str, str], command: s
             "",
             *RULE,
             "",
-            f"{summary(verdicts)} Pairs of runs: {pairs}. Machine: {described}.",
+            " ".join(filter(None, [summary(verdicts), f"Pairs of runs: {pairs}. Machine: {described}.", note])),
             "",
             "## Results",
             "",

@@ -147,8 +147,9 @@ def main(arguments: list[str] | None = None) -> int:
     page.show(verdicts, console)
     if options.write_docs:
         command = "make harmless OPTIONS=--write-docs"
-        DOCUMENT.write_text(page.markdown(verdicts, described, command, options.pairs), encoding="utf-8")
-        _write(runs, verdicts, described, FIGURES)
+        text = page.markdown(verdicts, described, command, options.pairs, options.note)
+        DOCUMENT.write_text(text, encoding="utf-8")
+        _write({}, verdicts, described, FIGURES)
         console.print(f"Written: {DOCUMENT}, {FIGURES}", highlight=False)
     return int(any(verdict.missed or verdict.flaws for verdict in verdicts))
 
@@ -179,6 +180,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--stock-only", action="store_true", help="see whether the workloads are sound: no comparison")
     parser.add_argument("--add-to", type=Path, metavar="FILE", help="keep what this file has of other workloads")
     parser.add_argument("--write-docs", action="store_true", help=f"write {DOCUMENT.relative_to(ROOT)} and the figures")
+    parser.add_argument("--note", default="", metavar="TEXT", help="how the runs were made, for the page")
     options = parser.parse_args(arguments)
     if options.pairs < 1 or options.jobs < 1:
         parser.error("--pairs and --jobs must be at least 1")
