@@ -356,6 +356,7 @@ class Dispatcher:
         self._delays.close()
         if self._watch is not None:
             self._watch.close()
+        self._status.close()
         self._senders.close()
         self._work.put(None)
         if self._thread is not None:

@@ -32,7 +32,7 @@ class EndpointStatus:
         self._lock = threading.Lock()
         self._asked: dict[str, float] = {}
         self._known: dict[str, tuple[float, str]] = {}
-        self._questions: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._questions: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def is_gone(self, endpoint: str) -> bool:
@@ -46,14 +46,17 @@ class EndpointStatus:
             at, status = self._known.get(endpoint, (-FRESH_SECONDS, ""))
         return status == OFFLINE and now < at + FRESH_SECONDS
 
+    def close(self) -> None:
+        """Ask no more; returns at once."""
+        self._questions.put(None)
+
     def _begin(self) -> None:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="octopus-endpoint-status", daemon=True)
             self._thread.start()
 
     def _run(self) -> None:
-        while True:
-            endpoint = self._questions.get()
+        while (endpoint := self._questions.get()) is not None:
             try:
                 status = self._ask(endpoint)
             except Exception as error:  # noqa: BLE001 - no answer is no evidence
