@@ -15,9 +15,9 @@ from pathlib import Path
 
 from benchmarks.entries.decider_service import serving
 from benchmarks.figures import Distribution, Figure, Goal, Options, Result, Spread
+from benchmarks.proxy import ProxiedBroker
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.streams import decisions, failures, tasks
-from tests.integration.proxy import ProxiedBroker
 
 Hurt = Callable[[ProxiedBroker, "subprocess.Popen[bytes] | None"], None]
 

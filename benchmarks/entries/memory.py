@@ -12,11 +12,11 @@ from typing import Any
 
 from benchmarks.entries.memory_driver import SAMPLES
 from benchmarks.figures import Figure, Goal, Options, Result, Spread
+from benchmarks.proxy import ProxiedBroker
 from benchmarks.session import environment, watched
 from benchmarks.usage import MIB, resident
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.streams import tasks
-from tests.integration.proxy import ProxiedBroker
 
 DRIVER = Path(__file__).with_name("memory_driver.py")
 RATE = 2_000.0

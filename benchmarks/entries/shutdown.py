@@ -10,9 +10,9 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, Options, Result, Spread
 from benchmarks.pairing import in_turn
+from benchmarks.proxy import ProxiedBroker
 from benchmarks.session import environment, watched
 from octopus_plugins.config import OctopusConfig
-from tests.integration.proxy import ProxiedBroker
 
 DRIVER = Path(__file__).with_name("shutdown_driver.py")
 TIMEOUT = 300.0

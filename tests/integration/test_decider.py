@@ -20,6 +20,7 @@ from click.testing import CliRunner
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from benchmarks.proxy import ProxiedBroker
 from octopus_plugins import OctopusConfig, decisions, heartbeats
 from octopus_plugins.cli import cli
 from octopus_plugins.events import ANY, Decision, ExceptionInfo, Failure, Pool, Run, Task, Topic
@@ -29,8 +30,6 @@ from octopus_plugins.services import Decider, DecisionInbox
 from octopus_plugins.services import decider as decider_module
 from octopus_plugins.wrath import Policy, policy_from
 from octopus_plugins.wrath.policy_data import policy_digest
-
-from .proxy import ProxiedBroker
 
 Wait = Callable[..., None]
 

@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
+from benchmarks.proxy import ProxiedBroker
 from octopus_plugins import OctopusConfig
 from octopus_plugins.events import ANY, Decision, Heartbeat, Topic, encode
 from octopus_plugins.fabric import Emitter, topic_name
 from octopus_plugins.services import DecisionInbox
-
-from .proxy import ProxiedBroker
 
 Wait = Callable[..., None]
 

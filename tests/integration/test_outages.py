@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.proxy import ProxiedBroker
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import BrokerUnreachableError
 from octopus_plugins.events import Failure, Heartbeat, Task, Topic
@@ -24,8 +25,6 @@ from octopus_plugins.fabric import producer as producer_module
 from octopus_plugins.fabric import sender as sender_module
 from octopus_plugins.local.embedded import EmbeddedBroker
 from octopus_plugins.local.tansu import free_port
-
-from .proxy import ProxiedBroker
 
 MakeConfig = Callable[..., OctopusConfig]
 WaitFor = Callable[..., None]

@@ -15,12 +15,11 @@ from globus_compute_sdk.sdk.executor import _RESULT_WATCHERS
 from globus_compute_sdk.serialize import ComputeSerializer, DillCodeSource
 from globus_sdk import AccessTokenAuthorizer
 
+from benchmarks.compute import rabbitmq, service
+from benchmarks.compute.endpoint import Endpoint
 from globus_compute_hooks import OctopusExecutor
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.local.embedded import EmbeddedBroker
-
-from . import rabbitmq, service
-from .endpoint import Endpoint
 
 HERE = Path(__file__).parent
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from globus_compute_sdk.errors import TaskExecutionFailed
 
+from benchmarks.compute.endpoint import PATIENCE, engine
 from octopus_plugins import tasks
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.local.processes import free_port
 
 from . import functions
-from .endpoint import PATIENCE, engine
 
 # What the template is given arrives there as JSON.
 VARIANTS = """

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from globus_compute_sdk.errors import TaskExecutionFailed
 
+from benchmarks.compute.endpoint import PATIENCE, engine
 from octopus_plugins import decisions, failures, heartbeats, resources, runs, tasks
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.frameworks import explanation
 
 from . import functions
-from .endpoint import PATIENCE, engine
 
 HOST = platform.node()
 LOST = "parsl.executors.high_throughput.errors.WorkerLost"

@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks.compute.endpoint import Endpoint
 from octopus_plugins import decisions, failures
 from octopus_plugins.config import OctopusConfig
-
-from .endpoint import Endpoint
 
 HOST = platform.node()
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "05_globus_compute"

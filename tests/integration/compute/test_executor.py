@@ -17,6 +17,8 @@ from globus_compute_sdk import Executor, ShellFunction
 from globus_compute_sdk.errors import SerializationError, TaskExecutionFailed
 from globus_compute_sdk.serialize import ComputeSerializer, JSONData
 
+from benchmarks.compute import service
+from benchmarks.compute.endpoint import PATIENCE, engine
 from globus_compute_hooks import OctopusExecutor, disable, enable
 from octopus_plugins import Decision, Failure, decisions, failures, hookimpl, runs, tasks
 from octopus_plugins.config import OctopusConfig
@@ -24,8 +26,7 @@ from octopus_plugins.frameworks import explanation
 from octopus_plugins.local.processes import free_port
 from octopus_plugins.plugins import Plugins
 
-from . import functions, service
-from .endpoint import PATIENCE, engine
+from . import functions
 from .told import of, own
 
 

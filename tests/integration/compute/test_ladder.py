@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.compute.endpoint import PATIENCE, engine
 from globus_compute_hooks import OctopusExecutor
 from octopus_plugins import decisions, failures, heartbeats, tasks
 from octopus_plugins.config import OctopusConfig
@@ -17,7 +18,6 @@ from octopus_plugins.events import Heartbeat
 from octopus_plugins.fabric import Emitter
 
 from . import functions
-from .endpoint import PATIENCE, engine
 from .told import own
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
+from benchmarks.compute.endpoint import PATIENCE, engine
 from octopus_plugins import decisions, failures, heartbeats, tasks
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.events import Block
@@ -18,7 +19,6 @@ from octopus_plugins.fabric import Reader
 from octopus_plugins.frameworks import explanation
 
 from . import functions
-from .endpoint import PATIENCE, engine
 
 HOST = platform.node()
 

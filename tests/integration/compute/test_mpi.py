@@ -10,11 +10,11 @@ import pytest
 from globus_compute_sdk import MPIFunction
 from globus_compute_sdk.serialize import ComputeSerializer
 
+from benchmarks.compute.endpoint import PATIENCE
 from globus_compute_hooks import OctopusExecutor
 from octopus_plugins import decisions, failures, tasks
 from octopus_plugins.config import OctopusConfig
 
-from .endpoint import PATIENCE
 from .told import of
 
 ENGINE = """

@@ -12,10 +12,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from benchmarks.compute import rabbitmq
 from octopus_plugins import runs, tasks
 from octopus_plugins.config import OctopusConfig
-
-from . import rabbitmq
 
 OF_ENGINES = ("test_engines", "test_gcengine_retries", "test_gcengine_shell_functions", "test_gcengine_strategy")
 """All that the wheel has of GlobusComputeEngine; its other tests are of the endpoint around it."""

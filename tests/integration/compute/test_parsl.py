@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
+from benchmarks.compute.endpoint import Endpoint, engine
 from octopus_plugins import decisions, failures, tasks
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.fabric import Emitter
-
-from .endpoint import Endpoint, engine
 
 HOST = platform.node()
 WORKFLOW = Path(__file__).with_name("workflow.py")

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from benchmarks.compute.endpoint import PATIENCE, engine
+from benchmarks.compute.service import ComputeService
 from globus_compute_hooks.ledger import NAME
 from octopus_plugins import failures
 from octopus_plugins.config import OctopusConfig
 
 from . import functions
-from .endpoint import PATIENCE, engine
-from .service import ComputeService
 
 TAKEN = 6
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from benchmarks.compute.endpoint import PATIENCE, engine
 from octopus_plugins import tasks
 from octopus_plugins.config import OctopusConfig
 
 from . import functions
-from .endpoint import PATIENCE, engine
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from globus_compute_sdk.errors import TaskExecutionFailed
 
+from benchmarks.compute.endpoint import PATIENCE, engine
 from octopus_plugins import failures, tasks
 from octopus_plugins.config import OctopusConfig
 
 from . import functions
-from .endpoint import PATIENCE, engine
 
 STUB = "raise ModuleNotFoundError(f'No module named {__name__!r}', name=__name__)\n"
 PACKAGES = ("globus_compute_hooks", "octopus_plugins")

@@ -6,10 +6,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.compute.endpoint import PATIENCE
 from globus_compute_hooks import OctopusExecutor
 from octopus_plugins.config import OctopusConfig
-
-from .endpoint import PATIENCE
 
 
 def own(executor: OctopusExecutor, ask: Callable[..., Any], octopus: OctopusConfig, **which: Any) -> list[Any]:

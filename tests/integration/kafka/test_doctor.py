@@ -17,6 +17,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from benchmarks.proxy import Proxy
 from octopus_plugins import OctopusConfig
 from octopus_plugins.fabric import ensure_topics, kafka_options
 from octopus_plugins.fabric.administration import add_scram_user
@@ -24,7 +25,6 @@ from octopus_plugins.fabric.keys import log_in
 from octopus_plugins.local import ApacheKafka
 
 from ..doctor import KAFKA, assert_diagnosed, examine
-from ..proxy import Proxy
 from ..standin.globus import Person, StandinGlobus
 from ..standin.kafka import KafkaBackend
 from ..standin.service import StandinService

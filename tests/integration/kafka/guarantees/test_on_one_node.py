@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.proxy import Proxy
 from octopus_plugins import OctopusConfig
 from octopus_plugins.fabric import orphans
 from octopus_plugins.fabric.keys import key_path
@@ -21,7 +22,6 @@ from octopus_plugins.fabric.secret_files import make_secret_directory, write_sec
 from octopus_plugins.local import ApacheKafka
 from octopus_plugins.local.processes import free_port
 
-from ...proxy import Proxy
 from ..tokens import Keys
 from .runs import ALL, EVENTS, WHOLE, Run, assert_all_there, counted, ids, look, note, octopus, read_in_order
 from .stream import BATCH

@@ -19,8 +19,8 @@ from typing import Any
 from globus_compute_common import messagepack
 from globus_compute_common.messagepack.message_types import EPStatusReport, Result, ResultErrorDetails
 
-from . import exchange
-from .exchange import HEARTBEATS, RESULTS, Exchange
+from benchmarks.compute import exchange
+from benchmarks.compute.exchange import HEARTBEATS, RESULTS, Exchange
 
 log = logging.getLogger(__name__)
 

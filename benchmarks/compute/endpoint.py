@@ -16,9 +16,8 @@ from typing import Any
 import psutil
 
 import globus_compute_hooks
+from benchmarks.compute import service
 from octopus_plugins.config import OctopusConfig
-
-from . import service
 
 PATIENCE = 300.0
 """Seconds to wait for what takes an instant where nothing else keeps the machine busy."""

@@ -1,4 +1,4 @@
-"""A RabbitMQ of the tests' own: on loopback, with its data, its Erlang cookie and its port mapper in one directory."""
+"""A RabbitMQ of our own: on loopback, with its data, its Erlang cookie and its port mapper in one directory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class RabbitMQ:
         # The server would start a port mapper that outlives it: this one is ours to end.
         self._epmd = subprocess.Popen(
             ["epmd", "-address", "127.0.0.1", "-port", str(epmd)],
-            preexec_fn=end_with_parent,
+            preexec_fn=end_with_parent,  # noqa: PLW1509 - one prctl
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -43,7 +43,7 @@ class RabbitMQ:
                 self._server = subprocess.Popen(
                     [SERVER],
                     env=environment,
-                    preexec_fn=end_with_parent,
+                    preexec_fn=end_with_parent,  # noqa: PLW1509 - one prctl
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -130,12 +130,12 @@ def ensure_installed() -> str | None:
     """
     if SERVER.exists():
         return None
-    how = f"the tests of Globus Compute need RabbitMQ: apt-get install {PACKAGE}"
+    how = f"Globus Compute on this machine needs RabbitMQ: apt-get install {PACKAGE}"
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         return how
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     with Path(__file__).open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # the process that runs the other half of the tests wants it too
+        fcntl.flock(file, fcntl.LOCK_EX)  # another process of the tests may want it, too
         for command in (["update"], ["install", "--yes", "--no-install-recommends", PACKAGE]):
             if SERVER.exists():
                 break
