@@ -14,10 +14,10 @@ WORKERS ?= 3
 JOBS ?= 2
 SOURCES := src parsl_monitor globus_compute_hooks tests examples benchmarks docs
 
-.PHONY: help setup demo quick check lint test fuzz bench resilience harmless parsl-suite guarantees soak corpus parsl-versions docs lock clean
+.PHONY: help setup demo quick check lint test fuzz bench resilience harmless harmless-compute parsl-suite guarantees soak corpus parsl-versions docs lock clean
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 setup: $(VENV)/.ready  ## make the virtual environment (other targets do it by themselves)
 
@@ -69,6 +69,9 @@ parsl-suite: setup  ## Parsl's own test suite in stock and under enable, about a
 
 harmless: setup  ## stock Parsl against enable(config): is any workload harmed? About 80 minutes (OPTIONS="--only coin noop", --short, --list)
 	$(BIN)/python -m benchmarks.harmless.run --jobs $(JOBS) $(OPTIONS)
+
+harmless-compute: setup  ## stock Globus Compute against OctopusEngine and OctopusExecutor, about 5 hours (OPTIONS="--pairs 1", --only, --short, --list)
+	$(BIN)/python -m benchmarks.harmless.compute.run $(OPTIONS)
 
 guarantees: setup  ## the guarantees of delivery on Apache Kafka with 100,000 events each, into docs/delivery.md, about 6 minutes
 	$(BIN)/python -m benchmarks.delivery.guarantees $(OPTIONS)

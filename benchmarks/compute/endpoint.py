@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from textwrap import indent
 from types import TracebackType
@@ -21,6 +21,9 @@ from octopus_plugins.config import OctopusConfig
 
 PATIENCE = 300.0
 """Seconds to wait for what takes an instant where nothing else keeps the machine busy."""
+
+READY = "Ready to send"
+"""What a core endpoint logs when it takes commands."""
 
 CONFIG = """
 import globus_compute_sdk.sdk.client as client
@@ -98,7 +101,8 @@ class Endpoint:
         heartbeat: Seconds between heartbeats.
         idle: Heartbeats after which a user endpoint that is idle ends itself; 0 is never.
         name: Of the endpoint.
-        privileged: Whether root starts it, where root runs these tests. It then clears its user endpoints' environment.
+        privileged: Whether root starts it, where root runs this. It then clears its user endpoints' environment.
+        hooked: Whether its user endpoints find our engine, as after ``octopus endpoint enable``.
     """
 
     def __init__(
@@ -112,6 +116,7 @@ class Endpoint:
         idle: int = 0,
         name: str = "site",
         privileged: bool = True,
+        hooked: bool = True,
     ) -> None:
         self.home, self.name, self.id = home, name, ""
         self.directory = home / ".globus_compute" / name
@@ -126,6 +131,8 @@ class Endpoint:
             "GLOBUS_COMPUTE_CLIENT_SECRET": "not-a-secret",
             "GLOBUS_SDK_SERVICE_URL_AUTH": f"{web.url}/",
         }
+        if hooked:
+            told = {"PYTHONPATH": str(Path(globus_compute_hooks.__file__).parent / "site"), **told}
         self._configure(TEMPLATE.format(heartbeat=heartbeat, idle=idle, engine=indent(engine.strip("\n"), "  ")), told)
         self._prefix = () if privileged else UNPRIVILEGED
         email = ", email='tester@example.org'" if privileged and os.geteuid() == 0 else ""
@@ -153,16 +160,26 @@ class Endpoint:
 
         Args:
             template: Of the user endpoint's configuration.
-            told: The user endpoint's environment, without us.
+            told: The user endpoint's environment.
         """
         self.directory.mkdir(parents=True, mode=0o700)
         (self.directory / "user_config_template.yaml.j2").write_text(template)
-        found = {"PYTHONPATH": str(Path(globus_compute_hooks.__file__).parent / "site"), **told}
-        lines = "".join(f'{key}: "{value}"\n' for key, value in found.items())
+        lines = "".join(f'{key}: "{value}"\n' for key, value in told.items())
         (self.directory / "user_environment.yaml").write_text(lines)
 
     def __enter__(self) -> Endpoint:
-        self._log = (self.home / "core.log").open("wb")
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start it, for the first time or after ``stop``, and wait until it is registered."""
+        before = self.log.count(READY)
+        self._log = (self.home / "core.log").open("ab")
         self._process = subprocess.Popen(
             [*self._prefix, Path(sys.executable).parent / "globus-compute-endpoint", "start", self.name],
             env=self._environment,
@@ -173,24 +190,22 @@ class Endpoint:
             start_new_session=True,  # it ends its whole process group
         )
         try:
-            self._wait_until_registered()
+            self._wait_until_registered(before)
         except BaseException:
-            self.__exit__(None, None, None)
+            self.stop()
             raise
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
+        """Stop it as its owner does, and end what is left of it after a while."""
         family = self.processes()
         if self._process.poll() is None:
             self._process.terminate()
         psutil.wait_procs(family, timeout=15)
-        while left := self.processes():  # whose parent was killed
-            for process in left:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
-            psutil.wait_procs(left, timeout=1)
+        self.kill()  # also those whose parent was killed
+
+    def kill(self) -> None:
+        """End all its processes at once."""
+        end(self.processes)
         self._process.wait(10)
         self._log.close()
 
@@ -218,34 +233,49 @@ class Endpoint:
             os.utime(mark, (0, 0))
 
     def processes(self) -> list[psutil.Process]:
-        """Every process of this endpoint, wherever it hangs.
-
-        Some hide their command and their environment behind a title; they are known by where they work.
-        """
-        found: dict[int, psutil.Process] = {}
-        for process in psutil.process_iter():
-            try:
-                told = [*process.cmdline(), process.environ().get("HOME", ""), process.cwd()]
-                if any(str(self.home) in word or (self.id and self.id in word) for word in told):
-                    found[process.pid] = process
-                    found.update({child.pid: child for child in process.children(recursive=True)})
-            except psutil.Error:
-                continue
+        """Every process of this endpoint, wherever it hangs."""
+        found = {process.pid: process for process in processes_of(*filter(None, (str(self.home), self.id)))}
         if self._process.poll() is None:
             found[self._process.pid] = psutil.Process(self._process.pid)
-        return [process for process in found.values() if _is_alive(process)]
+        return list(found.values())
 
-    def _wait_until_registered(self, seconds: float = PATIENCE) -> None:
+    def _wait_until_registered(self, before: int) -> None:
         import json
 
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + PATIENCE
         record = self.directory / "endpoint.json"
         # It forks its user endpoints, and one that it forks while its threads begin may hang for ever.
-        while not record.exists() or "endpoint_id" not in record.read_text() or "Ready to send" not in self.log:
+        while not record.exists() or "endpoint_id" not in record.read_text() or self.log.count(READY) == before:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the endpoint did not start:\n{self.log[-8000:]}")
             time.sleep(0.1)
         self.id = json.loads(record.read_text())["endpoint_id"]
+
+
+def processes_of(*names: str) -> list[psutil.Process]:
+    """Every process of endpoints that are known by these names: their homes and ids.
+
+    Some hide their command and their environment behind a title; they are known by where they work.
+    """
+    found: dict[int, psutil.Process] = {}
+    for process in psutil.process_iter():
+        try:
+            told = [*process.cmdline(), process.environ().get("HOME", ""), process.cwd()]
+            if any(name in word for word in told for name in names):
+                found[process.pid] = process
+                found.update({child.pid: child for child in process.children(recursive=True)})
+        except psutil.Error:
+            continue
+    return [process for process in found.values() if _is_alive(process)]
+
+
+def end(look: Callable[[], list[psutil.Process]]) -> None:
+    """Kill what is found until nothing is."""
+    while left := look():
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(left, timeout=1)
 
 
 def _path() -> str:

@@ -27,12 +27,17 @@ class Exchange:
         url: Of RabbitMQ.
         on_result: Told of each result, with the message as it came.
         on_heartbeat: Told of each status report.
+        endpoints: Where endpoints are told that RabbitMQ is; default: ``url``.
     """
 
     def __init__(
-        self, url: str, on_result: Callable[[Result, bytes], None], on_heartbeat: Callable[[EPStatusReport], None]
+        self,
+        url: str,
+        on_result: Callable[[Result, bytes], None],
+        on_heartbeat: Callable[[EPStatusReport], None],
+        endpoints: str | None = None,
     ) -> None:
-        self.url = url
+        self.url, self._told = url, endpoints or url
         self._hear: dict[str, Callable[[Any, bytes], None]] = {
             RESULTS: on_result,
             HEARTBEATS: lambda report, _: on_heartbeat(report),
@@ -89,11 +94,11 @@ class Exchange:
         """How an endpoint is told to publish its results or heartbeats."""
         properties = {"delivery_mode": 2}
         how = {"exchange": name, "routing_key": name, "mandatory": True, "properties": properties}
-        return {"connection_url": self.url, "exchange": name, "queue": _queue(name), "queue_publish_kwargs": how}
+        return {"connection_url": self._told, "exchange": name, "queue": _queue(name), "queue_publish_kwargs": how}
 
     def consuming(self, queue: str) -> dict[str, Any]:
         """How an endpoint is told to consume its commands or tasks."""
-        return {"connection_url": self.url, "exchange": "tasks", "queue": self.declare(queue)}
+        return {"connection_url": self._told, "exchange": "tasks", "queue": self.declare(queue)}
 
     @contextmanager
     def _channel(self) -> Iterator[Any]:

@@ -50,22 +50,27 @@ class Submitted:
 class ComputeService:
     """The stand-in: answers on ``url`` while its ``with`` block runs.
 
+    Args:
+        amqp: Where RabbitMQ is.
+        endpoints: Where endpoints are told that it is; default: ``amqp``.
+        clients: Where the SDK is told that it is; default: ``amqp``.
+
     Attributes:
         tasks: What was submitted, by task id.
         reports: The latest status report of each user endpoint.
     """
 
-    def __init__(self, amqp: str) -> None:
+    def __init__(self, amqp: str, *, endpoints: str | None = None, clients: str | None = None) -> None:
         self.tasks: dict[str, Submitted] = {}
         self.reports: dict[str, dict[str, Any]] = {}
         self._heard: dict[str, tuple[float, dict[str, Any]]] = {}
-        self._amqp = amqp
+        self._amqp, self._endpoints_amqp, self._clients_amqp = amqp, endpoints, clients or amqp
         self._lock = threading.RLock()
         self._endpoints: dict[str, Any] = {}
         self._functions: dict[str, str] = {}
 
     def __enter__(self) -> ComputeService:
-        self._exchange = Exchange(self._amqp, self._hear_result, self._hear_heartbeat)
+        self._exchange = Exchange(self._amqp, self._hear_result, self._hear_heartbeat, self._endpoints_amqp)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="stand-in-service", daemon=True)
@@ -95,7 +100,7 @@ class ComputeService:
             case ("GET", "v2", "version"):
                 return {"api": "1.0", "min_ep_version": "2.0.0", "min_sdk_version": "2.0.0"}
             case ("GET", "v2", "get_amqp_result_connection_url"):
-                return {"queue_prefix": exchange.RESULT_PREFIX, "connection_url": self._amqp}
+                return {"queue_prefix": exchange.RESULT_PREFIX, "connection_url": self._clients_amqp}
             case ("POST", "v3", "endpoints"):
                 return self._register(str(uuid.uuid4()), body)
             case ("PUT", "v3", "endpoints", endpoint):

@@ -146,7 +146,7 @@ def judge(pairs: Sequence[tuple[Run, Run]], rule: IdleRule) -> Verdict:
     missed += _unlike(pairs)
     missed += [f"pair {run.pair}: {run.trouble}" for run in ours if run.trouble]
     ratio = _ratio(pairs)
-    missed += _late(ratio, _middle(stock), _middle(ours))
+    missed += late(ratio, _middle(stock), _middle(ours))
     idle = max(run.idle for run in ours)
     if rule is not IdleRule.NOT_JUDGED and idle > IDLE:
         missed.append(f"a node idle for {idle:.1f} s")
@@ -184,7 +184,14 @@ def _ratio(pairs: Sequence[tuple[Run, Run]]) -> Spread | None:
     return pairing.ratios([ours for _, ours in timed], [stock for stock, _ in timed]) if timed else None
 
 
-def _late(ratio: Spread | None, stock: float | None, ours: float | None) -> list[str]:
+def late(ratio: Spread | None, stock: float | None, ours: float | None) -> list[str]:
+    """What is missed of the time: nothing, or one line.
+
+    Args:
+        ratio: Of the makespans, pair by pair; None where stock never ended.
+        stock: Median makespan, seconds; None where it never ended.
+        ours: The same of ours.
+    """
     if ratio is None or stock is None:
         return []
     if ours is None or math.isinf(ratio.median):

@@ -1,0 +1,1 @@
+"""Endpoints that OctopusEngine and OctopusExecutor must not harm: stock Globus Compute against ours, case by case."""

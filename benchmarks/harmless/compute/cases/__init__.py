@@ -1,0 +1,1 @@
+"""The cases, by what happens in them; each module has them in ``CASES``."""
