@@ -114,7 +114,8 @@ class Case:
         workers: Of each block.
         named_nodes: Whether the blocks are nodes with names of their own, as on a cluster.
         retries: ``max_retries_on_system_failure``.
-        idle: ``idle_heartbeats_soft``; a heartbeat comes every 2 s.
+        executor_retries: ``retries`` of OctopusExecutor; None leaves its default. Executor has no such option.
+        idle: ``idle_heartbeats_soft``; a heartbeat comes every 5 s.
         worker_init: Shell commands that each block begins with.
         disk: MiB of a disk of the endpoint's own; None where it has the machine's.
         broker: Whether the broker of ours is there at all.
@@ -133,10 +134,11 @@ class Case:
     workers: int = 2
     named_nodes: bool = False
     retries: int = 0
+    executor_retries: int | None = None
     idle: int = 0
     worker_init: str = ""
     disk: int | None = None
     broker: bool = True
     warm: bool = True
-    limit: float = 75.0
+    limit: float = 60.0
     short: bool = False

@@ -20,7 +20,8 @@ ACKNOWLEDGING = 1.0
 MOMENT_LIMIT = 90.0
 """Seconds until a moment must have come."""
 
-INTERCHANGES = ("parsl.executors.high_throughput.interchange", "octopus_plugins.htex.interchange")
+INTERCHANGE = "parsl: HTEX interchange"
+"""The title that Parsl's interchange gives its process, and Octopus' too."""
 
 
 class TargetError(RuntimeError):
@@ -136,7 +137,7 @@ class Disturber:
         if target is Target.USER_ENDPOINT:
             found = endpoint.user_endpoints()
         elif target is Target.INTERCHANGE:
-            found = [process for process in endpoint.processes() if set(INTERCHANGES) & set(process.cmdline())]
+            found = [process for process in endpoint.processes() if INTERCHANGE in " ".join(process.cmdline())]
         else:
             begun = [begin.pid for begin in trial.begins()] or list(trial.greeted)
             worker = psutil.Process(begun[-1])

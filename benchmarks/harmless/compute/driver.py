@@ -29,8 +29,8 @@ from benchmarks.harmless.configuring import OURS, SYSTEMS
 from benchmarks.proxy import ProxiedBroker, Proxy
 from octopus_plugins.config import OctopusConfig
 
-HEARTBEAT = 2
-"""Seconds between heartbeats of the user endpoint."""
+HEARTBEAT = 5
+"""Seconds between heartbeats of the user endpoint; the host allows no less."""
 
 
 def run(options: argparse.Namespace) -> None:
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> None:
         endpoint.start()
         stack.callback(endpoint.kill)
         try:
-            executor = systems.executor(endpoint.id, options.system, octopus)
+            executor = systems.executor(case, endpoint.id, options.system, octopus)
             result = outcome(Trial(case, directory, web, endpoint, executor), lines)
         finally:
             (directory / "endpoint.log.txt").write_text(endpoint.log, encoding="utf-8")

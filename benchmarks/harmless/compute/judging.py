@@ -52,7 +52,7 @@ class Run:
         errors: dict[str, int] = {}
         for task in tasks:
             if not task["well"]:
-                error = (task["error"] or "a wrong result")[:120]
+                error = task["error"] or "a wrong result"
                 errors[error] = errors.get(error, 0) + 1
         return cls(
             case,

@@ -172,13 +172,13 @@ def _wanted(case: Case, options: argparse.Namespace) -> bool:
 def _list(cases: Sequence[Case]) -> None:
     for case in cases:
         shape = f"{case.tasks} tasks of {case.seconds:g} s"
-        print(f"{case.name:30} {shape:18} {'short ' if case.short else '      '} {case.title}")
+        print(f"{case.name:40} {shape:18} {'short ' if case.short else '      '} {case.title}")
 
 
 def _progress(run: Run) -> None:
     answered = [end for end in run.ends.values() if end is not None]
     last = f"last answer after {max(answered):.2f} s" if answered else "no answer"
-    line = f"{run.pair} {run.case:30} {run.system:6} {len(run.well):3} of {len(run.ends):3} well, {last},"
+    line = f"{run.pair} {run.case:40} {run.system:6} {len(run.well):3} of {len(run.ends):3} well, {last},"
     line += f" {run.ran_again} ran again (at most {run.most_runs} times), {run.answered_twice} answered twice"
     line += f" ({run.contradicted} differently), {run.ended_alone} ended alone, {run.wall:.1f} s in all {run.trouble}"
     print(line.rstrip(), file=sys.stderr, flush=True)

@@ -60,14 +60,14 @@ def engine(case: Case, system: str, directory: Path, octopus: OctopusConfig) -> 
     return text
 
 
-def executor(endpoint: str, system: str, octopus: OctopusConfig) -> Executor:
+def executor(case: Case, endpoint: str, system: str, octopus: OctopusConfig) -> Executor:
     """The executor that submits to an endpoint."""
     client = Client(authorizer=AccessTokenAuthorizer(service.token(service.USER)), do_version_check=False)
     options: dict[str, Any] = {"endpoint_id": endpoint, "client": client, "api_burst_limit": 100}
     if system == OURS:
         from globus_compute_hooks import OctopusExecutor
 
-        made: Executor = OctopusExecutor(**options, octopus=octopus)
+        made: Executor = OctopusExecutor(**options, octopus=octopus, retries=case.executor_retries)
     else:
         made = Executor(**options)
     # By their source: workers cannot import the benchmarks.

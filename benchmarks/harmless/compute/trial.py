@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -22,6 +23,9 @@ CALL_PERIOD = 10.0
 
 STARTUP_LIMIT = 150.0
 """Seconds until all workers must have run something."""
+
+
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|task-\d+")
 
 
 class Begin(NamedTuple):
@@ -63,8 +67,15 @@ class Task:
             well = self.raised is None and self.future.result() == self.key[::-1]
         else:
             well = self.raised is not None and f"{self.raised}" in str(error)
-        said = None if error is None else " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        said = None if error is None else shortened(f"{type(error).__name__}: {error}")
         return {"key": self.key, "submitted": self.submitted, "settled": self.settled, "well": well, "error": said}
+
+
+def shortened(text: str) -> str:
+    """How an error begins and ends, in one line, without what makes each of its kind another."""
+    words = [_ID.sub("…", word) for word in text.split() if word.strip("+")]
+    line = " ".join(words)
+    return line if len(line) <= 200 else f"{line[:100]} … {line[-100:]}"
 
 
 @dataclass

@@ -39,6 +39,12 @@ CASES = (
     *(_kill(Target.WORKER, at) for at in (Moment.RUNNING, Moment.ANSWERED)),
     _kill(Target.WORKER, Moment.RUNNING, retries=2),
     Case(
+        "kill-worker-running-executor-retries-0",
+        "the worker is killed in the middle of a task, with OctopusExecutor(retries=0)",
+        (Step(Moment.RUNNING, Deed.KILL, Target.WORKER),),
+        executor_retries=0,
+    ),
+    Case(
         "kill-manager-of-two",
         "one of two blocks loses its manager in the middle of a task, with 2 retries",
         (Step(Moment.RUNNING, Deed.KILL, Target.MANAGER),),

@@ -30,8 +30,18 @@ CASES = (
             workers=1,
             named_nodes=True,
             retries=retries,
-            short=retries == 0,
         )
         for retries in (0, 3)
+    ),
+    Case(
+        "two-nodes-disk-full-executor-retries-0",
+        "two nodes, every second task raises ENOSPC, with OctopusExecutor(retries=0)",
+        tasks=24,
+        seconds=1.0,
+        raised=Raised.DISK_FULL,
+        blocks=2,
+        workers=1,
+        named_nodes=True,
+        executor_retries=0,
     ),
 )
