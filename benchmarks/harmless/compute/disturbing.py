@@ -94,7 +94,7 @@ class Disturber:
 
     def _have_begun(self) -> bool:
         trial = self._trial
-        begun = [begin for begin in trial.begins() if begin.time >= self._since]
+        begun = [begin for begin in trial.journal.begins() if begin.time >= self._since]
         return bool(begun) and len(begun) >= min(trial.case.blocks * trial.case.workers, len(trial.open()))
 
     def _do(self, step: Step) -> None:
@@ -139,7 +139,7 @@ class Disturber:
         elif target is Target.INTERCHANGE:
             found = [process for process in endpoint.processes() if INTERCHANGE in " ".join(process.cmdline())]
         else:
-            begun = [begin.pid for begin in trial.begins()] or list(trial.greeted)
+            begun = [begin.pid for begin in trial.journal.begins()] or list(trial.greeted)
             worker = psutil.Process(begun[-1])
             found = [worker] if target is Target.WORKER else [parent for parent in [worker.parent()] if parent]
         # A command may stand behind a shell, or the launcher of one.

@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> None:
                 clients=through(lines.client, options.amqp),
             )
         )
-        globus_compute_sdk.sdk.client.get_web_service_url = lambda *_: web.url
+        globus_compute_sdk.sdk.client.get_web_service_url = lambda *_: web.url  # type: ignore[attr-defined]
         engine = systems.engine(case, options.system, directory, octopus)
         endpoint = Endpoint(
             directory / "endpoint", web, engine, heartbeat=HEARTBEAT, idle=case.idle, hooked=options.system == OURS

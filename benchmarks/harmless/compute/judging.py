@@ -26,7 +26,7 @@ class Run:
         errors: What else the tasks ended with, and how many did.
         answered_twice: Tasks for which the endpoint sent more than one result.
         contradicted: Those whose results differ.
-        ended_alone: User endpoints that ended under open tasks with nobody having ended them.
+        ended_alone: User endpoints that ended under running tasks with nobody having ended them.
         wall: Seconds of the whole process.
         trouble: Why the run cannot be judged; empty where all is well.
     """
@@ -91,7 +91,7 @@ class Verdict:
         ran_again: Tasks that ran more than once, over all pairs.
         most_runs: How often a task ran at most.
         contradicted: Tasks with two different answers, over all pairs.
-        ended_alone: User endpoints that ended by themselves under open tasks, over all pairs.
+        ended_alone: User endpoints that ended by themselves under running tasks, over all pairs.
         seconds: Median time to the last answer of the tasks that ended alike in both; None where there are none.
         ratio: Of these times, pair by pair.
         missed: What is worse than the bars allow, in words.

@@ -41,7 +41,7 @@ has ended, one more task is submitted, as the web service starts the next one on
   never answered does not.
 - **Answers**: no more tasks than in stock have two different answers, as the web service receives them.
 - **Runs**: no task runs oftener than a task in stock does. Each run appends a line to a file of the task's own.
-- **User endpoints**: no more than in stock end by themselves under open tasks.
+- **User endpoints**: no more than in stock end by themselves under running tasks.
 - **Time**: the median of the paired ratios of the seconds from the first submission to the last answer is at most
   {RATIO} (n ≥ {PAIRS}); where stock takes less than {SLACK_BELOW:g} s, {SLACK} s more are allowed. Only tasks count
   that are answered in both and end alike. With fewer than {PAIRS} pairs a time is missed only where it is both more

@@ -43,6 +43,8 @@ class Launcher:
         words = ["--case", case.name, "--system", system, "--amqp", self.amqp]
         words += ["--out", str(out), "--directory", str(home)]
         prefix = OWN_MOUNTS if case.disk is not None else ()
+        shutil.rmtree(home, ignore_errors=True)  # what an earlier evaluation has kept
+        out.unlink(missing_ok=True)
         home.mkdir()
         began = time.monotonic()
         late = self._wait_for(

@@ -71,5 +71,5 @@ def executor(case: Case, endpoint: str, system: str, octopus: OctopusConfig) -> 
     else:
         made = Executor(**options)
     # By their source: workers cannot import the benchmarks.
-    made.serializer = ComputeSerializer(strategy_code=DillCodeSource())
+    made.serializer = ComputeSerializer(strategy_code=DillCodeSource())  # type: ignore[no-untyped-call]
     return made

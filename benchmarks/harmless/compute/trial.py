@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+import psutil
 
 from benchmarks.compute.endpoint import Endpoint
 from benchmarks.compute.service import ComputeService
 from benchmarks.harmless.compute import work
 from benchmarks.harmless.compute.case import Case
+from benchmarks.harmless.compute.task import Journal, Task
 
 LOOK_PERIOD = 0.25
 """Seconds between two looks at the user endpoints."""
@@ -23,59 +24,6 @@ CALL_PERIOD = 10.0
 
 STARTUP_LIMIT = 150.0
 """Seconds until all workers must have run something."""
-
-
-_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|task-\d+")
-
-
-class Begin(NamedTuple):
-    """A try of a task, as the task itself notes it."""
-
-    key: str
-    pid: int
-    time: float
-
-
-@dataclass(slots=True)
-class Task:
-    """A task that was submitted.
-
-    Attributes:
-        key: Its name, and that of its file.
-        raised: What it raises; None where it ends well.
-        submitted: When.
-        future: The SDK's.
-        settled: When its future was.
-    """
-
-    key: str
-    raised: str | None
-    submitted: float
-    future: Any
-    settled: float | None = None
-
-    def note_end(self, future: Future[Any]) -> None:
-        """Note when its future is settled."""
-        self.settled = time.time()
-
-    def outcome(self) -> dict[str, Any]:
-        """What became of it, as data: well is what returns what it must, or raises what it must."""
-        if self.settled is None:
-            return {"key": self.key, "submitted": self.submitted, "settled": None, "well": False, "error": "no answer"}
-        error = self.future.exception()
-        if error is None:
-            well = self.raised is None and self.future.result() == self.key[::-1]
-        else:
-            well = self.raised is not None and f"{self.raised}" in str(error)
-        said = None if error is None else shortened(f"{type(error).__name__}: {error}")
-        return {"key": self.key, "submitted": self.submitted, "settled": self.settled, "well": well, "error": said}
-
-
-def shortened(text: str) -> str:
-    """How an error begins and ends, in one line, without what makes each of its kind another."""
-    words = [_ID.sub("…", word) for word in text.split() if word.strip("+")]
-    line = " ".join(words)
-    return line if len(line) <= 200 else f"{line[:100]} … {line[-100:]}"
 
 
 @dataclass
@@ -90,7 +38,7 @@ class Trial:
         executor: That submits to it.
         tasks: What was submitted.
         greeted: Process ids of the workers that ran something before the first task.
-        ended_alone: How many user endpoints ended under open tasks with nobody having ended them.
+        ended_alone: How many user endpoints ended under running tasks with nobody having ended them.
         trouble: Why the run proves nothing.
     """
 
@@ -103,15 +51,14 @@ class Trial:
     greeted: set[int] = field(default_factory=set)
     ended_alone: int = 0
     trouble: list[str] = field(default_factory=list)
+    _busy: bool = False
     _up: set[int] = field(default_factory=set)
     _taken_down: set[int] = field(default_factory=set)
     _look_at: float = 0.0
     _call_at: float = 0.0
 
-    @property
-    def journal(self) -> Path:
-        """The directory in which each task notes its tries."""
-        return self.directory / "journal"
+    def __post_init__(self) -> None:
+        self.journal = Journal(self.directory / "journal")
 
     def warm_up(self) -> None:
         """Wait until every worker has run something, so that no system pays for its start within the case.
@@ -133,7 +80,7 @@ class Trial:
             key = f"task-{len(self.tasks)}"
             raised = self.case.raised.value if self.case.raised is not None and number % 2 else None
             submitted = time.time()
-            future = self.executor.submit(work.work, str(self.journal), key, self.case.seconds, raised)
+            future = self.executor.submit(work.work, str(self.journal.directory), key, self.case.seconds, raised)
             task = Task(key, raised, submitted, future)
             future.add_done_callback(task.note_end)
             self.tasks.append(task)
@@ -153,14 +100,11 @@ class Trial:
         missing = len(self.open()) - len(known)
         return missing + sum(self.web.queued(endpoint) for endpoint in {task.endpoint for task in known})
 
-    def begins(self) -> list[Begin]:
-        """All tries so far, the oldest first."""
-        found = []
-        for file in self.journal.iterdir():
-            for line in file.read_text(encoding="utf-8").splitlines():
-                pid, moment = line.split()
-                found.append(Begin(file.name, int(pid), float(moment)))
-        return sorted(found, key=lambda begin: begin.time)
+    def is_busy(self) -> bool:
+        """Whether a worker runs an open task."""
+        noted = self.journal.lines()
+        last = [noted[task.key][-1] for task in self.open() if noted.get(task.key)]
+        return any(word == "begin" and psutil.pid_exists(int(pid)) for pid, _, word in last)
 
     def take_down(self) -> None:
         """Say that the user endpoints that run now are about to be ended from outside."""
@@ -174,10 +118,10 @@ class Trial:
         self._look_at = time.monotonic() + LOOK_PERIOD
         up = {process.pid for process in self.endpoint.user_endpoints()}
         if self.open():
-            self.ended_alone += len(self._up - up - self._taken_down)
+            self.ended_alone += len(self._up - up - self._taken_down) if self._busy else 0
             if not up and (self._up or self._taken_down) and (self._up or time.monotonic() >= self._call_at):
                 self.call()
-        self._up = up
+        self._up, self._busy = up, self.is_busy()
 
     def until(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Wait until a condition holds; returns whether it does within so many seconds."""
@@ -199,7 +143,7 @@ class Trial:
     def outcome(self) -> dict[str, Any]:
         """What became of the run, as data."""
         runs: dict[str, int] = {}
-        for begin in self.begins():
+        for begin in self.journal.begins():
             runs[begin.key] = runs.get(begin.key, 0) + 1
         answers = [[(result.is_error, result.data) for result in task.results] for task in self.web.tasks.values()]
         return {

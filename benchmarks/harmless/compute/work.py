@@ -4,14 +4,18 @@ from __future__ import annotations
 
 
 def work(journal: str, key: str, seconds: float, raised: str | None) -> str:
-    """Append a line to the task's own file, take so long, and return the key in reverse or raise."""
+    """Take so long, and return the key in reverse or raise; a line each in the task's own file says when."""
     import errno
     import os
     import time
 
-    with open(os.path.join(journal, key), "a", encoding="utf-8") as file:  # noqa: PTH118, PTH123 - sent as source
-        file.write(f"{os.getpid()} {time.time():.6f}\n")
+    def note(word: str) -> None:
+        with open(os.path.join(journal, key), "a", encoding="utf-8") as file:  # noqa: PTH118, PTH123 - sent as source
+            file.write(f"{os.getpid()} {time.time():.6f} {word}\n")
+
+    note("begin")
     time.sleep(seconds)
+    note("end")
     if raised == "ValueError":
         raise ValueError(f"cannot use the input {key}")
     if raised == "OSError":
