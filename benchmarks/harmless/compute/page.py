@@ -86,6 +86,7 @@ def markdown(verdicts: Sequence[Verdict], machine: Mapping[str, str], command: s
             *RULE,
             "",
             f"{summary(verdicts)} Pairs of runs: {pairs}. Machine: {described}.",
+            *_reservations(verdicts, pairs),
             "",
             "## Results",
             "",
@@ -103,6 +104,16 @@ def markdown(verdicts: Sequence[Verdict], machine: Mapping[str, str], command: s
             *_section("What did not end well", _remarks(verdicts)),
         ]
     )
+
+
+def _reservations(verdicts: Sequence[Verdict], pairs: int) -> list[str]:
+    """What these runs do not show."""
+    found = []
+    if pairs < PAIRS:
+        found.append(f"With {pairs} of {PAIRS} pairs the runs are enough to count tasks, not to judge times.")
+    if missing := len(CASES) - len(verdicts):
+        found.append(f"{missing} of the {len(CASES)} cases have yet to be run.")
+    return ["", "> " + " ".join(found)] if found else []
 
 
 def _row(verdict: Verdict) -> tuple[str, ...]:

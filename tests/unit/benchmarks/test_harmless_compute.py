@@ -95,6 +95,8 @@ def test_the_page_has_a_row_for_each_case_and_says_what_did_not_end_well() -> No
     assert "| `no-op` | 0 | 3 | 3 / 3 | 0 / 0 | 0 / 0 | 1.00 / 1.00 | 1.000 | met |" in text
     assert "**missed**: 1 fewer tasks ended well" in text
     assert "- no-op, ours, pair 1: 1 × no answer" in text
+    assert "> With 1 of 5 pairs the runs are enough to count tasks, not to judge times." in text
+    assert f"{len(CASES) - 2} of the {len(CASES)} cases have yet to be run." in text
 
 
 def test_there_are_enough_cases_and_a_short_form_of_some() -> None:

@@ -52,7 +52,9 @@ CASES = (
             Step(Moment.SUBMITTED, Deed.SUBMIT),
             Step(Moment.RUNNING, Deed.KILL, Target.USER_ENDPOINT),
         ),
-        seconds=1.0,
+        # More than the rest of a page of each file, which a file may still grow into.
+        tasks=30,
+        seconds=0.4,
         disk=48,
     ),
 )
