@@ -131,8 +131,7 @@ class Endpoint:
             "GLOBUS_COMPUTE_CLIENT_SECRET": "not-a-secret",
             "GLOBUS_SDK_SERVICE_URL_AUTH": f"{web.url}/",
         }
-        if hooked:
-            told = {"PYTHONPATH": str(Path(globus_compute_hooks.__file__).parent / "site"), **told}
+        self._hooked = hooked
         self._configure(TEMPLATE.format(heartbeat=heartbeat, idle=idle, engine=indent(engine.strip("\n"), "  ")), told)
         self._prefix = () if privileged else UNPRIVILEGED
         email = ", email='tester@example.org'" if privileged and os.geteuid() == 0 else ""
@@ -160,11 +159,12 @@ class Endpoint:
 
         Args:
             template: Of the user endpoint's configuration.
-            told: The user endpoint's environment.
+            told: The user endpoint's environment, without us.
         """
         self.directory.mkdir(parents=True, mode=0o700)
         (self.directory / "user_config_template.yaml.j2").write_text(template)
-        lines = "".join(f'{key}: "{value}"\n' for key, value in told.items())
+        ours = {"PYTHONPATH": str(Path(globus_compute_hooks.__file__).parent / "site")} if self._hooked else {}
+        lines = "".join(f'{key}: "{value}"\n' for key, value in {**ours, **told}.items())
         (self.directory / "user_environment.yaml").write_text(lines)
 
     def __enter__(self) -> Endpoint:
