@@ -119,6 +119,7 @@ def test_the_tasks_of_a_killed_user_endpoint_are_told_lost_and_answered_by_the_n
     executor = sdk(endpoint)
     lost = executor.submit(functions.rest, 300)
     wait_until_running(lambda: lost.task_id, octopus, wait_for)
+    executor.submit(functions.rest, 1.5).result(timeout=PATIENCE)  # by then it is acknowledged
     endpoint.kill_user_endpoint()
     following = executor.submit(functions.double, 21)
     told = str(lost.exception(timeout=PATIENCE))
