@@ -104,6 +104,8 @@ class Recovering(Executor):
         config = octopus if isinstance(octopus, OctopusConfig) else OctopusConfig.load(**dict(octopus or {}))
         if retries is not None and (isinstance(retries, bool) or not isinstance(retries, int) or retries < 0):
             raise ConfigError(f"retries = {retries!r}: must be a whole number from 0 on, or None")
+        if retries is None and policy is None:
+            retries = max(len(steps) - 1, 0)  # without a ladder a call runs no oftener than in the SDK
         own = () if self.endpoint_id is None else (str(self.endpoint_id),)
         if own and known.ladder and own[0] not in known.ladder:
             raise ConfigError(
@@ -137,7 +139,8 @@ class OctopusExecutor(Recovering):
             ``resource_specification``.
         policy: A TOML file, a mapping, or a Policy; default: the built-in one.
         mode: ``active``, or ``passive``: record what would have been decided and change nothing.
-        retries: How often a task may be tried again; default: as often as the policy's categories and budgets allow.
+        retries: How often a task may be tried again; default: as often as the ladder has further endpoints, so never
+            without one; with a ``policy`` as often as its categories and budgets allow.
         octopus: How to reach the topics: an OctopusConfig, or settings by name (``{"profile": "kafka"}``).
             Default: environment and configuration file.
         plugins: Default: those installed.
