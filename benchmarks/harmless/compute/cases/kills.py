@@ -19,16 +19,16 @@ WHEN = {
 }
 
 
-def _kill(target: Target, at: Moment, after: float = 0.0, retries: int = 0, *, short: bool = False) -> Case:
+def _kill(target: Target, at: Moment, after: float = 0.0, retries: int = 0) -> Case:
     offset = f"+{after * 1000:.0f}ms" if after else ""
     name = f"kill-{SHORT_NAMES[target]}-{at.value}{offset}" + (f"-retries-{retries}" if retries else "")
     when = WHEN[at] + (f" and {after:g} s" if after else "")
     title = f"the {target.value} is killed {when}" + (f", with {retries} retries" if retries else "")
-    return Case(name, title, (Step(at, Deed.KILL, target, after),), retries=retries, short=short)
+    return Case(name, title, (Step(at, Deed.KILL, target, after),), retries=retries)
 
 
 CASES = (
-    *(_kill(Target.USER_ENDPOINT, at, short=at is Moment.TAKEN) for at in WHEN),
+    *(_kill(Target.USER_ENDPOINT, at) for at in WHEN),
     # The host's period of acknowledging, in steps.
     *(_kill(Target.USER_ENDPOINT, Moment.TAKEN, after) for after in (0.15, 0.3, 0.45)),
     _kill(Target.USER_ENDPOINT, Moment.ANSWERED, 0.25),

@@ -15,6 +15,7 @@ CASES = (
             seconds=0.5,
             raised=raised,
             retries=retries,
+            short=raised is Raised.VALUE and not retries,
         )
         for raised in Raised
         for retries in (0, 3)
