@@ -31,7 +31,7 @@ def test_a_hurried_record_leaves_before_others_have_gathered(emitter: Emitter, m
     seconds_until_delivered(emitter, -1, hurry=False)  # the connection is there
     patient = min(seconds_until_delivered(emitter, number, hurry=False) for number in range(3))
     hurried = min(seconds_until_delivered(emitter, number, hurry=True) for number in range(3, 33))
-    assert hurried < linger <= patient
+    assert hurried < 0.99 * linger <= patient  # a wait may end some microseconds early
 
 
 def test_what_waits_in_memory_goes_out_without_a_pause(config: OctopusConfig, monkeypatch: pytest.MonkeyPatch) -> None:
