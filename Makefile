@@ -70,7 +70,7 @@ parsl-suite: setup  ## Parsl's own test suite in stock and under enable, about a
 harmless: setup  ## stock Parsl against enable(config): is any workload harmed? About 80 minutes (OPTIONS="--only coin noop", --short, --list)
 	$(BIN)/python -m benchmarks.harmless.run --jobs $(JOBS) $(OPTIONS)
 
-harmless-compute: setup  ## stock Globus Compute against OctopusEngine and OctopusExecutor, about 6 hours (OPTIONS="--pairs 1", --only, --short, --list)
+harmless-compute: setup  ## stock Globus Compute against OctopusEngine and OctopusExecutor, takes hours (OPTIONS="--pairs 1", --only, --short, --list)
 	$(BIN)/python -m benchmarks.harmless.compute.run $(OPTIONS)
 
 guarantees: setup  ## the guarantees of delivery on Apache Kafka with 100,000 events each, into docs/delivery.md, about 6 minutes

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from globus_compute_sdk import Executor
+from globus_compute_sdk.errors import TaskExecutionFailed
 from globus_compute_sdk.sdk.asynchronous.compute_future import ComputeFuture
 from globus_compute_sdk.sdk.utils.uuid_like import as_uuid
 
@@ -241,7 +242,9 @@ class Dispatcher:
         elif decision.action == "retry":
             self._again(submission, decision)
         else:
-            self._give_up(submission, explained(error, failure, decision))
+            # What an endpoint answered is the answer. That one takes no task is none, while another may yet answer.
+            answered = isinstance(error, TaskExecutionFailed)
+            self._give_up(submission, explained(error, failure, decision), final=answered)
 
     def _again(self, submission: Submission, decision: Decision) -> None:
         target = decision.placement.executor if decision.placement is not None else None
@@ -259,11 +262,11 @@ class Dispatcher:
         else:
             self._send_now(submission, try_id)
 
-    def _give_up(self, submission: Submission, error: BaseException) -> None:
-        """Answer with an error, once no try of the task can be answered well any more."""
+    def _give_up(self, submission: Submission, error: BaseException, *, final: bool = False) -> None:
+        """Answer with an error: at once where it is final, else when no earlier try may be answered any more."""
         with self._lock:
             submission.error = error
-            if submission.over or submission.may_come:
+            if submission.over or (submission.may_come and not final):
                 return
             submission.over = True
         _settle(submission.future, lambda: submission.future.set_exception(error))

@@ -34,7 +34,7 @@ class Submission:
         lost: Whether the current try was told lost.
         over: Whether the user has an answer.
         earlier: The SDK's futures of earlier tries that may still be answered.
-        error: What the user gets unless one of them is answered well; None while the current try may be.
+        error: What the user gets unless one of them is answered; None while the current try may be.
     """
 
     task_id: str

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|task-\d+")
+_PLACE = re.compile(r"(?:/[\w.+-]+)+/")
+"""Directories: they are those of one machine."""
 
 
 class Begin(NamedTuple):
@@ -80,6 +82,6 @@ class Task:
 
 def shortened(text: str) -> str:
     """How an error begins and ends, in one line, without what makes each of its kind another."""
-    words = [_ID.sub("…", word) for word in text.split() if word.strip("+")]
+    words = [_PLACE.sub("…/", _ID.sub("…", word)) for word in text.split() if word.strip("+")]
     line = " ".join(words)
     return line if len(line) <= 200 else f"{line[:100]} … {line[-100:]}"
