@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import parsl.tests
+import pytest
 
 from benchmarks.session import end_session
 
@@ -103,7 +104,7 @@ class Session:
             The tests that ended, in their order, and the one in which the suite itself ended, if it did not pass on.
 
         Raises:
-            RuntimeError: Not one test ran; the message has the end of what pytest said.
+            RuntimeError: Not one test ran, or pytest itself broke; the message has the end of what it said.
         """
         home = self.directory / name
         home.mkdir(parents=True)
@@ -111,7 +112,8 @@ class Session:
         variables = self._environment(home, mode, outcomes, selection.tests)
         command = [sys.executable, "-m", "pytest", "-v", "-c", os.devnull, "--rootdir", str(TESTS)]
         command += ["-p", "parsl_suite_plugin", "-p", "no:cacheprovider", "-p", "no:xdist"]
-        command += ["--timeout", str(LIMIT_OF_A_TEST), "--timeout-method", "signal"]
+        # Native tracebacks: pytest's own parse source, for which CPython 3.11 raises SystemError now and then.
+        command += ["--tb", "native", "--timeout", str(LIMIT_OF_A_TEST), "--timeout-method", "signal"]
         command += [f"--ignore={TESTS / ignored}" for ignored in IGNORED]
         command += selection.arguments()
         with log.open("wb") as output:
@@ -132,9 +134,10 @@ class Session:
                 end_session(process.pid)
                 process.wait()
         lines = outcomes.read_text(encoding="utf-8").splitlines() if outcomes.exists() else []
-        if not lines:
+        if not lines or process.returncode == pytest.ExitCode.INTERNAL_ERROR:
             said = log.read_text(encoding="utf-8", errors="replace")[-4000:]
-            raise RuntimeError(f"No test of Parsl's ran (status {process.returncode}); see {log}:\n{said}")
+            problem = "pytest broke" if lines else "no test of Parsl's ran"
+            raise RuntimeError(f"In {name}, {problem} (status {process.returncode}); see {log}:\n{said}")
         return cases(lines)
 
     def _environment(self, home: Path, mode: str, outcomes: Path, tests: Sequence[str]) -> dict[str, str]:
