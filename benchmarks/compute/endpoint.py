@@ -216,7 +216,9 @@ class Endpoint:
         return "\n".join(f"== {file}\n{file.read_text(errors='replace')}" for file in files if file.exists())
 
     def user_endpoints(self) -> list[psutil.Process]:
-        """The processes of its user endpoints."""
+        """The processes of its user endpoints; none where the endpoint itself is gone."""
+        if self._process.poll() is not None:
+            return []
         return [process for process in psutil.Process(self._process.pid).children() if process.status() != "zombie"]
 
     def kill_user_endpoint(self) -> None:

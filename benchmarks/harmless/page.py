@@ -7,9 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from benchmarks import tables
 from benchmarks.figures import Spread
 from benchmarks.harmless.catalogue import WORKLOADS
 from benchmarks.harmless.judging import IDLE, PAIRS, RATIO, SLACK, SLACK_BELOW, Verdict
@@ -57,13 +56,7 @@ def rows(verdicts: Sequence[Verdict]) -> list[tuple[str, ...]]:
 
 def show(verdicts: Sequence[Verdict], console: Console) -> None:
     """Print the table, and what else there is to say."""
-    table = Table(title="Stock Parsl and enable(config)")
-    for column in COLUMNS:
-        table.add_column(column, overflow="fold")
-    for row in rows(verdicts):
-        # As text: what a message has in brackets is no markup.
-        table.add_row(*(Text(cell.replace("**", "").replace("`", "")) for cell in row))
-    console.print(table)
+    tables.show("Stock Parsl and enable(config)", COLUMNS, rows(verdicts), console)
     for line in _remarks(verdicts):
         console.print(line, markup=False, highlight=False)
     console.print(summary(verdicts), highlight=False)
@@ -101,9 +94,7 @@ def markdown(verdicts: Sequence[Verdict], machine: Mapping[str, str], command: s
             "Tasks are counted over all pairs. Makespans are medians; the ratio is the median of the pairs, with the"
             " smallest and largest.",
             "",
-            "| " + " | ".join(COLUMNS) + " |",
-            "|" + "---|" * len(COLUMNS),
-            *("| " + " | ".join(row) + " |" for row in rows(verdicts)),
+            *tables.markdown(COLUMNS, rows(verdicts)),
             "",
             "## Workloads",
             "",
@@ -131,7 +122,7 @@ def _row(verdict: Verdict) -> tuple[str, ...]:
         _ratio(verdict.ratio),
         f"{verdict.submits[0]:g} / {verdict.submits[1]:g}",
         f"{verdict.idle:.1f}" if judged else "not judged",
-        verdict.text.replace("|", "\\|"),
+        verdict.text,
     )
 
 

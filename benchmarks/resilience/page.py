@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import tables
 from benchmarks.figures import Spread
 from benchmarks.resilience.goals import Verdict
 from benchmarks.resilience.nodes import SMALL_MEMORY, SMALL_NODES
@@ -77,12 +78,7 @@ def show(outcomes: Outcomes, found: list[Verdict], console: Console) -> None:
     for row in rows(outcomes):
         table.add_row(*row, end_section=row[1] == outcomes.systems[-1])
     console.print(table)
-    goals = Table(title="Goals")
-    for column in _GOALS:
-        goals.add_column(column, overflow="fold")
-    for verdict in found:
-        goals.add_row(verdict.name, verdict.goal, verdict.value, verdict.text.replace("**", ""))
-    console.print(goals)
+    tables.show("Goals", _GOALS, _goals(found), console)
 
 
 def markdown(outcomes: Outcomes, found: list[Verdict], machine: Mapping[str, str], command: str, plot: str) -> str:
@@ -103,22 +99,21 @@ def markdown(outcomes: Outcomes, found: list[Verdict], machine: Mapping[str, str
             "",
             "## Goals",
             "",
-            *_table(_GOALS, [(each.name, each.goal, each.value, each.text) for each in found]),
+            *tables.markdown(_GOALS, _goals(found)),
             "",
             "## Scenarios",
             "",
             *(f"- `{name}`: {SCENARIOS[name].title}." for name in outcomes.scenarios),
             "",
-            *_table(_COLUMNS, rows(outcomes)),
+            *tables.markdown(_COLUMNS, rows(outcomes)),
             "",
             *_troubles(outcomes),
         ]
     )
 
 
-def _table(columns: tuple[str, ...], content: list[tuple[str, ...]]) -> list[str]:
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    return lines + ["| " + " | ".join(row) + " |" for row in content]
+def _goals(found: list[Verdict]) -> list[tuple[str, ...]]:
+    return [(verdict.name, verdict.goal, verdict.value, verdict.text) for verdict in found]
 
 
 def _troubles(outcomes: Outcomes) -> list[str]:

@@ -16,6 +16,9 @@ class Target(enum.Enum):
     WORKER = "worker"
     """The one whose task began last."""
 
+    ENDPOINT = "endpoint"
+    """All of its processes."""
+
 
 class Moment(enum.Enum):
     """When something is done."""
@@ -121,6 +124,7 @@ class Case:
         broker: Whether the broker of ours is there at all.
         warm: Whether every worker has run something before the first submission.
         limit: Seconds after the last step for which answers are awaited.
+        ladder: Whether OctopusExecutor has a second endpoint to climb to. The SDK's Executor knows one endpoint only.
         short: Whether the case belongs to the short form.
     """
 
@@ -141,4 +145,10 @@ class Case:
     broker: bool = True
     warm: bool = True
     limit: float = 60.0
+    ladder: bool = False
     short: bool = False
+
+    @property
+    def harmful(self) -> bool:
+        """Whether a step ends a process under its tasks; otherwise the endpoint was merely silent."""
+        return any(step.deed in {Deed.KILL, Deed.RESTART} for step in self.steps)

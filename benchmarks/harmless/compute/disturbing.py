@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import psutil
 
+from benchmarks.compute.endpoint import end
 from benchmarks.harmless.compute.case import Deed, Moment, Step, Target
 from benchmarks.harmless.compute.trial import Trial
 from benchmarks.proxy import Proxy
@@ -105,6 +106,9 @@ class Disturber:
                 trial.take_down()
                 trial.endpoint.kill_user_endpoint()
                 trial.call()
+            case Deed.KILL if step.target is Target.ENDPOINT:
+                trial.take_down()
+                end(trial.endpoint.processes)
             case Deed.KILL if step.target is not None:
                 self._process(step.target).kill()
             case Deed.FREEZE if step.target is not None:

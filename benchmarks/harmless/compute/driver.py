@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -37,7 +38,7 @@ def run(options: argparse.Namespace) -> None:
     """Run once, and write what became of it."""
     case = CASES[options.case]
     directory: Path = options.directory
-    for name in ("journal", "endpoint", "scratch", "shared", "broker"):
+    for name in ("journal", "endpoint", "other", "scratch", "shared", "broker"):
         (directory / name).mkdir(parents=True)
     if case.disk is not None:
         mount(directory / "endpoint", case.disk)
@@ -56,13 +57,19 @@ def run(options: argparse.Namespace) -> None:
         )
         globus_compute_sdk.sdk.client.get_web_service_url = lambda *_: web.url  # type: ignore[attr-defined]
         engine = systems.engine(case, options.system, directory, octopus)
-        endpoint = Endpoint(
-            directory / "endpoint", web, engine, heartbeat=HEARTBEAT, idle=case.idle, hooked=options.system == OURS
-        )
-        endpoint.start()
-        stack.callback(endpoint.kill)
+        homes = [directory / "endpoint", *[directory / "other"] * case.ladder]
+        endpoints = [
+            Endpoint(
+                home, web, engine, name=home.name, heartbeat=HEARTBEAT, idle=case.idle, hooked=options.system == OURS
+            )
+            for home in homes
+        ]
+        for endpoint in endpoints:
+            endpoint.start()
+            stack.callback(endpoint.kill)
+        endpoint = endpoints[0]
         try:
-            executor = systems.executor(case, endpoint.id, options.system, octopus)
+            executor = systems.executor(case, options.system, octopus, *(one.id for one in endpoints))
             result = outcome(Trial(case, directory, web, endpoint, executor), lines)
         finally:
             (directory / "endpoint.log.txt").write_text(endpoint.log, encoding="utf-8")
@@ -119,10 +126,17 @@ def main() -> None:
     parser.add_argument("--amqp", required=True, help="URL of RabbitMQ")
     parser.add_argument("--out", required=True, type=Path, help="JSON file to write")
     parser.add_argument("--directory", required=True, type=Path, help="new directory for everything else")
-    run(parser.parse_args())
-    sys.stdout.flush()
-    # Threads of the SDK wait for answers that never come, and must not keep the process.
-    os._exit(0)
+    status = 1
+    try:
+        run(parser.parse_args())
+        status = 0
+    except Exception:
+        # The border of the process: said here, as nothing more is once it exits like this.
+        logging.getLogger(__name__).exception("the run broke")
+    finally:
+        sys.stdout.flush()
+        # Threads of the SDK wait for answers that never come, and must not keep the process.
+        os._exit(status)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ class Run:
         pair: Number of the pair.
         ends: Seconds from the first submission to the answer of each task; None where none came.
         well: The tasks that ended well: they returned, or raised, what they must.
-        runs: How often the function of each task ran.
+        runs: How often the function of each task began to run.
+        finished: How often it came to its end.
         errors: What else the tasks ended with, and how many did.
         answered_twice: Tasks for which the endpoint sent more than one result.
         contradicted: Those whose results differ.
@@ -37,6 +38,7 @@ class Run:
     ends: dict[str, float | None] = field(default_factory=dict)
     well: tuple[str, ...] = ()
     runs: dict[str, int] = field(default_factory=dict)
+    finished: dict[str, int] = field(default_factory=dict)
     errors: dict[str, int] = field(default_factory=dict)
     answered_twice: int = 0
     contradicted: int = 0
@@ -61,6 +63,7 @@ class Run:
             ends={task["key"]: None if task["settled"] is None else task["settled"] - first for task in tasks},
             well=tuple(task["key"] for task in tasks if task["well"]),
             runs={task["key"]: task["runs"] for task in tasks},
+            finished={task["key"]: task["finished"] for task in tasks},
             errors=errors,
             answered_twice=told.get("answered_twice", 0),
             contradicted=told.get("contradicted", 0),
@@ -79,6 +82,11 @@ class Run:
         """How many tasks ran more than once."""
         return sum(runs > 1 for runs in self.runs.values())
 
+    @property
+    def finished_again(self) -> int:
+        """How many tasks came to their end more than once: work that was done twice."""
+        return sum(count > 1 for count in self.finished.values())
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -86,6 +94,7 @@ class Verdict:
 
     Attributes:
         case: Its name.
+        pairs: Of runs.
         tasks: How many each run submitted.
         well: Tasks that ended well, over all pairs.
         ran_again: Tasks that ran more than once, over all pairs.
@@ -100,6 +109,7 @@ class Verdict:
     """
 
     case: str
+    pairs: int
     tasks: int
     well: tuple[int, int]
     ran_again: tuple[int, int]
@@ -120,11 +130,81 @@ class Verdict:
         return "**missed**: " + "; ".join(self.missed) if self.missed else "met"
 
 
-def judge(pairs: Sequence[tuple[Run, Run]]) -> Verdict:
+@dataclass(frozen=True, slots=True)
+class LadderVerdict:
+    """A case with a ladder of two endpoints, judged. Stock has no such thing: the bars are absolute.
+
+    Attributes:
+        case: Its name.
+        runs: Of it.
+        tasks: How many were submitted, over all runs.
+        well: How many ended well.
+        ran_again: How many ran more than once.
+        finished_again: How many came to their end more than once.
+        most_runs: How often a task ran at most.
+        contradicted: Tasks with two different answers.
+        seconds: Median time to the last answer; None where a task has none.
+        missed: What the bars do not allow, in words.
+        remarks: What else a reader should know.
+    """
+
+    case: str
+    runs: int
+    tasks: int
+    well: int
+    ran_again: int
+    finished_again: int
+    most_runs: int
+    contradicted: int
+    seconds: float | None
+    missed: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """Met or missed."""
+        return "**missed**: " + "; ".join(self.missed) if self.missed else "met"
+
+
+def judge_ladder(runs: Sequence[Run], harmful: bool) -> LadderVerdict:
+    """Judge a case with a ladder.
+
+    Args:
+        runs: Of ours; at least one.
+        harmful: Whether processes were ended under their tasks; else none may run twice.
+    """
+    tasks, well = sum(len(run.ends) for run in runs), sum(len(run.well) for run in runs)
+    again, most = sum(run.ran_again for run in runs), max(run.most_runs for run in runs)
+    contradicted = sum(run.contradicted for run in runs)
+    ends = [[end for end in run.ends.values() if end is not None] for run in runs]
+    last = [max(known) for known, run in zip(ends, runs, strict=True) if known and len(known) == len(run.ends)]
+    missed = [f"{tasks - well} tasks did not end well"] if well < tasks or not tasks else []
+    if again and not harmful:
+        missed.append(f"{again} tasks ran again, though the endpoint was merely silent")
+    missed += [f"{contradicted} tasks have two different answers"] if contradicted else []
+    missed += [f"run {run.pair}: {run.trouble}" for run in runs if run.trouble]
+    return LadderVerdict(
+        case=runs[0].case,
+        runs=len(runs),
+        tasks=tasks,
+        well=well,
+        ran_again=again,
+        finished_again=sum(run.finished_again for run in runs),
+        most_runs=most,
+        contradicted=contradicted,
+        seconds=statistics.median(last) if len(last) == len(runs) else None,
+        missed=tuple(missed),
+        remarks=tuple(f"run {run.pair}: {count} × {error}" for run in runs for error, count in run.errors.items()),
+    )
+
+
+def judge(pairs: Sequence[tuple[Run, Run]], *, disturbed: bool = True) -> Verdict:
     """Judge a case.
 
     Args:
         pairs: Its runs, of stock and of ours; at least one.
+        disturbed: Whether something is done to the endpoint: which tasks that hits is chance, and they are counted. In
+            a case without it each task that ends well in stock must.
     """
     stock, ours = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     well = sum(len(run.well) for run in stock), sum(len(run.well) for run in ours)
@@ -134,7 +214,10 @@ def judge(pairs: Sequence[tuple[Run, Run]]) -> Verdict:
     times = [common for pair in pairs if (common := common_times(*pair)) is not None]
     ratio = pairing.ratios([b for _, b in times], [a for a, _ in times]) if times else None
     seconds = (statistics.median(a for a, _ in times), statistics.median(b for _, b in times)) if times else None
+    worse = sum(len(set(a.well) - set(b.well)) for a, b in pairs)
     missed = [f"{well[0] - well[1]} fewer tasks ended well"] if well[1] < well[0] else []
+    if worse and not disturbed and not missed:
+        missed.append(f"{worse} tasks ended well in stock only")
     missed += [f"a task ran {most[1]} times, in stock {most[0]}"] if most[1] > most[0] else []
     if contradicted[1] > contradicted[0]:
         missed.append(f"{contradicted[1]} tasks have two different answers, in stock {contradicted[0]}")
@@ -144,6 +227,7 @@ def judge(pairs: Sequence[tuple[Run, Run]]) -> Verdict:
     missed += [f"pair {run.pair}: {run.trouble}" for run in ours if run.trouble]
     return Verdict(
         case=stock[0].case,
+        pairs=len(pairs),
         tasks=len(stock[0].ends),
         well=well,
         ran_again=(sum(run.ran_again for run in stock), sum(run.ran_again for run in ours)),

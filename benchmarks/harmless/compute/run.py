@@ -20,7 +20,7 @@ from benchmarks.compute import rabbitmq
 from benchmarks.harmless.compute import page
 from benchmarks.harmless.compute.case import Case
 from benchmarks.harmless.compute.catalogue import CASES
-from benchmarks.harmless.compute.judging import Run, Verdict, judge
+from benchmarks.harmless.compute.judging import LadderVerdict, Run, Verdict, judge, judge_ladder
 from benchmarks.harmless.compute.process import Launcher
 from benchmarks.harmless.configuring import OURS, STOCK
 from benchmarks.harmless.judging import PAIRS
@@ -58,7 +58,8 @@ def evaluate(
         for case in cases:
             for pair in range(1, pairs + 1):
                 # Every second pair the other way around: what a run leaves in caches is then no advantage of one.
-                for system in (STOCK, OURS) if pair % 2 else (OURS, STOCK):
+                both = (STOCK, OURS) if pair % 2 else (OURS, STOCK)
+                for system in (OURS,) if case.ladder else both:
                     run = launcher.run(case, system, pair)
                     runs[case.name].append(run)
                     report(run)
@@ -84,8 +85,14 @@ def judged(runs: Mapping[str, Sequence[Run]]) -> list[Verdict]:
     for made in runs.values():
         stock, ours = ([run for run in made if run.system == system] for system in (STOCK, OURS))
         if stock and ours:
-            found.append(judge(list(zip(stock, ours, strict=False))))
+            disturbed = bool(CASES[stock[0].case].steps)
+            found.append(judge(list(zip(stock, ours, strict=False)), disturbed=disturbed))
     return found
+
+
+def judged_ladders(runs: Mapping[str, Sequence[Run]]) -> list[LadderVerdict]:
+    """The verdict on each case with a ladder that ran."""
+    return [judge_ladder(made, CASES[name].harmful) for name, made in runs.items() if made and CASES[name].ladder]
 
 
 def missing_means(cases: Sequence[Case]) -> str:
@@ -120,20 +127,25 @@ def main(arguments: list[str] | None = None) -> int:
     runs = evaluate(chosen, 1 if options.short else options.pairs, keep=options.keep, report=_progress)
     if options.add_to is not None:
         runs = {name: runs.get(name) or earlier[name] for name in CASES if name in runs or name in earlier}
-    verdicts = judged(runs)
+    verdicts, ladders = judged(runs), judged_ladders(runs)
     name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
-    console.print(f"Written: {_write(runs, verdicts, described, JSON_DIRECTORY / name)}", highlight=False)
-    page.show(verdicts, console)
+    console.print(f"Written: {_write(runs, [*verdicts, *ladders], described, JSON_DIRECTORY / name)}", highlight=False)
+    page.show(verdicts, ladders, console)
     if options.write_docs:
         command = "make harmless-compute OPTIONS=--write-docs"
-        DOCUMENT.write_text(page.markdown(verdicts, described, command, options.pairs), encoding="utf-8")
-        _write(runs, verdicts, described, FIGURES)
+        text = page.markdown(verdicts, ladders, described, command, options.note)
+        DOCUMENT.write_text(text, encoding="utf-8")
+        _write(runs, [*verdicts, *ladders], described, FIGURES)
         console.print(f"Written: {DOCUMENT}, {FIGURES}", highlight=False)
-    return int(any(verdict.missed or verdict.flaws for verdict in verdicts))
+    missed = [verdict.missed or verdict.flaws for verdict in verdicts] + [verdict.missed for verdict in ladders]
+    return int(any(missed))
 
 
 def _write(
-    runs: Mapping[str, Sequence[Run]], verdicts: Sequence[Verdict], described: Mapping[str, str], file: Path
+    runs: Mapping[str, Sequence[Run]],
+    verdicts: Sequence[Verdict | LadderVerdict],
+    described: Mapping[str, str],
+    file: Path,
 ) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     content = {
@@ -154,6 +166,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="list the cases and run nothing")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave what the runs write there, the logs too")
     parser.add_argument("--add-to", type=Path, metavar="FILE", help="keep what this file has of other cases")
+    parser.add_argument("--note", default="", metavar="TEXT", help="how the runs were made, for the page")
     parser.add_argument("--write-docs", action="store_true", help=f"write {DOCUMENT.relative_to(ROOT)} and the figures")
     options = parser.parse_args(arguments)
     if options.pairs < 1:

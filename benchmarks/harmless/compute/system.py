@@ -60,13 +60,15 @@ def engine(case: Case, system: str, directory: Path, octopus: OctopusConfig) -> 
     return text
 
 
-def executor(case: Case, endpoint: str, system: str, octopus: OctopusConfig) -> Executor:
-    """The executor that submits to an endpoint."""
+def executor(case: Case, system: str, octopus: OctopusConfig, endpoint: str, second: str | None = None) -> Executor:
+    """The executor that submits to an endpoint; with a second one, ours may climb to it."""
     client = Client(authorizer=AccessTokenAuthorizer(service.token(service.USER)), do_version_check=False)
     options: dict[str, Any] = {"endpoint_id": endpoint, "client": client, "api_burst_limit": 100}
     if system == OURS:
         from globus_compute_hooks import OctopusExecutor
 
+        if second is not None:
+            options["ladder"] = [endpoint, second]
         made: Executor = OctopusExecutor(**options, octopus=octopus, retries=case.executor_retries)
     else:
         made = Executor(**options)

@@ -142,12 +142,17 @@ class Trial:
 
     def outcome(self) -> dict[str, Any]:
         """What became of the run, as data."""
-        runs: dict[str, int] = {}
-        for begin in self.journal.begins():
-            runs[begin.key] = runs.get(begin.key, 0) + 1
+        noted = {key: [line[-1] for line in lines] for key, lines in self.journal.lines().items()}
         answers = [[(result.is_error, result.data) for result in task.results] for task in self.web.tasks.values()]
         return {
-            "tasks": [{**task.outcome(), "runs": runs.get(task.key, 0)} for task in self.tasks],
+            "tasks": [
+                {
+                    **task.outcome(),
+                    "runs": noted.get(task.key, []).count("begin"),
+                    "finished": noted.get(task.key, []).count("end"),
+                }
+                for task in self.tasks
+            ],
             "answered_twice": sum(len(given) > 1 for given in answers),
             "contradicted": sum(len(set(given)) > 1 for given in answers),
             "ended_alone": self.ended_alone,

@@ -37,7 +37,7 @@ Path("outcome.json").write_text(json.dumps({
     verdict.case: {**asdict(verdict), "text": verdict.text, "runs": [asdict(run) for run in runs[verdict.case]]}
     for verdict in verdicts
 }))
-Path("page.md").write_text(markdown(verdicts, {}, "the test", 1))
+Path("page.md").write_text(markdown(verdicts, [], {}, "the test"))
 """
 
 

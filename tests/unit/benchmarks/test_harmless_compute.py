@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from benchmarks.figures import Spread
 from benchmarks.harmless.compute import page, work
 from benchmarks.harmless.compute.case import Deed, Moment, Step, Target
 from benchmarks.harmless.compute.catalogue import CASES
-from benchmarks.harmless.compute.judging import Run, judge
+from benchmarks.harmless.compute.judging import Run, judge, judge_ladder
 from benchmarks.harmless.compute.run import main
 
 
@@ -34,6 +35,26 @@ def test_fewer_good_results_are_harm() -> None:
     assert judge([(run("stock", 1.0, 1.0, 1.0), run("ours", 1.0, 1.0, 1.0, well=1))]).missed == (
         "2 fewer tasks ended well",
     )
+
+
+def test_where_nothing_is_done_to_the_endpoint_each_task_must_end_as_well() -> None:
+    stock = run("stock", 1.0, 1.0, 1.0, well=2)
+    ours = replace(run("ours", 1.0, 1.0, 1.0), well=("task-0", "task-2"))
+    assert judge([(stock, ours)], disturbed=False).missed == ("1 tasks ended well in stock only",)
+    assert not judge([(stock, ours)]).missed
+
+
+def test_with_a_ladder_all_tasks_end_well_and_silence_makes_none_run_again() -> None:
+    well = run("ours", 8.0, 9.0, 10.0)
+    assert judge_ladder([well, well], harmful=False).text == "met"
+    assert judge_ladder([well, well], harmful=False).seconds == 10.0
+    again = replace(run("ours", 8.0, 9.0, runs=2), finished={"task-0": 2, "task-1": 1})
+    assert judge_ladder([again], harmful=False).missed == ("2 tasks ran again, though the endpoint was merely silent",)
+    allowed = judge_ladder([again], harmful=True)
+    assert (allowed.missed, allowed.ran_again, allowed.finished_again, allowed.most_runs) == ((), 2, 1, 2)
+    open_still = judge_ladder([run("ours", 1.0, None, well=1, contradicted=1)], harmful=True)
+    assert open_still.missed == ("1 tasks did not end well", "1 tasks have two different answers")
+    assert open_still.seconds is None
 
 
 def test_a_task_that_runs_oftener_than_any_in_stock_is_harm() -> None:
@@ -77,8 +98,8 @@ def test_a_run_that_did_not_go_as_the_case_says_proves_nothing() -> None:
 
 
 def test_a_run_is_made_from_what_its_process_wrote() -> None:
-    task = {"key": "a", "submitted": 5.0, "settled": 7.0, "well": True, "error": None, "runs": 1}
-    worse = {**task, "key": "b", "settled": None, "well": False, "error": "no answer", "runs": 2}
+    task = {"key": "a", "submitted": 5.0, "settled": 7.0, "well": True, "error": None, "runs": 1, "finished": 1}
+    worse = {**task, "key": "b", "settled": None, "well": False, "error": "no answer", "runs": 2, "finished": 2}
     told = {"tasks": [task, worse], "answered_twice": 1, "contradicted": 0, "ended_alone": 1, "trouble": ["odd"]}
     made = Run.of("no-op", "ours", 1, told, 30.0, "late")
     assert made.ends == {"a": 2.0, "b": None}
@@ -90,13 +111,15 @@ def test_a_run_is_made_from_what_its_process_wrote() -> None:
 def test_the_page_has_a_row_for_each_case_and_says_what_did_not_end_well() -> None:
     met = judge([(run("stock", 1.0, 1.0, 1.0), run("ours", 1.0, 1.0, 1.0))])
     harmed = judge([(run("stock", 1.0, 1.0, 1.0), run("ours", 1.0, 1.0, None, well=2, errors={"no answer": 1}))])
-    text = page.markdown([met, harmed], {"cores": "2"}, "make harmless-compute", 1)
-    assert "1 of 2 cases are not harmed." in text
-    assert "| `no-op` | 0 | 3 | 3 / 3 | 0 / 0 | 0 / 0 | 1.00 / 1.00 | 1.000 | met |" in text
+    climbed = judge_ladder([replace(run("ours", 1.0, 2.0, runs=2), case="ladder-kill-endpoint")], harmful=True)
+    text = page.markdown([met, harmed], [climbed], {"cores": "2"}, "make harmless-compute")
+    assert "1 of 2 cases are not harmed. 1 of 1 cases with a ladder end well." in text
+    assert "| `ladder-kill-endpoint` | 1 | 2 | 2 | 2 | 0 | 2 | 0 | 2.00 | met |" in text
+    assert "| `no-op` | 1 | 0 | 3 | 3 / 3 | 0 / 0 | 0 / 0 | 1.00 / 1.00 | 1.000 | met |" in text
     assert "**missed**: 1 fewer tasks ended well" in text
     assert "- no-op, ours, pair 1: 1 × no answer" in text
-    assert "> With 1 of 5 pairs the runs are enough to count tasks, not to judge times." in text
-    assert f"{len(CASES) - 2} of the {len(CASES)} cases have yet to be run." in text
+    assert "> Fewer than 5 pairs are enough to count tasks, not to judge times." in text
+    assert f"{len(CASES) - 3} of the {len(CASES)} cases have yet to be run." in text
 
 
 def test_there_are_enough_cases_and_a_short_form_of_some() -> None:
@@ -104,8 +127,12 @@ def test_there_are_enough_cases_and_a_short_form_of_some() -> None:
     assert 2 <= sum(case.short for case in CASES.values()) <= 3
     deeds = {step.deed for case in CASES.values() for step in case.steps}
     assert deeds == set(Deed)
-    for deed in (Deed.KILL, Deed.FREEZE):
-        assert {step.target for case in CASES.values() for step in case.steps if step.deed is deed} == set(Target)
+    killed, frozen = (
+        {step.target for case in CASES.values() for step in case.steps if step.deed is deed}
+        for deed in (Deed.KILL, Deed.FREEZE)
+    )
+    assert killed == set(Target)
+    assert frozen == set(Target) - {Target.ENDPOINT}
 
 
 def test_a_step_without_a_target_is_refused_where_it_needs_one() -> None:
