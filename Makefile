@@ -14,7 +14,7 @@ WORKERS ?= 3
 JOBS ?= 2
 SOURCES := src parsl_monitor globus_compute_hooks tests examples benchmarks docs
 
-.PHONY: help setup demo quick check lint test fuzz bench resilience harmless harmless-compute parsl-suite guarantees soak corpus parsl-versions docs lock clean
+.PHONY: help setup demo quick check lint test fuzz bench resilience harmless harmless-compute sessions parsl-suite guarantees soak corpus parsl-versions docs lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -72,6 +72,9 @@ harmless: setup  ## stock Parsl against enable(config): is any workload harmed? 
 
 harmless-compute: setup  ## stock Globus Compute against OctopusEngine and OctopusExecutor, takes hours (OPTIONS="--pairs 1", --only, --short, --list)
 	$(BIN)/python -m benchmarks.harmless.compute.run $(OPTIONS)
+
+sessions: setup  ## a day of endpoint sessions in stock and ours: is anything left over? About 20 minutes (OPTIONS="--sessions 6 --systems ours")
+	$(BIN)/python -m benchmarks.harmless.compute.sessions $(OPTIONS)
 
 guarantees: setup  ## the guarantees of delivery on Apache Kafka with 100,000 events each, into docs/delivery.md, about 6 minutes
 	$(BIN)/python -m benchmarks.delivery.guarantees $(OPTIONS)

@@ -221,6 +221,11 @@ class Endpoint:
             return []
         return [process for process in psutil.Process(self._process.pid).children() if process.status() != "zombie"]
 
+    @property
+    def pid(self) -> int:
+        """The process id of its core process."""
+        return self._process.pid
+
     def kill_user_endpoint(self) -> None:
         """Kill the user endpoint that runs, and have the core endpoint take it for dead at once."""
         (process,) = self.user_endpoints()

@@ -1,4 +1,4 @@
-"""The sections of ``docs/delivery.md`` that are written by what was measured."""
+"""Sections of a page in ``docs/`` that are written by what was measured."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from benchmarks.machine import describe
 PAGE = Path(__file__).parents[2] / "docs" / "delivery.md"
 
 
-def write_section(name: str, text: str) -> None:
+def write_section(name: str, text: str, page: Path | None = None) -> None:
     """Put a text between the marks of a section.
 
     Args:
         name: Of the marks ``<!-- name -->`` and ``<!-- /name -->``.
         text: Markdown.
+        page: The file; default: ``docs/delivery.md``.
     """
-    page = PAGE.read_text(encoding="utf-8")
-    before, begin, rest = page.partition(f"<!-- {name} -->\n")
+    page = page or PAGE
+    before, begin, rest = page.read_text(encoding="utf-8").partition(f"<!-- {name} -->\n")
     _, end, after = rest.partition(f"<!-- /{name} -->")
     if not begin or not end:
-        raise SystemExit(f"{PAGE} has no marks <!-- {name} --> and <!-- /{name} -->")
-    PAGE.write_text(f"{before}{begin}{text.strip()}\n{end}{after}", encoding="utf-8")
+        raise SystemExit(f"{page} has no marks <!-- {name} --> and <!-- /{name} -->")
+    page.write_text(f"{before}{begin}{text.strip()}\n{end}{after}", encoding="utf-8")
 
 
 def measured(command: str) -> str:
