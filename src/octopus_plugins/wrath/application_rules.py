@@ -16,6 +16,7 @@ from octopus_plugins.wrath.rules import (
     ending,
     exit_status,
     first_line,
+    in_serializer,
     is_a,
     place,
     quote,
@@ -77,10 +78,10 @@ def _unpicklable(failure: Failure, history: History | None) -> Match | None:
 
 
 def _unreadable(failure: Failure, history: History | None) -> Match | None:
-    if "/parsl/serialize/" not in (failure.traceback or ""):
+    if not in_serializer(failure):
         return None
     reason = f"what was sent between processes cannot be read{place(failure)}: {quote(failure.exception)}"
-    return Match(reason, {"raised_in": "parsl.serialize"}, 0.8)
+    return Match(reason, {"raised_in": "the serializer"}, 0.8)
 
 
 def _crash(failure: Failure, history: History | None) -> Match | None:
@@ -156,6 +157,7 @@ RULES = (
             "pickle.PickleError",
             "_pickle.PickleError",
             "globus_compute_sdk.errors.error_types.SerializationError",
+            "globus_compute_sdk.errors.error_types.DeserializationError",
             "globus_compute_sdk.errors.error_types.MaxResultSizeExceeded",
         ),
         doc="Parsl's and Globus Compute's (de)serialization errors, `PickleError`",
@@ -166,7 +168,7 @@ RULES = (
         Trust.structured,
         _unreadable,
         types=("Exception",),
-        doc="an exception raised while Parsl reads or writes what is sent",
+        doc="an exception raised while Parsl or Globus Compute reads or writes what is sent",
     ),
     Rule(
         "native_crash.signal",

@@ -6,7 +6,17 @@ import re
 from typing import TYPE_CHECKING
 
 from octopus_plugins.events import Failure
-from octopus_plugins.wrath.rules import EXIT_TYPES, Match, Rule, Trust, first_line, line_with, place, quote
+from octopus_plugins.wrath.rules import (
+    EXIT_TYPES,
+    Match,
+    Rule,
+    Trust,
+    first_line,
+    in_serializer,
+    line_with,
+    place,
+    quote,
+)
 from octopus_plugins.wrath.taxonomy import Category
 
 if TYPE_CHECKING:
@@ -36,7 +46,8 @@ def _not_a_number(failure: Failure, history: History | None) -> Match | None:
 def _bad_input(failure: Failure, history: History | None) -> Match | None:
     if failure.exception.type.endswith(".BadStdStreamFile") and failure.causes:
         return None  # Parsl wraps the OSError that tells why
-    if failure.exception.type.endswith(".UnpicklingError") and failure.exception.location is None:
+    unlocated = failure.exception.type.endswith(".UnpicklingError") and failure.exception.location is None
+    if unlocated or in_serializer(failure):
         return None  # what the framework sent, not what the task read
     evidence = {"subject": failure.exception.attributes.get("filename")}
     return Match(f"an input could not be read{place(failure)}: {quote(failure.exception)}", evidence, 0.75)

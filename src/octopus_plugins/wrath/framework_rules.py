@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from octopus_plugins.events import Failure
-from octopus_plugins.wrath.rules import Match, Rule, Trust, first_line, line_with, place, quote
+from octopus_plugins.wrath.rules import Match, Rule, Trust, first_line, in_serializer, is_a, line_with, place, quote
 from octopus_plugins.wrath.taxonomy import Category
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ def _version_words(failure: Failure, history: History | None) -> Match:
 
 def _version_records(failure: Failure, history: History | None) -> Match | None:
     """Something that cannot be read, where it says why or the two sides run different Pythons."""
+    if is_a(failure.exception, ("ValueError", "TypeError")) and not in_serializer(failure):
+        return None
     message = failure.exception.message.lower()
     if any(word in message for word in _VERSION_WORDS):
         return _versions(failure, history)
@@ -193,9 +195,12 @@ RULES = (
         _version_records,
         types=(
             "parsl.serialize.errors.DeserializationError",
+            "globus_compute_sdk.errors.error_types.DeserializationError",
             "pickle.UnpicklingError",
             "_pickle.UnpicklingError",
             "SystemError",
+            "ValueError",
+            "TypeError",
         ),
         doc="something that cannot be read, and different Python versions on the two sides",
     ),

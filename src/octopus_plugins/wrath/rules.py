@@ -94,6 +94,7 @@ OPAQUE_TYPES = ("globus_compute_sdk.errors.error_types.TaskExecutionFailed",)
 _MUTE_TYPES = frozenset(LOST_TYPES + EXIT_TYPES)
 
 
+_SERIALIZERS = ("/parsl/serialize/", "/globus_compute_sdk/serialize/")
 _UNREADABLE = "parsl.serialize.errors.DeserializationError"
 _END_OF_COMMAND = "--> end executable <--"
 
@@ -124,6 +125,11 @@ def names(info: ExceptionInfo) -> tuple[str, ...]:
 def is_a(info: ExceptionInfo, types: tuple[str, ...]) -> bool:
     """Whether the exception is of one of the types, or of one derived from them."""
     return any(name in types for name in names(info))
+
+
+def in_serializer(failure: Failure) -> bool:
+    """Whether it failed while a framework wrote or read what is sent: no code of the task's ran yet, or any more."""
+    return any(path in (failure.traceback or "") for path in _SERIALIZERS)
 
 
 def is_mute(failure: Failure) -> bool:

@@ -15,7 +15,7 @@ from octopus_plugins.events import Failure
 from octopus_plugins.wrath.case import MAX_LOOKED_AT, Case
 from octopus_plugins.wrath.category_policy import OUTSIDE
 from octopus_plugins.wrath.policy import Policy
-from octopus_plugins.wrath.rules import size
+from octopus_plugins.wrath.rules import in_serializer, size
 from octopus_plugins.wrath.run_state import MAX_FAULT_HOSTS
 from octopus_plugins.wrath.signatures import signature
 from octopus_plugins.wrath.taxonomy import Category
@@ -29,7 +29,6 @@ UNKNOWN_RETRIES = 3
 PRIOR_WEIGHT = 4.0
 """How many retries that were seen weigh as much as the category's own chance of recovery."""
 
-_SERIALIZERS = ("/parsl/serialize/", "/globus_compute_sdk/serialize/")
 _REFUSALS = (
     "parsl.serialize.errors.SerializationError",
     "globus_compute_sdk.errors.error_types.SerializationError",
@@ -93,8 +92,7 @@ def _is_refusal(failure: Failure) -> bool:
     if failure.exception.type in _REFUSALS:
         return True
     message = f"{failure.exception.type} {failure.exception.message}".lower()
-    trace = failure.traceback or ""
-    return any(words in message for words in _NOT_PICKLED) and any(path in trace for path in _SERIALIZERS)
+    return any(words in message for words in _NOT_PICKLED) and in_serializer(failure)
 
 
 def _hopeless(case: Case) -> Stop | None:
