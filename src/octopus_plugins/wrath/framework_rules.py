@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from octopus_plugins.events import Failure
-from octopus_plugins.wrath.rules import Match, Rule, Trust, first_line, in_serializer, is_a, line_with, place, quote
+from octopus_plugins.wrath.rules import Match, Rule, Trust, first_line, in_serializer, line_with, place, quote
 from octopus_plugins.wrath.taxonomy import Category
 
 if TYPE_CHECKING:
@@ -89,10 +89,12 @@ def _version_words(failure: Failure, history: History | None) -> Match:
     return Match(f"versions do not fit{place(failure)}: {line_with(failure, _VERSION_WORDS)}", confidence=0.7)
 
 
+def _version_read(failure: Failure, history: History | None) -> Match | None:
+    return _version_words(failure, history) if in_serializer(failure) else None
+
+
 def _version_records(failure: Failure, history: History | None) -> Match | None:
     """Something that cannot be read, where it says why or the two sides run different Pythons."""
-    if is_a(failure.exception, ("ValueError", "TypeError")) and not in_serializer(failure):
-        return None
     message = failure.exception.message.lower()
     if any(word in message for word in _VERSION_WORDS):
         return _versions(failure, history)
@@ -199,8 +201,6 @@ RULES = (
             "pickle.UnpicklingError",
             "_pickle.UnpicklingError",
             "SystemError",
-            "ValueError",
-            "TypeError",
         ),
         doc="something that cannot be read, and different Python versions on the two sides",
     ),
@@ -219,6 +219,15 @@ RULES = (
         _version_words,
         words=_VERSION_WORDS,
         doc="`unsupported pickle protocol`, `unknown opcode`, …",
+    ),
+    Rule(
+        "version_mismatch.serializer",
+        Category.version_mismatch,
+        Trust.structured,
+        _version_read,
+        words=_VERSION_WORDS,
+        types=("Exception",),
+        doc="the same words of what Parsl or Globus Compute reads",
     ),
     Rule(
         "lost_task.type",
