@@ -35,7 +35,7 @@ from octopus_plugins.fabric import Emitter
 from octopus_plugins.frameworks.delays import Delays
 from octopus_plugins.frameworks.pacing import Pacer
 from octopus_plugins.frameworks.receiver import Receiver
-from octopus_plugins.htex import reports
+from octopus_plugins.htex import interchange_end, reports
 from octopus_plugins.htex.observation import Settings
 from octopus_plugins.plugins import load_plugins
 
@@ -79,6 +79,8 @@ class OctopusEngine(GlobusComputeEngine):
             self.executor.monitoring_messages = self._octopus_reports
             threading.Thread(target=self.monitor_watcher, name="octopus-placements", daemon=True).start()
             threading.Thread(target=self._octopus_beat, name="octopus-heartbeats", daemon=True).start()
+            if self._octopus_steered.steerable:  # else it is the user's, who may look after it
+                interchange_end.watch(self.executor, self._octopus_ending)
             self._octopus_answer_lost(self._octopus_session)
 
     def shutdown(self, /, **kwargs: Any) -> None:

@@ -25,7 +25,7 @@ from parsl.serialize import pack_apply_message
 from octopus_plugins.errors import ConfigError, CredentialsError
 from octopus_plugins.frameworks.delays import Delays
 from octopus_plugins.frameworks.receiver import Receiver
-from octopus_plugins.htex import encrypted_reports
+from octopus_plugins.htex import encrypted_reports, interchange_end
 from octopus_plugins.htex.notices import GRANT, PACE, task_like
 from octopus_plugins.htex.observation import WATCHED, Observation, Settings
 from octopus_plugins.htex.pool import launch_command, passes_through
@@ -98,7 +98,7 @@ class ObservedExecutor:
         self._octopus_missing = 0
         self._octopus_in_vain = 0
         self._octopus_seen = 0
-        self._octopus_shut = False
+        self._octopus_shut = threading.Event()
         self._octopus_file = Path(self.logdir).absolute() / "octopus-standing.json"
         self._octopus_standing = HostStanding()
         self._octopus_telling = threading.Lock()  # of its own: to write a file may take a while
@@ -125,6 +125,8 @@ class ObservedExecutor:
                 self.block_error_handler = Revival(self._octopus_hub)
             self._octopus_hub.register(self)
             self._start_observed(self._octopus_hub)
+            if self._octopus_takes_notices():
+                interchange_end.watch(self, self._octopus_shut)
             if self._octopus_direct:
                 self._octopus_hub.granting.add(self)
 
@@ -265,7 +267,7 @@ class ObservedExecutor:
 
     def _notice(self, kind: str, packed: bytes) -> bool:
         with self._octopus_lock:  # the queue belongs to one thread at a time
-            if self._octopus_shut or getattr(self, "outgoing_q", None) is None:
+            if self._octopus_shut.is_set() or getattr(self, "outgoing_q", None) is None:
                 return False
             self.outgoing_q.put(task_like(kind, packed))
             return True
@@ -288,7 +290,7 @@ class ObservedExecutor:
         if hasattr(self, "_octopus_delays"):
             self._octopus_delays.close()
             with self._octopus_lock:
-                self._octopus_shut = True
+                self._octopus_shut.set()
         cast(Any, super()).shutdown(*args, **kwargs)
 
     def _send_later(self, attempt: Attempt, context: dict[str, Any], repack: Repack, outer: Future[Any]) -> None:
