@@ -65,7 +65,7 @@ class Comparison:
         variant: ``enable`` or ``enable, broker``.
         stock: The tests in stock.
         ours: The same with Octopus.
-        again: Those that differed, run once more in both, as pairs.
+        again: Those that differed, run once more in both, as pairs; twice where they differed then, too.
     """
 
     config: str
@@ -86,20 +86,36 @@ class Comparison:
 
     @property
     def differing(self) -> list[Pair]:
-        """Those that differ in both rounds, as they were in the second."""
-        return [pair for pair in self.again if pair.differs]
+        """Those that differ in each round, as they were in the last."""
+        suspects = {pair.test for pair in self.suspects}
+        rounds: dict[str, list[Pair]] = {}
+        for pair in self.again:
+            rounds.setdefault(pair.test, []).append(pair)
+        return [made[-1] for test, made in rounds.items() if test in suspects and all(pair.differs for pair in made)]
 
     @property
     def unsteady(self) -> list[Pair]:
-        """Those that differ in the first round only, as they were there."""
+        """Those that do not differ in each round, as they were in the first."""
         steady = {pair.test for pair in self.differing}
         return [pair for pair in self.suspects if pair.test not in steady]
 
 
 def paired(stock: Iterable[Case], ours: Iterable[Case]) -> list[Pair]:
-    """Each test that stock runs beside the same test with Octopus."""
-    known = {case.test: case for case in ours}
-    return [Pair(case, known.get(case.test)) for case in stock]
+    """Each test that stock runs beside the same test with Octopus.
+
+    Some of Parsl's tests draw their parameters at random, and are named by them: what has no like by its id stands
+    beside the next of its function.
+    """
+    of_stock, of_ours = ({case.test: case for case in cases} for cases in (stock, ours))
+    left: dict[str, list[Case]] = {}
+    for test, case in of_ours.items():
+        if test not in of_stock:
+            left.setdefault(test.partition("[")[0], []).append(case)
+    found = []
+    for test, case in of_stock.items():
+        others = left.get(test.partition("[")[0], [])
+        found.append(Pair(case, of_ours.get(test) or (others.pop(0) if others else None)))
+    return found
 
 
 def passed(cases: Iterable[Case]) -> int:

@@ -15,7 +15,7 @@ Parsl ships its tests in its wheel (`parsl/tests`). `make parsl-suite` runs all 
 in stock Parsl and once with every `Config` passed through `parsl_monitor.enable` as it reaches the `DataFlowKernel`,
 and compares test by test. A test is *worse* if it passes in stock and not under `enable`, and *slower* if it takes more
 than {ratio:g} times as long and more than {seconds:g} s longer, set-up and tear-down included. Whatever differs runs
-once more in both; what differs in one round only is listed as unsteady.
+once or twice more in both; what does not differ each time is listed as unsteady.
 
 A `MonitoringHub` that a test or a configuration makes is an `OctopusMonitoringHub` with Parsl's database at its default
 place: `enable` refuses a configuration that has Parsl's own. "Broker" means that records go to an embedded broker on

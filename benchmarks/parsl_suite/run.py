@@ -66,8 +66,12 @@ def main(arguments: list[str] | None = None) -> int:
     return int(any(each.differing for each in comparisons))
 
 
+ROUNDS = 2
+"""How often what differs runs again."""
+
+
 class Runner:
-    """Runs stock and ours one after the other, and what differs once more.
+    """Runs stock and ours one after the other, and what differs once or twice more.
 
     Args:
         directory: For what the runs write.
@@ -92,11 +96,17 @@ class Runner:
         return [replace(each, again=self._again(each, selection)) for each in found]
 
     def _again(self, comparison: Comparison, selection: Selection) -> list[Pair]:
-        tests = [pair.test for pair in comparison.suspects]
-        if not tests:
-            return []
-        narrowed = replace(selection, tests=tests)
-        return paired(*(self._run(variant, narrowed, comparison.variant) for variant in ("stock", comparison.variant)))
+        found: list[Pair] = []
+        differing = comparison.suspects
+        for round in range(1, ROUNDS + 1):
+            if differing:
+                narrowed = replace(selection, tests=[pair.test for pair in differing])
+                why = f"{comparison.variant}, {round}"
+                both = (self._run(variant, narrowed, why) for variant in ("stock", comparison.variant))
+                made = paired(*both)
+                found += made
+                differing = [pair for pair in made if pair.differs]
+        return found
 
     def _run(self, variant: str, selection: Selection, again: str = "") -> list[Case]:
         name = f"{selection.config}-{variant}{f' (again for {again})' if again else ''}"
@@ -130,10 +140,18 @@ def _write(comparisons: Sequence[Comparison], described: Mapping[str, str], aske
 
 
 def _read(files: Sequence[Path]) -> tuple[list[Comparison], dict[str, str], str]:
-    """What earlier invocations wrote, together: the comparisons, the last one's machine, the first one's options."""
+    """What earlier invocations wrote, together: the comparisons, the first one's machine and options.
+
+    What a later one has of the same configuration and variant is one more round of some of its tests.
+    """
     contents = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-    comparisons = [_comparison(each) for content in contents for each in content["comparisons"]]
-    return comparisons, contents[-1]["machine"], contents[0]["asked"]
+    found: dict[tuple[str, str], Comparison] = {}
+    for each in (_comparison(each) for content in contents for each in content["comparisons"]):
+        known = found.get((each.config, each.variant))
+        found[each.config, each.variant] = (
+            each if known is None else replace(known, again=[*known.again, *each.pairs, *each.again])
+        )
+    return list(found.values()), contents[0]["machine"], contents[0]["asked"]
 
 
 def _comparison(data: dict[str, Any]) -> Comparison:
@@ -163,7 +181,11 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave what the runs write there, Parsl's logs too")
     parser.add_argument(
-        "--again", type=Path, nargs="+", metavar="JSON", help="run nothing: show what earlier invocations wrote"
+        "--again",
+        type=Path,
+        nargs="+",
+        metavar="JSON",
+        help="run nothing: show what earlier invocations wrote; later ones add rounds of what differed",
     )
     parser.add_argument("--write-docs", action="store_true", help=f"write {DOCUMENT.relative_to(ROOT)}")
     options = parser.parse_args(arguments)

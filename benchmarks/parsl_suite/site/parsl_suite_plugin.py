@@ -19,6 +19,7 @@ import faulthandler
 import json
 import logging
 import os
+import random
 import signal
 import time
 from collections.abc import Callable
@@ -71,6 +72,12 @@ if patience := os.environ.get("PARSL_SUITE_PATIENCE"):
         return wait
 
     parsl.tests.conftest.try_assert = try_assert
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection() -> None:
+    """Have tests that draw their parameters at random, as they are imported, draw the same ones in each run."""
+    random.seed(0)
 
 
 @pytest.hookimpl(trylast=True)

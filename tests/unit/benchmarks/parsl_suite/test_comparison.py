@@ -62,6 +62,22 @@ def test_only_what_passes_in_stock_counts() -> None:
     assert Pair(Case("a", "passed", 1.0), None).worse
 
 
+def test_tests_that_draw_their_parameters_stand_beside_each_other() -> None:
+    stock = [Case("t.py::a[1]", "passed", 1.0), Case("t.py::a[7]", "passed", 1.0), Case("t.py::b[1]", "passed", 1.0)]
+    ours = [Case("t.py::a[3]", "passed", 2.0), Case("t.py::a[1]", "passed", 3.0)]
+    found = paired(stock, ours)
+    assert [each.ours for each in found] == [ours[1], ours[0], None]
+
+
+def test_what_does_not_differ_in_a_third_round_is_unsteady() -> None:
+    slow, quick = Case("a", "passed", 9.0), Case("a", "passed", 1.0)
+    twice = Comparison("local", "enable", [quick], [slow], [Pair(quick, slow)])
+    assert [each.test for each in twice.differing] == ["a"]
+    thrice = Comparison("local", "enable", [quick], [slow], [Pair(quick, slow), Pair(quick, quick)])
+    assert not thrice.differing
+    assert [each.test for each in thrice.unsteady] == ["a"]
+
+
 def test_what_differs_in_one_round_only_is_unsteady() -> None:
     stock = [Case("a", "passed", 1.0), Case("b", "passed", 1.0), Case("c", "failed", 1.0)]
     ours = [Case("a", "failed", 1.0), Case("b", "passed", 9.0), Case("c", "failed", 1.0)]
