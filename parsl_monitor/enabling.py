@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from parsl.config import Config
@@ -42,7 +44,7 @@ def enable(
     Executors that build on HighThroughputExecutor become observed, also those that are added to the run later; others
     are watched from the submit side. What goes to Globus Compute is told with its ids there.
     A retry handler that is set keeps the last word. ``Config.retries`` is left as it is: with 0, nothing is
-    retried. Doing it twice changes nothing.
+    retried. Doing it twice changes nothing; with other arguments, before the configuration is loaded, these hold.
 
     Args:
         config: The configuration; it is changed in place.
@@ -65,12 +67,28 @@ def enable(
         The same configuration.
 
     Raises:
-        ConfigError: A setting is wrong, or the configuration has a monitoring hub that cannot be replaced.
+        ConfigError: A setting is wrong; the configuration has a monitoring hub that cannot be replaced, or a hub or
+            retry handler of ours that has these settings itself; or it is loaded and has other settings.
         UnsupportedHostError: This version of Parsl lacks something that we build on.
     """
+    given = {name: value for name, value in locals().items() if name != "config"}
     check_parsl()
-    if hasattr(config, _ADDED):
-        return config
+    _check(config, given)
+    asked = {name: value for name, value in given.items() if value != _DEFAULTS[name]}
+    added = getattr(config, _ADDED, None)
+    if added is not None:
+        if not asked or asked == added["asked"]:
+            return config
+        if config.monitoring.monitoring_hub_active:
+            raise ConfigError(
+                f"the configuration is loaded with {_said(added['asked'])}; enable a new Config with {_said(asked)}"
+            )
+        disable(config)
+        try:
+            return enable(config, **asked)
+        except BaseException:
+            enable(config, **added["asked"])
+            raise
     # All that can be refused comes first, so that a refusal leaves the configuration as it was.
     hub, handler = config.monitoring, config.retry_handler
     if hub is None:
@@ -80,6 +98,10 @@ def enable(
             "the configuration has a MonitoringHub already; put OctopusMonitoringHub in its place, with"
             " logging_endpoint= to keep Parsl's own database as well"
         )
+    elif lost := asked.keys() & _OF_THE_HUB:
+        raise ConfigError(f"the configuration has an OctopusMonitoringHub; give {_named(lost)} to it, not to enable")
+    if isinstance(handler, WrathRetryHandler) and (lost := asked.keys() & _OF_THE_HANDLER):
+        raise ConfigError(f"the configuration has a WrathRetryHandler; give {_named(lost)} to it, not to enable")
     if not isinstance(handler, WrathRetryHandler):
         handler = WrathRetryHandler(
             policy,
@@ -91,12 +113,48 @@ def enable(
             speculate=speculate,
         )
     radio = OctopusRadio(sample_period=sample_period, heartbeat_period=heartbeat_period, direct=direct)
-    before = {"monitoring": config.monitoring, "retry_handler": config.retry_handler, "adoption": hub.adoption}
+    before = {
+        "monitoring": config.monitoring,
+        "retry_handler": config.retry_handler,
+        "adoption": hub.adoption,
+        "asked": asked,
+    }
     config.monitoring, config.retry_handler = hub, handler
     hub.adoption = Adoption(hub, radio, revive=revive, node_agent=node_agent)
     hub.adoption.adopt(config.executors)
     setattr(config, _ADDED, before)
     return config
+
+
+_DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(enable).parameters.items()}
+_OF_THE_HUB = {"octopus", "listen"}
+_OF_THE_HANDLER = {"policy", "ladder", "mode", "decider", "deadline", "speculate"}
+
+
+def _check(config: Any, given: Mapping[str, Any]) -> None:
+    """See that what was given is what it must be; what others check is left to them.
+
+    Raises:
+        ConfigError: It is not; says what was given and what is wanted.
+    """
+    if not isinstance(config, Config):
+        raise ConfigError(f"enable({config!r}): must be a parsl.Config")
+    for name, value in given.items():
+        default = _DEFAULTS[name]
+        if isinstance(default, bool) and not isinstance(value, bool):
+            raise ConfigError(f"{name}={value!r}: must be True or False")
+        if isinstance(default, float):
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not number or not 0 <= value < math.inf:
+                raise ConfigError(f"{name}={value!r}: must be a number of seconds, 0 or more")
+
+
+def _named(names: Iterable[str]) -> str:
+    return ", ".join(f"{name}=" for name in sorted(names))
+
+
+def _said(asked: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in asked.items()) or "no arguments"
 
 
 def disable(config: Config) -> Config:

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from octopus_plugins import OctopusConfig, decisions
 from octopus_plugins.cli import cli
-from octopus_plugins.events import ANY, Decision, Run
+from octopus_plugins.events import ANY, Decision, Run, Task
 from octopus_plugins.fabric import Emitter
 from octopus_plugins.services import DecisionInbox
 
@@ -37,6 +37,19 @@ def published(config: OctopusConfig, *arguments: str) -> tuple[Decision, str]:
     return found, result.stdout
 
 
+RUN = "0123abcd-0000-4000-8000-000000000000"
+
+
+@pytest.fixture
+def begun(emitter: Emitter) -> None:
+    """Two runs and a task of each."""
+    for run, task in (("r1", "12"), (RUN, "7")):
+        emitter.emit(Run(run_id=run, time=1.0, state="started"))
+        emitter.emit(Task(run_id=run, task_id=task, time=2.0, framework="parsl", state="launched"))
+    assert emitter.flush(10)
+
+
+@pytest.mark.usefixtures("begun")
 def test_a_run_is_terminated(config: OctopusConfig) -> None:
     found, said = published(config, "terminate", "--run", "r1", "--reason", "wrong input.")
     assert (found.run_id, found.task_id, found.action, found.halts_run) == ("r1", ANY, "terminate", True)
@@ -47,6 +60,7 @@ def test_a_run_is_terminated(config: OctopusConfig) -> None:
     assert "within a second" in said
 
 
+@pytest.mark.usefixtures("begun")
 def test_a_single_task_is_terminated(config: OctopusConfig) -> None:
     found, said = published(config, "terminate", "--run", "r1", "--task", "12")
     assert (found.task_id, found.halts_run) == ("12", False)
@@ -68,12 +82,14 @@ def test_a_node_is_denied_for_a_while_in_all_runs(config: OctopusConfig) -> None
     assert "octopus decide allow --host n17" in said
 
 
+@pytest.mark.usefixtures("begun")
 def test_a_node_is_allowed_again_in_one_run(config: OctopusConfig) -> None:
     found, said = published(config, "allow", "--host", "n17", "--run", "r1")
     assert (found.run_id, found.action, list(found.deny_hosts)) == ("r1", "allow", ["n17"])
     assert "n17 gets tasks again in run r1" in said
 
 
+@pytest.mark.usefixtures("begun")
 def test_decisions_of_people_are_listed_with_the_others(config: OctopusConfig) -> None:
     published(config, "deny", "--host", "n17")
     octopus("decide", "terminate", "--run", "r1")
@@ -93,11 +109,50 @@ def test_the_same_decision_can_be_made_again(config: OctopusConfig) -> None:
     assert len(list(decisions(config=config))) == 2
 
 
+@pytest.mark.usefixtures("begun")
 def test_as_json_it_says_what_was_published() -> None:
     result = octopus("decide", "terminate", "--run", "r1", "--json")
     assert result.exit_code == 0
     said: dict[str, Any] = json.loads(result.stdout)
     assert (said["type"], said["action"], said["decider"]) == ("octopus.decision/v1", "terminate", "person")
+
+
+@pytest.mark.usefixtures("begun")
+def test_a_run_is_known_by_the_beginning_of_its_id(config: OctopusConfig) -> None:
+    found, said = published(config, "terminate", "--run", RUN[:8], "--task", "7")
+    assert (found.run_id, found.task_id) == (RUN, "7")
+    assert f"Task 7 of run {RUN}" in said
+
+
+@pytest.mark.usefixtures("begun")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["terminate", "--run", "r2"], "there is no run 'r2'"),
+        (["terminate", "--run", RUN.replace("0123", "3210")], "there is no run '3210abcd-"),
+        (["terminate", "--run", RUN[:7]], f"there is no run '{RUN[:7]}'"),
+        (["terminate", "--run", "r1", "--task", "13"], "run r1 has no task '13'"),
+        (["terminate", "--run", "over"], "run over ended at"),
+        (["terminate", "--run", "r1", "--task", "done"], "task done of run r1 has ended (exec_done)"),
+        (["deny", "--host", "n1", "--run", "r2"], "there is no run 'r2'"),
+        (["allow", "--host", "n1", "--run", "over"], "run over ended at"),
+    ],
+)
+def test_what_does_not_exist_or_has_ended_is_not_decided_about(
+    config: OctopusConfig, emitter: Emitter, arguments: list[str], said: str
+) -> None:
+    emitter.emit(Run(run_id="over", time=1.0, state="started"), Run(run_id="over", time=2.0, state="ended"))
+    emitter.emit(Task(run_id="r1", task_id="done", time=3.0, framework="parsl", state="exec_done"))
+    assert emitter.flush(10)
+    result = octopus("decide", *arguments)
+    assert result.exit_code == 2, result.output
+    assert said in " ".join(result.stderr.split())
+    assert list(decisions(config=config)) == []
+
+
+def test_what_is_not_in_the_topics_can_be_decided_about_on_demand(config: OctopusConfig) -> None:
+    found, _ = published(config, "terminate", "--run", "r9", "--task", "1", "--unseen")
+    assert (found.run_id, found.task_id) == ("r9", "1")
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _reason_option = click.option("--reason", metavar="TEXT", help="Why; stands in the decision, with your name.")
 _host_option = click.option("--host", required=True, metavar="NAME", help="Host name of the node.")
+_unseen_option = click.option(
+    "--unseen", is_flag=True, help="Also for a run or task of which nothing stands in the topics."
+)
 _one_run_option = click.option(
     "--run-id", "--run", "run_id", metavar="ID", help="In this run only; 'last' is the newest. Default: in all runs."
 )
@@ -34,19 +37,30 @@ def decide() -> None:
 
 
 @decide.command(epilog="Example: octopus decide terminate --run last --task 12 --reason 'wrong input'")
-@click.option("--run-id", "--run", "run_id", required=True, metavar="ID", help="The run; 'last' is the newest.")
+@click.option(
+    "--run-id",
+    "--run",
+    "run_id",
+    required=True,
+    metavar="ID",
+    help="The run; 'last' is the newest. Eight characters do.",
+)
 @click.option("--task-id", "--task", "task_id", metavar="ID", help="This task only. Default: the whole run.")
+@_unseen_option
 @_reason_option
 @json_option
 @with_config
-def terminate(config: OctopusConfig, run_id: str, task_id: str | None, reason: str | None, as_json: bool) -> None:
+def terminate(
+    config: OctopusConfig, run_id: str, task_id: str | None, unseen: bool, reason: str | None, as_json: bool
+) -> None:
     """Give up a run, or one task of it.
 
     Tasks that wait or run fail at once and are not retried.
     """
     from octopus_plugins.events import ANY
 
-    run = _run(config, run_id)
+    run = _run(config, run_id, unseen=unseen)
+    _task(config, run, task_id, unseen=unseen)
     what = "the run was given up" if task_id is None else f"task {task_id} was given up"
     _publish(
         config,
@@ -67,19 +81,28 @@ def terminate(config: OctopusConfig, run_id: str, task_id: str | None, reason: s
 @decide.command(epilog="Example: octopus decide deny --host node-17 --for 2h --reason 'its GPU is broken'")
 @_host_option
 @_one_run_option
+@_unseen_option
 @click.option(
     "--for", "span", default="1h", show_default=True, metavar="TIME", help="Such as 90s, 30m, 2h; 24h at most."
 )
 @_reason_option
 @json_option
 @with_config
-def deny(config: OctopusConfig, host: str, run_id: str | None, span: str, reason: str | None, as_json: bool) -> None:
+def deny(
+    config: OctopusConfig,
+    host: str,
+    run_id: str | None,
+    unseen: bool,
+    span: str,
+    reason: str | None,
+    as_json: bool,
+) -> None:
     """Give a node no new tasks for a while.
 
     What runs on it goes on. It holds for runs that start later, too.
     """
     seconds = _seconds(span)
-    run = _run(config, run_id)
+    run = _run(config, run_id, unseen=unseen)
     until = time.time() + seconds
     _publish(
         config,
@@ -97,12 +120,15 @@ def deny(config: OctopusConfig, host: str, run_id: str | None, span: str, reason
 @decide.command(epilog="Example: octopus decide allow --host node-17")
 @_host_option
 @_one_run_option
+@_unseen_option
 @_reason_option
 @json_option
 @with_config
-def allow(config: OctopusConfig, host: str, run_id: str | None, reason: str | None, as_json: bool) -> None:
+def allow(
+    config: OctopusConfig, host: str, run_id: str | None, unseen: bool, reason: str | None, as_json: bool
+) -> None:
     """Give a node tasks again, whoever denied it."""
-    run = _run(config, run_id)
+    run = _run(config, run_id, unseen=unseen)
     _publish(
         config,
         as_json,
@@ -147,23 +173,72 @@ def _say(config: OctopusConfig, decision: Decision, effect: str) -> None:
     click.echo("Runs that listen to decisions take it within a second, those with listen=False do not.")
 
 
-def _run(config: OctopusConfig, run_id: str | None) -> str:
+def _run(config: OctopusConfig, run_id: str | None, *, unseen: bool = False) -> str:
     """The run meant; all of them where none is named.
 
+    Args:
+        config: Where it is looked for.
+        run_id: Its id, the beginning of it, or ``last``.
+        unseen: Whether it is taken as it is.
+
     Raises:
-        click.UsageError: There is no run yet.
+        click.UsageError: There is no such run, or it has ended.
     """
-    from octopus_plugins.events import ANY
+    from octopus_plugins.events import ANY, Run
     from octopus_plugins.streams import runs
+    from octopus_plugins.streams.query import LAST, is_begin_of_id
 
     if run_id is None:
         return ANY
-    if run_id != "last":
+    if unseen:
         return run_id
-    newest = max(runs(state="started", config=config), key=lambda run: run.time, default=None)
-    if newest is None:
-        raise click.UsageError(f"there is no run in {config.namespace} yet; `octopus runs` lists them")
-    return newest.run_id
+    wanted = None if run_id == LAST else run_id
+    known: dict[str, Run] = {}
+    for run in runs(run_id=wanted, config=config):
+        before = known.get(run.run_id)
+        if before is None or before.state != "ended":
+            known[run.run_id] = run
+    if not known:
+        missing = "there is no run" if wanted is None else f"there is no run {wanted!r}"
+        raise click.UsageError(
+            f"{missing} in {config.namespace} (yet); `octopus runs` lists them, and --unseen decides all the same"
+        )
+    if wanted is None:
+        found = max(known.values(), key=lambda run: run.time)
+    elif len(known) == 1 or (wanted in known and not is_begin_of_id(wanted)):
+        found = known[wanted] if wanted in known else next(iter(known.values()))
+    else:
+        raise click.UsageError(f"{wanted!r} is the beginning of {len(known)} runs: {', '.join(sorted(known))}")
+    if found.state == "ended":
+        raise click.UsageError(f"run {found.run_id} ended at {screen.local_time(found.time)}; nothing of it can go on")
+    return found.run_id
+
+
+def _task(config: OctopusConfig, run_id: str, task_id: str | None, *, unseen: bool) -> None:
+    """See that a run has a task.
+
+    Args:
+        config: Where it is looked for.
+        run_id: The run.
+        task_id: The task; None is any.
+        unseen: Whether it is taken as it is.
+
+    Raises:
+        click.UsageError: It has none of this id, or that one has ended.
+    """
+    from octopus_plugins.streams import tasks
+    from octopus_plugins.wrath.history import FINAL_STATES
+
+    if task_id is None or unseen:
+        return
+    states = [task.state for task in tasks(run_id=run_id, task_id=task_id, config=config)]
+    if not states:
+        raise click.UsageError(
+            f"run {run_id} has no task {task_id!r} (yet); `octopus tasks --run {run_id}` lists them, and --unseen"
+            " decides all the same"
+        )
+    if states[-1] in FINAL_STATES:
+        raise click.UsageError(f"task {task_id} of run {run_id} has ended ({states[-1]}); there is nothing to give up")
 
 
 def _seconds(span: str) -> float:

@@ -47,7 +47,12 @@ limit_option = click.option("--limit", type=click.IntRange(min=1), metavar="N", 
 
 _FILTERS = {
     "run": click.option(
-        "--run-id", "--run", "run_id", multiple=True, metavar="ID", help="Of this run; 'last' is the newest."
+        "--run-id",
+        "--run",
+        "run_id",
+        multiple=True,
+        metavar="ID",
+        help="Of this run; 'last' is the newest. Eight characters do.",
     ),
     "task": click.option("--task-id", "--task", "task_id", multiple=True, metavar="ID", help="Of this task."),
     "since": click.option("--since", metavar="TIME", help="Not before: 90s, 30m, 1h, 2d, 1w ago, or ISO text."),

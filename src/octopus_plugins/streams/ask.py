@@ -13,7 +13,7 @@ Each returns a `Stream`, which reads nothing until it is used, and reads anew ea
 
 All of them take these arguments, and a filter takes one value or a collection of them:
 
-- ``run_id``: the run; ``"last"`` is the newest one in the stream.
+- ``run_id``: the run, or the first eight characters of its id or more; ``"last"`` is the newest one in the stream.
 - ``since``, ``until``: bounds of the time when it happened: a span back from now (``"90s"``, ``"30m"``, ``"1h"``,
   ``"2d"``, ``"1w"``, a timedelta), ISO text or a datetime (local time where it names no zone), or Unix seconds.
 - ``follow``: go on with what comes, live, until the stream is closed; ``since="now"`` leaves out what is there.

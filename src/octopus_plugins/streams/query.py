@@ -40,6 +40,9 @@ TASK_STATES = (
     "dep_fail",
 )
 
+_BEGIN_OF_ID = re.compile(r"[0-9a-f]{8}[0-9a-f-]{0,27}")
+"""How an id of Parsl's or Globus Compute's begins, as it is shown where room is short: eight characters or more."""
+
 _OF_A_NODE = f"/{BY_NODE}/".encode()
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -160,7 +163,8 @@ class Query:
 
     def key_filter(self) -> Callable[[bytes], bool] | None:
         """A test of a record's key that passes all that can match, before anything is decoded."""
-        runs = tuple(f"{run}/".encode() for run in self.filters.get("run_id", ()))
+        asked = self.filters.get("run_id", ())
+        runs = tuple((run if is_begin_of_id(run) else f"{run}/").encode() for run in asked)
         tasks = tuple(f"/{task}".encode() for task in self.filters.get("task_id", ()))
         if tasks and self.event_class is ResourceSample:
             return lambda key: (not runs or key.startswith(runs)) and (key.endswith(tasks) or _OF_A_NODE in key)
@@ -177,7 +181,8 @@ class Query:
         chosen: list[Any] = [event for event in events if type(event) is self.event_class]
         for name, values in self.filters.items():
             get = _getter(self.event_class, name)
-            chosen = [event for event in chosen if get(event) in values]
+            begins = tuple(filter(is_begin_of_id, values)) if name == "run_id" else ()
+            chosen = [event for event in chosen if get(event) in values or (begins and get(event).startswith(begins))]
         return chosen
 
     def __str__(self) -> str:
@@ -186,6 +191,11 @@ class Query:
             if seconds is not None:
                 parts.append(f"{name}={datetime.fromtimestamp(seconds).isoformat(' ', 'seconds')}")
         return ", ".join(parts)
+
+
+def is_begin_of_id(run_id: str) -> bool:
+    """Whether this is the beginning of a run's id, eight characters or more."""
+    return _BEGIN_OF_ID.fullmatch(run_id) is not None
 
 
 def _values(name: str, value: OneOrMore) -> frozenset[str]:

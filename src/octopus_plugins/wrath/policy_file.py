@@ -51,7 +51,8 @@ def load_policy(path: str | os.PathLike[str], base: Policy | None = None) -> Pol
         with Path(file).open("rb") as stream:
             source = tomllib.load(stream)
     except OSError as error:
-        raise PolicyError(f"{file}: the policy cannot be read: {error.strerror or error}") from error
+        name = f"; {PUBLISHED!r} is the only name of a policy, anything else is a file" if _is_name(file) else ""
+        raise PolicyError(f"{file}: the policy cannot be read: {error.strerror or error}{name}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PolicyError(f"{file}: not a TOML file: {error}") from error
     return _read(source, file, replace(base or Policy(), name=Path(file).stem or "policy"))
@@ -99,6 +100,10 @@ def policy_from(
     if mode is not None:
         policy = replace(policy, mode=mode)
     return policy
+
+
+def _is_name(file: str) -> bool:
+    return not Path(file).suffix and Path(file).name == file
 
 
 def _read(source: Mapping[str, Any], file: str, base: Policy) -> Policy:

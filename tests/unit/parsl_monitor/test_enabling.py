@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -114,8 +115,45 @@ def test_enable_says_whether_lost_blocks_are_replaced(config: Config, revive: bo
 def test_enabling_twice_changes_nothing_more(config: Config) -> None:
     enable(config)
     before = state(config)
-    enable(config, sample_period=9)
+    enable(config)
     assert state(config) == before
+    enable(enable(config, policy="published"), policy="published")
+    assert config.retry_handler.policy.name == "published"  # type: ignore[union-attr]
+    enable(config)  # as a library does that cannot know
+    assert config.retry_handler.policy.name == "published"  # type: ignore[union-attr]
+
+
+def test_enabling_with_other_arguments_puts_them_in_the_place_of_the_first_ones(config: Config) -> None:
+    bare = state(config)
+    enable(config, policy="published", sample_period=9)
+    enable(config, ladder=["large"])
+    assert config.retry_handler.policy.name == "default"  # type: ignore[union-attr]
+    assert config.retry_handler.policy.ladder == ("large",)  # type: ignore[union-attr]
+    with pytest.raises(PolicyError):
+        enable(config, policy={"modes": "active"})
+    assert config.retry_handler.policy.ladder == ("large",)  # type: ignore[union-attr]
+    assert state(disable(config)) == bare
+
+
+def test_arguments_of_a_configuration_that_is_loaded_cannot_be_changed(config: Config) -> None:
+    enable(config, ladder=["large"])
+    config.monitoring.monitoring_hub_active = True  # type: ignore[union-attr]
+    with pytest.raises(
+        ConfigError, match=r"is loaded with ladder=\['large'\]; enable a new Config with mode='passive'"
+    ):
+        enable(config, mode="passive")
+    assert enable(config, ladder=["large"]) is config
+
+
+def test_arguments_for_a_hub_or_a_handler_that_are_there_are_refused() -> None:
+    with pytest.raises(ConfigError, match="has a WrathRetryHandler; give ladder=, policy= to it"):
+        enable(
+            Config(executors=[ThreadPoolExecutor()], retry_handler=WrathRetryHandler()),
+            policy="published",
+            ladder=["large"],
+        )
+    with pytest.raises(ConfigError, match="has an OctopusMonitoringHub; give listen= to it"):
+        enable(Config(executors=[ThreadPoolExecutor()], monitoring=OctopusMonitoringHub()), listen=False)
 
 
 def test_disable_puts_everything_back(config: Config) -> None:
@@ -198,8 +236,13 @@ def test_a_wrong_policy_is_refused_and_nothing_is_changed(config: Config) -> Non
 
 def test_wrong_periods_are_refused_and_nothing_is_changed(config: Config) -> None:
     before = state(config)
-    with pytest.raises(ValueError, match="sample_period"):
-        enable(config, sample_period=-1)
+    for value in (-1, "10s", None, True, math.nan):
+        with pytest.raises(ConfigError, match=r"sample_period=.* must be a number of seconds"):
+            enable(config, sample_period=value)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="speculate='yes': must be True or False"):
+        enable(config, speculate="yes")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"must be a parsl.Config"):
+        enable(None)  # type: ignore[arg-type]
     assert state(config) == before
 
 

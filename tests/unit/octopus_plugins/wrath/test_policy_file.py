@@ -145,7 +145,9 @@ def test_a_wrong_file_is_refused_with_file_key_value_and_what_is_allowed(tmp_pat
 
 
 def test_a_file_that_is_not_there_or_no_toml_is_named(tmp_path):
-    with pytest.raises(PolicyError, match=r"absent\.toml: the policy cannot be read: No such file"):
+    with pytest.raises(PolicyError, match=r"publishd: .* 'published' is the only name of a policy"):
+        load_policy("publishd")
+    with pytest.raises(PolicyError, match=r"absent\.toml: the policy cannot be read: No such file or directory$"):
         load_policy(tmp_path / "absent.toml")
     with pytest.raises(PolicyError, match=r"site\.toml: not a TOML file: "):
         load_policy(written(tmp_path, "mode = "))
