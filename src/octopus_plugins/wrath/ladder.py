@@ -274,7 +274,7 @@ def _other_block(case: Case) -> Step:
 def _other_executor(case: Case) -> Step:
     ladder, here = case.policy.ladder, case.failure.executor
     if not ladder:
-        return Step(False, "the policy names no ladder of executors")
+        return Step(False, "the policy names no ladder of executors; `ladder=` would")
     if here not in ladder:
         return Step(False, f"{case.executor_name} is not on the ladder")
     later = ladder[ladder.index(here) + 1 :]

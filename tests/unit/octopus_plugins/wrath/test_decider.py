@@ -86,7 +86,7 @@ def test_the_decision_says_where_the_failed_try_ran(fail, world):
 def test_without_a_ladder_memory_is_sought_on_another_node(fail, world):
     decision = step(world().history, fail(allocate), Policy())
     assert placed(decision) == Placement(rung="other_node", executor="small", avoid_hosts=("small-0",))
-    assert reasons(decision)["other_executor"] == "the policy names no ladder of executors"
+    assert reasons(decision)["other_executor"] == "the policy names no ladder of executors; `ladder=` would"
 
 
 def test_a_node_with_no_more_memory_is_passed_over(fail, world):
