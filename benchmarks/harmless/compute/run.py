@@ -6,10 +6,13 @@ import argparse
 import contextlib
 import json
 import os
+import queue
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -33,36 +36,56 @@ DOCUMENT = ROOT / "docs" / "harmless-compute.md"
 
 
 def evaluate(
-    cases: Sequence[Case], pairs: int, *, keep: Path | None = None, report: Callable[[Run], None] = lambda run: None
+    cases: Sequence[Case],
+    pairs: int,
+    *,
+    jobs: int = 1,
+    keep: Path | None = None,
+    report: Callable[[Run], None] = lambda run: None,
 ) -> dict[str, list[Run]]:
-    """Make all runs, one at a time: of each case in turn, pair by pair.
+    """Make all runs: of each case in turn, pair by pair.
 
     Args:
         cases: What to run.
         pairs: How often each system runs.
+        jobs: How many cases run at a time, each with a RabbitMQ of its own.
         keep: Directory in which what the runs write is left.
-        report: Called after each run.
+        report: Called after each run, by several threads where there are several jobs.
 
     Returns:
         The runs of each case, in the order in which they were made; after an interrupt (Ctrl-C), those that were.
     """
     runs: dict[str, list[Run]] = {case.name: [] for case in cases}
-    with (
-        contextlib.suppress(KeyboardInterrupt),
-        tempfile.TemporaryDirectory(prefix="octopus-harmless-") as scratch,
-        rabbitmq.RabbitMQ() as server,
-    ):
-        directory = (keep or Path(scratch)).resolve()
-        directory.mkdir(parents=True, exist_ok=True)
-        launcher = Launcher(server.url, directory, keep is not None)
-        for case in cases:
+    over = threading.Event()
+    free: queue.SimpleQueue[Launcher] = queue.SimpleQueue()
+
+    def in_turn(case: Case) -> None:
+        launcher = free.get()
+        try:
             for pair in range(1, pairs + 1):
                 # Every second pair the other way around: what a run leaves in caches is then no advantage of one.
                 both = (STOCK, OURS) if pair % 2 else (OURS, STOCK)
                 for system in (OURS,) if case.ladder else both:
+                    if over.is_set():
+                        return
                     run = launcher.run(case, system, pair)
                     runs[case.name].append(run)
                     report(run)
+        finally:
+            free.put(launcher)
+
+    with contextlib.ExitStack() as stack:
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="octopus-harmless-"))
+        directory = (keep or Path(scratch)).resolve()
+        directory.mkdir(parents=True, exist_ok=True)
+        for _ in range(min(jobs, len(cases))):
+            server = stack.enter_context(rabbitmq.RabbitMQ())
+            free.put(Launcher(server.url, directory, keep is not None))
+        with contextlib.suppress(KeyboardInterrupt), ThreadPoolExecutor(jobs) as pool:
+            try:
+                list(pool.map(in_turn, cases))
+            finally:
+                over.set()
     return runs
 
 
@@ -124,7 +147,9 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console(width=None if sys.stdout.isatty() else 200)
     described = machine.describe()
     earlier = remembered(options.add_to) if options.add_to is not None else {}
-    runs = evaluate(chosen, 1 if options.short else options.pairs, keep=options.keep, report=_progress)
+    runs = evaluate(
+        chosen, 1 if options.short else options.pairs, jobs=options.jobs, keep=options.keep, report=_progress
+    )
     if options.add_to is not None:
         runs = {name: runs.get(name) or earlier[name] for name in CASES if name in runs or name in earlier}
     verdicts, ladders = judged(runs), judged_ladders(runs)
@@ -162,6 +187,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Stock Globus Compute against Octopus: is any task harmed?")
     parser.add_argument("--only", nargs="+", choices=list(CASES), metavar="NAME", help="these cases")
     parser.add_argument("--pairs", type=int, default=PAIRS, help=f"runs of each system (default: {PAIRS})")
+    parser.add_argument("--jobs", type=int, default=1, help="cases that run at a time (default: 1): they mostly wait")
     parser.add_argument("--short", action="store_true", help="the cases of the short form, one pair each")
     parser.add_argument("--list", action="store_true", help="list the cases and run nothing")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave what the runs write there, the logs too")
@@ -169,8 +195,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--note", default="", metavar="TEXT", help="how the runs were made, for the page")
     parser.add_argument("--write-docs", action="store_true", help=f"write {DOCUMENT.relative_to(ROOT)} and the figures")
     options = parser.parse_args(arguments)
-    if options.pairs < 1:
-        parser.error("--pairs must be at least 1")
+    if min(options.pairs, options.jobs) < 1:
+        parser.error("--pairs and --jobs must be at least 1")
     if options.add_to is not None and not options.add_to.is_file():
         parser.error(f"--add-to {options.add_to}: no such file; runs are written to {JSON_DIRECTORY}")
     if options.write_docs and options.short:
