@@ -19,6 +19,7 @@ from octopus_plugins.frameworks.pacing import Pacer
 from octopus_plugins.htex.quick_log import quicken
 from octopus_plugins.htex.reports import IdleNodes, canonical
 from octopus_plugins.plugins import Plugins, load_plugins
+from parsl_monitor import task_values
 from parsl_monitor.adoption import ADDITIONS, Adoption
 from parsl_monitor.attempts import Attempts
 from parsl_monitor.governing import Governing
@@ -137,6 +138,7 @@ class OctopusMonitoringHub(Governing, MonitoringHub):
             self._database_queue, self._node_rows = self.resource_msgs, NodeRows()
         else:
             os.makedirs(dfk_run_dir, exist_ok=True)  # noqa: PTH103 - as Parsl's own hub promises its callers
+            task_values.leave_alone(self)
         transform = self._plugins.transform if self._plugins.has_transforms else None
         self._emitter = Emitter(self.octopus, transform=transform)
         self.attempts = Attempts()

@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from parsl.app.errors import RemoteExceptionWrapper
-from parsl.serialize import deserialize
 from parsl.serialize.errors import DeserializationError
 
 from octopus_plugins.htex.observation import Observation
@@ -131,7 +130,7 @@ def deliver(packed: Any, attempt: Attempt, outer: Future[Any]) -> None:
         attempt.ended = observation.ended
         attempt.usage = {**(attempt.usage or {}), **observation.usage}
         attempt.post_mortem = observation.post_mortem
-        result = deserialize(observation.payload)
+        result = observation.result(packed)
         if isinstance(result, RemoteExceptionWrapper):
             attempt.exception = result.get_exception()
     except Exception as error:  # noqa: BLE001 - whatever a foreign pickle raises is this task's failure alone

@@ -6,6 +6,7 @@ are looked at for their arguments only. The private ones, and what happens where
 - ``Interchange._send_monitoring_info``, ``expire_bad_managers``, ``get_tasks``, ``process_tasks_to_send``: refused. The
   reports of nodes and the placement of retries hang on them.
 - ``DataFlowKernel._complete_task_exception``: refused. Stopping a task that no executor has needs it.
+- ``DataFlowKernel._create_task_log_info``: refused. It would turn what tasks are given into text.
 - ``DataFlowKernel.add_executors``: refused. An executor that is added later would start a process of Parsl's, which
   hangs in a script without a ``__main__`` guard.
 - ``HighThroughputExecutor._task_counter`` and ``outgoing_q``: refused. They tie what a worker reports to its task.
@@ -42,6 +43,7 @@ def check_parsl() -> None:
         (MonitoringHub, "close", ()),
         (DataFlowKernel, "_complete_task_exception", ("task_record", "new_state", "exception")),
         (DataFlowKernel, "add_executors", ("executors",)),
+        (DataFlowKernel, "_create_task_log_info", ("task_record",)),
         (HighThroughputExecutor, "submit_payload", ("context", "buffer")),
         (HighThroughputExecutor, "submit", ("func", "resource_specification")),
         (HighThroughputExecutor, "outstanding", ()),

@@ -31,6 +31,7 @@ from octopus_plugins.htex.observation import (
     BUFFER_THRESHOLD,
     Observation,
     Settings,
+    is_large,
     lost_task,
     overtime_error,
     versions,
@@ -55,7 +56,7 @@ def execute(
     settings: tuple[str, str, float, float],
     walltime: float | None = None,
     subject: tuple[str, int] | None = None,
-) -> tuple[str, bytes]:
+) -> tuple[Any, ...]:
     """Run one task and observe it. Parsl's worker calls this by name.
 
     Args:
@@ -81,8 +82,9 @@ def execute(
     finally:
         observer.end()  # also when SystemExit takes the worker down
     failed = failed or isinstance(result, RemoteExceptionWrapper)
+    payload: bytes | None
     try:
-        payload = _written(result)
+        payload = None if is_large(result) else _written(result)
     except Exception:  # noqa: BLE001 - a result that cannot be written is the task's failure, as in Parsl's worker
         failed = True
         payload = serialize(RemoteExceptionWrapper(*sys.exc_info()), buffer_threshold=BUFFER_THRESHOLD)
@@ -91,7 +93,7 @@ def execute(
     post_mortem = observer.ended(walltime) if failed else None
     if post_mortem is not None and isinstance(result, RemoteExceptionWrapper):
         post_mortem["error"] = _described(result)
-    return Observation(payload, observer.place, started, ended, usage, post_mortem).packed()
+    return Observation(payload, observer.place, started, ended, usage, post_mortem).packed(result)
 
 
 def _written(result: Any) -> bytes:

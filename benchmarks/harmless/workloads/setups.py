@@ -73,6 +73,14 @@ def transient_everywhere(trial: Trial) -> None:
         trial.submit(app, number, f"third-{number}", 0.2, value=number)
 
 
+def in_threads(trial: Trial) -> None:
+    """Tasks that do nothing; every second one fails at once."""
+    app = trial.app(odd_raise)
+    for number in range(trial.size.tasks):
+        error = ("ValueError", "KeyError", "RuntimeError")[number // 2 % 3] if number % 2 else None
+        trial.submit(app, number, 0.0, value=number, error=error)
+
+
 def split(trial: Trial) -> None:
     """Tasks that are bound to one of three executors each."""
     for label in ("left", "right", "threads"):
@@ -96,6 +104,14 @@ WORKLOADS = (
         transient_everywhere,
         Size(0, 4, 80),
         retries=3,
+        executors=threads_only,
+        idle=IdleRule.NOT_JUDGED,
+    ),
+    Workload(
+        "threads-at-once",
+        "ThreadPoolExecutor, tasks that do nothing or fail at once",
+        in_threads,
+        Size(0, 4, 3000),
         executors=threads_only,
         idle=IdleRule.NOT_JUDGED,
     ),

@@ -13,7 +13,7 @@ from benchmarks.harmless.trial import Task, Trial
 from benchmarks.harmless.workload import IdleRule, Size, Workload
 from benchmarks.harmless.workloads.mishaps import nap
 
-LARGE = 100 << 20
+LARGE, MEDIUM = 100 << 20, 40 << 20
 
 
 def nothing(number: int) -> int:
@@ -37,6 +37,17 @@ def swallow(data: bytes) -> int:
 def produce(number: int) -> bytes:
     """Returns 100 MB."""
     return bytes([number]) * LARGE
+
+
+def compute(number: int, seconds: float) -> bytes:
+    """Returns 40 MB after a while."""
+    time.sleep(seconds)
+    return bytes([number]) * MEDIUM
+
+
+def summed(inputs: Any = ()) -> float:
+    """Takes values, not files, as inputs."""
+    return float(sum(inputs[0]))
 
 
 def write_file(number: int, outputs: tuple[Any, ...] = ()) -> None:
@@ -158,6 +169,20 @@ def hundred_megabytes(trial: Trial) -> None:
         trial.submit(gives, number, value=bytes([number]) * LARGE)
 
 
+def forty_megabytes(trial: Trial) -> None:
+    """Results of 40 MB, each after some work, looked at one after the other."""
+    app = trial.app(compute)
+    for number in range(trial.size.tasks):
+        trial.submit(app, number, 0.4, value=bytes([number]) * MEDIUM)
+
+
+def bulky_inputs(trial: Trial) -> None:
+    """A long list of numbers as one of the inputs."""
+    app, numbers = trial.app(summed), [float(number) for number in range(200_000)]
+    for _ in range(trial.size.tasks):
+        trial.submit(app, inputs=[numbers], value=float(sum(numbers)))
+
+
 WORKLOADS = (
     Workload("noop", "2,000 tasks that do nothing", noop, Size(1, 4, 2000), short=Size(1, 2, 300)),
     Workload("eight-nodes", "2 short tasks for each of eight nodes, 10 times", waves, Size(8, 1, 160)),
@@ -180,5 +205,15 @@ WORKLOADS = (
         hundred_megabytes,
         Size(1, 2, 4),
         idle=IdleRule.NOT_JUDGED,  # a node waits for what is on its way
+    ),
+    Workload(
+        "forty-megabytes",
+        "results of 40 MB after 0.4 s each",
+        forty_megabytes,
+        Size(1, 1, 16),
+        idle=IdleRule.NOT_JUDGED,  # as above
+    ),
+    Workload(
+        "bulky-inputs", "a list of 200,000 numbers in inputs=", bulky_inputs, Size(1, 2, 60), idle=IdleRule.NOT_JUDGED
     ),
 )

@@ -5,6 +5,7 @@ Imported on compute nodes: it needs Parsl, and of ours only the number of the ve
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import platform
 import sys
@@ -12,10 +13,16 @@ import time
 from typing import Any, NamedTuple
 
 from parsl.app.errors import AppTimeout, RemoteExceptionWrapper
-from parsl.serialize import serialize
+from parsl.serialize import deserialize, serialize
 
-OBSERVATION = "octopus-observation/1"
+OBSERVATION = "octopus-observation/2"
 """First item of a result that is ours; another number means other fields."""
+
+LARGE = 1_000_000
+"""Bytes from which on a result is not written by itself: Parsl's worker writes what it gets, and copies it again."""
+
+FEW = 1_000
+"""Items of a collection that are looked at for its size."""
 
 WATCHED = "octopus_watched"
 """Key of the context of a task whose worker writes it on the pool's board: its number there, and its walltime.
@@ -49,7 +56,8 @@ class Observation(NamedTuple):
     """A task's result, still serialized, with what its worker saw.
 
     Attributes:
-        payload: The result as Parsl's ``serialize`` wrote it; a RemoteExceptionWrapper where the task raised.
+        payload: The result as Parsl's ``serialize`` wrote it; a RemoteExceptionWrapper where the task raised. None
+            where it is large and stands beside the observation.
         place: Where it ran: host, block, manager, worker_id, pid.
         started: When the worker began, Unix seconds.
         ended: When it ended, Unix seconds.
@@ -58,30 +66,72 @@ class Observation(NamedTuple):
             it did; else None.
     """
 
-    payload: bytes
+    payload: bytes | None
     place: dict[str, Any]
     started: float
     ended: float
     usage: dict[str, Any]
     post_mortem: dict[str, Any] | None
 
-    def packed(self) -> tuple[str, bytes]:
+    def packed(self, result: Any = None) -> tuple[Any, ...]:
         """As it travels: nothing that Parsl's result thread, which guards nothing, could fail to read.
 
         Parsl serializes results with dill, in Python: 65 µs for the fields, 19 µs for bytes made by pickle, in C.
+
+        Args:
+            result: The task's, where it is large; then Parsl writes and reads it as it does without us.
         """
-        return OBSERVATION, pickle.dumps(tuple(self))
+        fields = pickle.dumps(tuple(self))
+        return (OBSERVATION, fields) if self.payload is not None else (OBSERVATION, fields, result)
 
     @classmethod
-    def unpacked(cls, result: Any) -> Observation:
+    def unpacked(cls, packed: Any) -> Observation:
         """Read what ``packed`` made.
 
         Raises:
             ValueError: It is something else: the worker has another version of octopus-plugins.
         """
-        if not (isinstance(result, tuple) and len(result) == 2 and result[0] == OBSERVATION):
+        if not (isinstance(packed, tuple) and len(packed) in {2, 3} and packed[0] == OBSERVATION):
             raise ValueError("the worker's octopus-plugins is another version than the submit side's")
-        return cls(*pickle.loads(result[1]))
+        return cls(*pickle.loads(packed[1]))
+
+    def result(self, packed: Any) -> Any:
+        """The task's result.
+
+        Args:
+            packed: What this was read from.
+
+        Raises:
+            Exception: Whatever a foreign pickle raises.
+        """
+        return packed[2] if self.payload is None else deserialize(self.payload)
+
+
+def is_large(result: Any) -> bool:
+    """Whether a result has so many bytes, as far as it says so by itself; looks into collections once."""
+    parts = result.values() if type(result) is dict else result if type(result) in {list, tuple} else (result,)
+    return sum(map(_size, itertools.islice(parts, FEW))) >= LARGE
+
+
+def _size(value: Any) -> int:
+    """Bytes of what arrays, tables, strings and bytes hold; 0 for anything else. Calls nothing of the user's."""
+    kind = type(value)
+    if kind in {bytes, bytearray, str}:
+        return len(value)
+    package = kind.__module__.partition(".")[0]
+    try:
+        if package in _HAVE_SIZES:
+            return int(value.nbytes)
+        if package == "pandas":
+            size = value.memory_usage(index=False)
+            return int(size if isinstance(size, int) else size.sum())
+    except Exception:  # noqa: BLE001 - not all classes of these packages have a size
+        return 0
+    return 0
+
+
+_HAVE_SIZES = frozenset({"numpy", "torch", "cupy", "xarray", "pyarrow"})
+"""Packages whose arrays and tables have the number of their bytes as ``nbytes``."""
 
 
 def overtime_error(walltime: float) -> AppTimeout:
@@ -106,7 +156,8 @@ def lost_task(
     except BaseException:  # noqa: BLE001 - raised to be wrapped, as Parsl does it
         wrapped = RemoteExceptionWrapper(*sys.exc_info())
     payload = serialize(wrapped, buffer_threshold=BUFFER_THRESHOLD)
-    return Observation(payload, place, started, time.time(), usage, post_mortem).packed()
+    packed: tuple[str, bytes] = Observation(payload, place, started, time.time(), usage, post_mortem).packed()
+    return packed
 
 
 def versions() -> dict[str, str]:

@@ -9,14 +9,20 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import Any
 
+import numpy
+import pandas
 import parsl.executors.high_throughput.monitoring_info as channel
 import pytest
 from parsl.app.errors import RemoteExceptionWrapper, wrap_error
-from parsl.serialize import deserialize, pack_apply_message
+from parsl.serialize import deserialize, pack_apply_message, serialize
 
+from octopus_plugins.htex.observation import LARGE, is_large
 from parsl_monitor import worker
+from parsl_monitor.attempts import Attempt
+from parsl_monitor.outcome import deliver
 from parsl_monitor.worker import Observation, Settings
 
 QUIET = tuple(Settings("run", "small", 0.0, 0.0))
@@ -43,6 +49,7 @@ def execute(function: Callable[..., Any], *args: Any, settings: Any = QUIET) -> 
 
 
 def outcome(observation: Observation) -> Any:
+    assert observation.payload is not None
     return deserialize(observation.payload)
 
 
@@ -55,6 +62,36 @@ def test_a_result_comes_back_with_place_times_and_usage() -> None:
     assert observation.post_mortem is None
     place = {name: observation.place[name] for name in ("block", "manager", "worker_id", "pid")}
     assert place == {"block": "3", "manager": "pool", "worker_id": 1, "pid": os.getpid()}
+
+
+@pytest.mark.parametrize(
+    "large",
+    [b"x" * LARGE, "x" * LARGE, numpy.zeros(LARGE), pandas.DataFrame({"a": range(LARGE)}), [b"x" * LARGE, 1]],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_large_result_is_left_to_parsl_to_write(large: Any) -> None:
+    packed = worker.execute(pack_apply_message(lambda: large, (), {}), 11, QUIET)
+    observation = Observation.unpacked(packed)
+    assert observation.payload is None
+    assert type(observation.result(packed)) is type(large)
+    assert len(packed[1]) < 2_000, "the observation itself is small"
+    outer, attempt = Future[Any](), Attempt("small")
+    deliver(deserialize(serialize(packed)), attempt, outer)
+    assert len(outer.result(timeout=0)) == len(large)
+    assert attempt.place == observation.place
+
+
+def test_the_size_of_a_result_is_told_by_what_it_holds_and_never_by_the_users_code() -> None:
+    class Hostile(list):  # type: ignore[type-arg]
+        def __len__(self) -> int:
+            raise RuntimeError("asked")
+
+        def __iter__(self) -> Any:
+            raise RuntimeError("asked")
+
+    for small in (None, 7, "text", [1, 2], {"a": 1}, Hostile([1]), numpy.zeros(10), (b"x",), numpy.float64(1.0)):
+        assert not is_large(small)
+    assert is_large({"a": numpy.zeros(LARGE)})
 
 
 def test_an_exception_comes_back_with_its_traceback_and_a_post_mortem() -> None:
