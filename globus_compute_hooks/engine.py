@@ -190,7 +190,9 @@ class OctopusEngine(GlobusComputeEngine):
         try:
             ledger = Ledger(run_dir)
             retries = self.max_retries_on_system_failure
-            session = Session(emitter, plugins, options.policy, endpoint, retries, ledger=ledger)
+            session = Session(
+                emitter, plugins, options.policy, endpoint, retries, ledger=ledger, own_policy=options.own_policy
+            )
             settings = Settings(session.run_id, endpoint, options.sample_period, options.heartbeat_period)
             self._octopus_settings, self._octopus_numbers = settings, itertools.count(1)
             steerable = self.executor.interchange_launch_cmd == self._get_compute_ix_launch_cmd()

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from parsl.serialize import deserialize
 
 from octopus_plugins.htex import observation as htex
 
@@ -49,7 +48,7 @@ def of_agent(value: Any) -> tuple[Exception, Observation] | None:
         return None
     told = htex.Observation.unpacked(value)
     try:
-        deserialize(told.payload).reraise()
+        told.result(value).reraise()
     except Exception as error:  # noqa: BLE001 - raised as the host does it, which wants a traceback
         seen = Observation(
             place=told.place,

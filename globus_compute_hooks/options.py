@@ -32,12 +32,14 @@ class EngineOptions:
         policy: What to do about which failure.
         heartbeat_period: Seconds between heartbeats of the endpoint and of its nodes; 0 sends none.
         sample_period: Seconds between resource samples of a running task; 0 takes none.
+        own_policy: Whether the policy is the owner's; then it also decides about what a function itself raised.
     """
 
     config: OctopusConfig
     policy: Policy
     heartbeat_period: float = 10.0
     sample_period: float = 1.0
+    own_policy: bool = False
 
     @classmethod
     def of(cls, block: Any) -> EngineOptions:
@@ -62,7 +64,8 @@ class EngineOptions:
                 hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"
                 raise ConfigError(f"{WHERE}.{name}: there is no such option; {hint}")
         periods = {name: _period(name, own[name]) for name in ("heartbeat_period", "sample_period") if name in own}
-        return cls(_config(settings), _policy(own.get("policy"), own.get("mode")), **periods)
+        policy = own.get("policy")
+        return cls(_config(settings), _policy(policy, own.get("mode")), own_policy=policy is not None, **periods)
 
 
 _OWN = ("heartbeat_period", "mode", "policy", "sample_period")

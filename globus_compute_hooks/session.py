@@ -17,6 +17,7 @@ from octopus_plugins.htex import reports
 from octopus_plugins.plugins import Plugins
 from octopus_plugins.wrath import BreakerPolicy, Policy, Standing, decide
 from octopus_plugins.wrath.category_policy import OTHER_BLOCK, OTHER_EXECUTOR, OTHER_NODE
+from octopus_plugins.wrath.rules import in_serializer
 from octopus_plugins.wrath.settlement import terminated, within_budget
 
 MOVED_IN_VAIN = 2
@@ -49,8 +50,11 @@ class Session(Story):
         endpoint: str,
         retries: int,
         ledger: Ledger | None = None,
+        *,
+        own_policy: bool = False,
     ) -> None:
         super().__init__(emitter, plugins, for_endpoint(policy), endpoint, retries, ledger)
+        self._own_policy = own_policy
         self.ever_seen = False
         """Whether any worker has observed a task."""
 
@@ -149,9 +153,23 @@ class Session(Story):
         if decision.action == "retry" and not system and decision.layer in translate.USERS_OWN:
             rule = "max_retries_on_system_failure"
             return terminated(decision, "an endpoint retries no error of a function's own", rule=rule)
+        if decision.action == "retry" and not system and not self._may_run_again(failure):
+            reason = "its node is no worse than others, and only a policy of the endpoint's own retries what has run"
+            return terminated(decision, reason, rule="max_retries_on_system_failure")
         if decision.action == "retry" and not system and self._moves_in_vain(failure):
             return terminated(decision, "what failed like it failed on the next node as well", rule="moved_in_vain")
         return within_budget(decision, self.retries - attempt.charged, self.retries)
+
+    def _may_run_again(self, failure: Failure) -> bool:
+        """Whether what a function raised may lead to another run of it: the host itself never does that.
+
+        Where the owner of the endpoint gave a policy, that decides. Else only what could not be read, and so never
+        ran, or failed on a node that stands out.
+        """
+        if self._own_policy or in_serializer(failure):
+            return True
+        standing = self.history.standing(self.run_id, self.endpoint, failure.time)
+        return failure.host in standing.denied or failure.host in standing.denied_for.get(failure.app or "", ())
 
     def _moves_in_vain(self, failure: Failure) -> bool:
         """Whether tasks that failed like this one failed on another node as well, and none ended well there."""

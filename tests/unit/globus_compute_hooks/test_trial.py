@@ -177,6 +177,51 @@ def test_what_a_function_raised_itself_is_not_tried_again(make_engine: Callable[
     assert trace.strip() in answer.data
 
 
+def raised(kind: str, message: str) -> bytes:
+    """A result of a function that raised."""
+    from globus_compute_common.messagepack.message_types import Result, ResultErrorDetails
+
+    details = ResultErrorDetails(code="RemoteExecutionError", user_message=message)
+    trace = f'Traceback (most recent call last):\n  File "f.py", line 1, in f\n{kind}: {message}\n'
+    return messagepack.pack(Result(task_id=TASK, data=trace, error_details=details))
+
+
+@pytest.mark.parametrize(
+    "failed",
+    [
+        raised("MemoryError", "unable to allocate 8 GiB"),
+        raised("OSError", "[Errno 28] No space left on device: '/scratch/out'"),
+        raised("ModuleNotFoundError", "No module named 'tool'"),
+    ],
+)
+def test_what_ran_runs_again_for_what_it_raised_only_by_a_policy_of_the_owner(
+    make_engine: Callable[..., Any], failed: bytes
+) -> None:
+    engine, told = make_engine(retries=2)
+    assert give(engine, [failed]).is_error
+    (decision,) = told.of(Decision)
+    assert (decision.action, decision.rule) == ("terminate", "max_retries_on_system_failure")
+    assert "only a policy of the endpoint's own retries what has run" in decision.reason
+
+    engine, told = make_engine(retries=2, octopus={"policy": {}})
+    assert give(engine, [failed, well()]).data == "42"
+    assert [decision.action for decision in told.of(Decision)][-1] == "retry"
+
+
+def test_a_function_that_could_not_be_read_has_not_run_and_is_tried_again(make_engine: Callable[..., Any]) -> None:
+    from globus_compute_common.messagepack.message_types import Result, ResultErrorDetails
+
+    trace = (
+        "Traceback (most recent call last):\n"
+        '  File "/env/globus_compute_sdk/serialize/facade.py", line 125, in unpack_and_deserialize\n'
+        "ModuleNotFoundError: No module named 'tool'\n"
+    )
+    details = ResultErrorDetails(code="RemoteExecutionError", user_message="no")
+    unread = messagepack.pack(Result(task_id=TASK, data=trace, error_details=details))
+    engine, _ = make_engine(retries=2)
+    assert give(engine, [unread, well()]).data == "42"
+
+
 def test_passive_records_what_it_would_do_and_changes_nothing(make_engine: Callable[..., Any]) -> None:
     engine, told = make_engine(retries=1, octopus={"mode": "passive"})
     answer = give(engine, [WorkerLost(0, "n1"), WorkerLost(0, "n1")])
