@@ -33,7 +33,7 @@ def check_parsl() -> None:
     from parsl.executors import HighThroughputExecutor
     from parsl.executors.high_throughput.interchange import Interchange
     from parsl.executors.high_throughput.manager_selector import ManagerSelector
-    from parsl.executors.high_throughput.zmq_pipes import CommandClient
+    from parsl.executors.high_throughput.zmq_pipes import CommandClient, TasksOutgoing
     from parsl.jobs import error_handlers
     from parsl.monitoring import MonitoringHub
     from parsl.version import VERSION
@@ -53,6 +53,7 @@ def check_parsl() -> None:
         (HighThroughputExecutor, "scale_out_facade", ("n",)),
         (HighThroughputExecutor, "set_bad_state_and_fail_all", ("exception",)),
         (CommandClient, "run", ("message",)),
+        (TasksOutgoing, "put", ("message",)),
         (error_handlers, "simple_error_handler", ("executor", "status")),
         (error_handlers, "_get_error", ("status",)),
         (ManagerSelector, "sort_managers", ("ready_managers", "manager_list")),

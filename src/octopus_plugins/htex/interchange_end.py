@@ -1,8 +1,9 @@
 """The end of an interchange that was to go on: nothing it held is answered any more, and Parsl takes no notice.
 
-In stock Parsl its tasks wait for ever, and so does the end of the run: a thread has asked the interchange for its
-managers, and waits for the answer. That the process has ended is certain: the tasks fail as those of any executor in a
-bad state, its blocks are given back, and whoever asks for managers is told that there are none.
+In stock Parsl its tasks wait for ever. So does the end of the run: a thread has asked the interchange for its managers,
+and waits for the answer. And so do the tasks of other executors, once one more is submitted to this one. That the
+process has ended is certain: the tasks fail as those of any executor in a bad state, its blocks are given back, and
+whoever asks for managers is told that there are none.
 """
 
 from __future__ import annotations
@@ -77,6 +78,33 @@ class Questions:
         return True
 
 
+class Outgoing:
+    """In the place of ``TasksOutgoing.put``: sends to the interchange while there is one.
+
+    Parsl's own waits for ever where the interchange is gone, in the one thread that launches all executors' tasks.
+
+    Args:
+        outgoing: The executor's TasksOutgoing.
+        process: The interchange's ``Popen``.
+    """
+
+    def __init__(self, outgoing: Any, process: Any) -> None:
+        self._outgoing, self._process = outgoing, process
+
+    def __call__(self, message: Any) -> None:
+        """Send; what cannot be sent any more fails with all that the executor has."""
+        socket = self._outgoing.zmq_socket
+        while True:
+            try:
+                socket.send_pyobj(message, flags=zmq.NOBLOCK)
+            except zmq.Again:
+                if self._process.poll() is not None:
+                    return
+                socket.poll(timeout=LOOK_SECONDS * 1000, flags=zmq.POLLOUT)
+            else:
+                return
+
+
 def watch(executor: Any, ending: threading.Event) -> None:
     """Fail the tasks of an executor once its interchange ends, unless the executor ends.
 
@@ -85,6 +113,7 @@ def watch(executor: Any, ending: threading.Event) -> None:
         ending: Set before the executor ends its interchange.
     """
     executor.command_client.run = Questions(executor.command_client, executor.interchange_proc)
+    executor.outgoing_q.put = Outgoing(executor.outgoing_q, executor.interchange_proc)
     threading.Thread(
         target=_wait, args=(executor, ending), name=f"octopus-interchange-{executor.label}", daemon=True
     ).start()

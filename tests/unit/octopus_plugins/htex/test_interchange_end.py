@@ -14,7 +14,7 @@ import zmq
 from parsl.executors.errors import BadStateException
 
 from octopus_plugins.htex import interchange_end
-from octopus_plugins.htex.interchange_end import InterchangeEndedError, Questions, watch
+from octopus_plugins.htex.interchange_end import InterchangeEndedError, Outgoing, Questions, watch
 
 
 class Client:
@@ -30,6 +30,18 @@ class Client:
         return "with a limit", message, timeout_s
 
 
+class Queue:
+    """In the place of Parsl's TasksOutgoing, with nobody at its other end unless the test is."""
+
+    def __init__(self) -> None:
+        self.zmq_socket = zmq.Context.instance().socket(zmq.DEALER)
+        self.zmq_socket.setsockopt(zmq.LINGER, 0)
+        self.port = self.zmq_socket.bind_to_random_port("tcp://127.0.0.1")
+
+    def put(self, message: Any) -> None:
+        raise NotImplementedError
+
+
 class Executor:
     """In the place of a HighThroughputExecutor: a child process for an interchange, and one open task."""
 
@@ -38,6 +50,7 @@ class Executor:
     def __init__(self) -> None:
         self.interchange_proc = subprocess.Popen(["sleep", "600"])
         self.command_client = Client()
+        self.outgoing_q = Queue()
         self.tasks: dict[int, Future[Any]] = {1: Future(), 2: Future()}
         self.tasks[2].set_result("done")
         self.blocks_to_job_id = {"0": "job"}
@@ -63,6 +76,7 @@ def executor(monkeypatch: pytest.MonkeyPatch) -> Any:
     executor.interchange_proc.kill()
     executor.interchange_proc.wait()
     executor.command_client.zmq_socket.close()
+    executor.outgoing_q.zmq_socket.close()
 
 
 def watcher() -> threading.Thread:
@@ -110,6 +124,20 @@ def test_questions_are_answered_while_there_is_an_interchange_and_empty_afterwar
     executor.interchange_proc.kill()
     assert ask("MANAGERS") == []
     assert ask("CONNECTED_BLOCKS") == []
+
+
+def test_a_task_waits_for_an_interchange_that_is_late_and_for_none_that_is_gone(executor: Any) -> None:
+    outgoing = executor.outgoing_q
+    send = Outgoing(outgoing, executor.interchange_proc)
+    waiting = threading.Thread(target=send, args=({"task_id": 1},))
+    waiting.start()
+    with zmq.Context.instance().socket(zmq.DEALER) as there:
+        there.connect(f"tcp://127.0.0.1:{outgoing.port}")
+        assert there.recv_pyobj() == {"task_id": 1}
+        waiting.join(30)
+    executor.interchange_proc.kill()
+    for number in range(5):
+        send({"task_id": number})
 
 
 def test_the_error_survives_the_way_between_processes() -> None:
