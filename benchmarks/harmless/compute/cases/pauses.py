@@ -50,7 +50,8 @@ CASES = (
         (
             Step(Moment.SUBMITTED, Deed.FILL_DISK, seconds=6.0),
             Step(Moment.SUBMITTED, Deed.SUBMIT),
-            Step(Moment.RUNNING, Deed.KILL, Target.USER_ENDPOINT),
+            # A second later they have been acknowledged: before that it would be chance who gets them again.
+            Step(Moment.RUNNING, Deed.KILL, Target.USER_ENDPOINT, after=1.0),
         ),
         # More than the rest of a page of each file, which a file may still grow into.
         tasks=30,
