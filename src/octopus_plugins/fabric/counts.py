@@ -33,6 +33,7 @@ class Counts:
         withheld: Kept back by a transform (a plugin).
         invalid: Could not be encoded.
         thinned: Resource samples left out to keep the run within its ``sample_budget``.
+        dropped_samples: Of those given up, resource samples: they wait in memory only.
         topics: The same by topic.
     """
 
@@ -45,10 +46,13 @@ class Counts:
     withheld: int = 0
     invalid: int = 0
     thinned: int = 0
+    dropped_samples: int = 0
     topics: Mapping[str, TopicCounts] = field(default_factory=dict)
 
     def __str__(self) -> str:
         text = ", ".join(f"{name} {getattr(self, name)}" for name in _ALWAYS)
+        if self.dropped_samples:
+            text += f" ({self.dropped_samples} of them resource samples, which are not kept on disk)"
         return text + "".join(f", {name} {getattr(self, name)}" for name in _SELDOM if getattr(self, name))
 
 
@@ -63,7 +67,7 @@ class Tally:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: dict[str, dict[str, int]] = {
-            name: defaultdict(int) for name in (*_BY_TOPIC, "withheld", "invalid", "thinned")
+            name: defaultdict(int) for name in (*_BY_TOPIC, "withheld", "invalid", "thinned", "dropped_samples")
         }
 
     def add(self, what: str, topics: Iterable[str]) -> None:

@@ -157,7 +157,8 @@ class Producer:
             self._ended = True
             counts = self.counts
             journal, self._journal = self._journal, None
-        self._drop(self._overflow.drain() + self._samples.drain())
+        self._drop(self._overflow.drain())
+        self._drop(self._samples.drain(), samples=True)
         kept = journal is not None and not journal.close()
         if started or counts.emitted:
             self._report(kept, counts.spooled)
@@ -175,7 +176,7 @@ class Producer:
             if self._ended:
                 return False
             for sample in samples:
-                self._drop(self._samples.put(sample))
+                self._drop(self._samples.put(sample), samples=True)
             # While older ones wait in memory the new ones line up behind them.
             if records and (self._overflow or not self._append(data, records)):
                 for record in records:
@@ -222,9 +223,12 @@ class Producer:
         self._journal_trouble = trouble
         return False
 
-    def _drop(self, records: list[Record]) -> None:
+    def _drop(self, records: list[Record], *, samples: bool = False) -> None:
         if records:
-            self._tally.add("dropped", [record.topic for record in records])
+            topics = [record.topic for record in records]
+            self._tally.add("dropped", topics)
+            if samples:
+                self._tally.add("dropped_samples", topics)
 
     def _start(self, run_id: str) -> None:
         with self._lock:

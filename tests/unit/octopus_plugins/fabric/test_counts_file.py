@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from octopus_plugins.config import OctopusConfig
-from octopus_plugins.fabric.counts import Counts
+from octopus_plugins.fabric.counts import Counts, Tally
 from octopus_plugins.fabric.counts_file import KEPT, CountsFile, counts_directory, last_counts
 
 
@@ -61,3 +61,11 @@ def test_a_damaged_file_is_passed_over(config: OctopusConfig, text: str) -> None
     CountsFile(config, "run").write(Counts())
     (counts_directory() / "99999999T000000-1-0.json").write_text(text)
     assert [each.run_id for each in last_counts(config, "alice")] == ["run"]
+
+
+def test_what_was_dropped_says_how_much_of_it_were_samples() -> None:
+    tally = Tally()
+    tally.add("dropped", ["task-metrics"] * 3)
+    assert str(tally.counts(0)).endswith("dropped 3")
+    tally.add("dropped_samples", ["task-metrics"] * 2)
+    assert str(tally.counts(0)).endswith("dropped 3 (2 of them resource samples, which are not kept on disk)")
