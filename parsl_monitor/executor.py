@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import pickle
-import shutil
 import sys
 import threading
 import time
@@ -134,9 +133,7 @@ class ObservedExecutor:
     def _choose_interchange(self, period: float) -> bool:
         """Have our interchange started, unless the user has one; returns whether what it reports reaches a hub."""
         hub = self._octopus_hub
-        # Where Parsl's own commands are not on the PATH, its error says so at once; the workers' would come late.
-        found = shutil.which(DEFAULT_INTERCHANGE_LAUNCH_CMD[0]) is not None
-        if found and self.interchange_launch_cmd == DEFAULT_INTERCHANGE_LAUNCH_CMD:
+        if self.interchange_launch_cmd == DEFAULT_INTERCHANGE_LAUNCH_CMD:
             # By path: the interchange must start wherever this process could import us.
             self.interchange_launch_cmd = [
                 sys.executable,

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -191,30 +189,3 @@ def _without_names_of_the_run(world: World, place: Path) -> World:
         for worker in [*world.workers, world.later]:
             text = text.replace(str(worker["environment"][variable]), variable)
     return World(**json.loads(text))
-
-
-UNREACHABLE = """
-import parsl
-from parsl.config import Config
-from parsl.executors import HighThroughputExecutor
-from parsl_monitor import enable
-
-if __name__ == "__main__":
-    parsl.load(enable(Config(executors=[HighThroughputExecutor(address="127.0.0.1")], run_dir="runs")))
-"""
-
-
-def test_without_parsl_s_commands_on_the_path_a_run_fails_at_once_and_says_so_as_in_stock(tmp_path: Path) -> None:
-    environment = {**os.environ, "PATH": os.defpath, "OCTOPUS_SPOOL_DIR": str(tmp_path / "spool")}
-    (tmp_path / "run.py").write_text(UNREACHABLE)
-    finished = subprocess.run(
-        [sys.executable, "run.py"],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert "FileNotFoundError: [Errno 2] No such file or directory: 'interchange.py'" in finished.stderr
-    processes.wait_until_gone(tmp_path)
