@@ -105,7 +105,7 @@ def _subjects(session: int) -> Iterator[tuple[str, int, list[str]]]:
         words = " ".join(process.info["cmdline"] or ())
         if "interchange" in words:
             yield "interchange", process.pid, []
-        elif "process_worker_pool" in words or "octopus_plugins.htex.pool" in words:
+        elif "process_worker_pool" in words or "octopus_plugins.htex.pool.launch" in words:
             yield "pool", process.pid, []
 
 

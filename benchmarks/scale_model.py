@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.entries.sample_events import failure, sample
 from octopus_plugins.events import Decision, Event, Heartbeat, NodeState, Placement, WorkerState, encode
-from octopus_plugins.fabric.budget import HEADROOM
+from octopus_plugins.fabric.produce.budget import HEADROOM
 
 ROOT = Path(__file__).resolve().parents[1]
 CONSTANTS = Path(__file__).with_name("scale_constants.json")

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from octopus_plugins.doctor import DIAGNOSES, STEPS
 from octopus_plugins.events import (
     EVENT_CLASSES,
     Categorization,
@@ -31,7 +32,6 @@ from octopus_plugins.events import (
     WorkerState,
     json_schemas,
 )
-from octopus_plugins.fabric.doctor import DIAGNOSES, STEPS
 from octopus_plugins.wrath import category_table, policy_page
 
 DOCS = Path(__file__).resolve().parent

@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING
 from octopus_plugins.lazy import lazily
 
 if TYPE_CHECKING:
-    from globus_compute_hooks.adoption import disable, enable
-    from globus_compute_hooks.engine import OctopusEngine
-    from globus_compute_hooks.executor import OctopusExecutor
+    from globus_compute_hooks.endpoint.engine import OctopusEngine
+    from globus_compute_hooks.sdk.activation import disable, enable
+    from globus_compute_hooks.sdk.executor import OctopusExecutor
 
 __all__ = ["OctopusEngine", "OctopusExecutor", "disable", "enable"]
 
-_HOME = {"OctopusEngine": "engine", "OctopusExecutor": "executor", "disable": "adoption", "enable": "adoption"}
+_HOME = {
+    "OctopusEngine": "endpoint.engine",
+    "OctopusExecutor": "sdk.executor",
+    "disable": "sdk.activation",
+    "enable": "sdk.activation",
+}
 
 __getattr__, __dir__ = lazily(__name__, _HOME)

@@ -13,6 +13,6 @@ if TYPE_CHECKING:
 @hookimpl
 def octopus_commands(group: click.Group) -> None:
     """Add the commands."""
-    from globus_compute_hooks.command import endpoint
+    from globus_compute_hooks.endpoint.command import endpoint
 
     group.add_command(endpoint)

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from globus_compute_hooks.attempts import Attempt
-from globus_compute_hooks.observation import Observation
+from globus_compute_hooks.endpoint.attempts import Attempt
+from globus_compute_hooks.endpoint.observation import Observation
 from octopus_plugins.events import ExceptionInfo, Failure, Heartbeat, Limits, NodeState, Run, Task
 from octopus_plugins.events.exceptions import failure_details
 from octopus_plugins.events.failure import MAX_MESSAGE, MAX_TRACEBACK

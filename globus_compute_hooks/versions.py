@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from octopus_plugins.frameworks.seams import Seam, check_seams
+from octopus_plugins.frameworks.compatibility import Seam, check_seams
 
 
 def check_endpoint() -> None:

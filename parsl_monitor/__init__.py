@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from octopus_plugins.lazy import lazily
 
 if TYPE_CHECKING:
-    from octopus_plugins.htex.selector import OctopusManagerSelector
-    from parsl_monitor.enabling import disable, enable
+    from octopus_plugins.htex.interchange.selector import OctopusManagerSelector
+    from parsl_monitor.activation import disable, enable
     from parsl_monitor.executor import OctopusHighThroughputExecutor
     from parsl_monitor.hub import OctopusMonitoringHub
     from parsl_monitor.radio import OctopusRadio
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 _HOME = {
     "OctopusHighThroughputExecutor": "executor",
-    "OctopusManagerSelector": "octopus_plugins.htex.selector",
+    "OctopusManagerSelector": "octopus_plugins.htex.interchange.selector",
     "OctopusMonitoringHub": "hub",
     "OctopusRadio": "radio",
     "WrathRetryHandler": "retry",
-    "disable": "enabling",
-    "enable": "enabling",
+    "disable": "activation",
+    "enable": "activation",
 }
 
 __all__ = [

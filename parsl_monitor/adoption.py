@@ -14,9 +14,9 @@ from parsl.monitoring.radios.filesystem import FilesystemRadio
 from parsl.monitoring.radios.htex import HTEXRadio
 from parsl.monitoring.radios.udp import UDPRadio
 
-from parsl_monitor.compute import ComputeExecutor
 from parsl_monitor.executor import ObservedExecutor
 from parsl_monitor.radio import OctopusRadio
+from parsl_monitor.run.globus_compute import ComputeExecutor
 
 if TYPE_CHECKING:
     from parsl_monitor.hub import OctopusMonitoringHub

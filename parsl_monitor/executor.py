@@ -23,22 +23,22 @@ from parsl.monitoring.radios.multiprocessing import MultiprocessingQueueRadioSen
 from parsl.serialize import pack_apply_message
 
 from octopus_plugins.errors import ConfigError, CredentialsError
-from octopus_plugins.frameworks.delays import Delays
 from octopus_plugins.frameworks.receiver import Receiver
+from octopus_plugins.frameworks.timers import Delays
 from octopus_plugins.htex import encrypted_reports, interchange_end
-from octopus_plugins.htex.notices import GRANT, PACE, task_like
+from octopus_plugins.htex.broadcasts import GRANT, PACE, task_like
+from octopus_plugins.htex.interchange.selector import HostStanding, OctopusManagerSelector, publish
 from octopus_plugins.htex.observation import WATCHED, Observation, Settings
-from octopus_plugins.htex.pool import launch_command, passes_through
-from octopus_plugins.htex.selector import HostStanding, OctopusManagerSelector, publish
+from octopus_plugins.htex.placement_hints import APP, app_key
+from octopus_plugins.htex.pool.launch import launch_command, passes_through
 from octopus_plugins.htex.steering import FRONT_OF_THE_QUEUE, SteeredSpecification, Steering
-from octopus_plugins.htex.wishes import APP, app_key
-from parsl_monitor.attempts import Attempt
-from parsl_monitor.outcome import TryFuture, copy, deliver, errors_to
+from parsl_monitor.block_replacement import Revival
 from parsl_monitor.radio import OctopusRadio
-from parsl_monitor.revival import Revival
+from parsl_monitor.run.attempts import Attempt
+from parsl_monitor.run.try_future import TryFuture, copy, deliver, errors_to
 
 if TYPE_CHECKING:
-    from octopus_plugins.wrath.standing import Standing
+    from octopus_plugins.wrath.history.node_standing import Standing
     from parsl_monitor.hub import OctopusMonitoringHub
 
 logger = logging.getLogger("octopus_plugins")
@@ -231,7 +231,7 @@ class ObservedExecutor:
             self._octopus_observe = self._octopus_reports
 
     def hand_grant(self, packed: bytes, *, secret: bool) -> None:
-        """Have the nodes take a grant to produce; see `octopus_plugins.htex.direct`.
+        """Have the nodes take a grant to produce; see `octopus_plugins.htex.pool.node_producer`.
 
         Args:
             packed: The pickled Grant.
@@ -255,7 +255,7 @@ class ObservedExecutor:
         """Have the nodes sample so many times further apart than set, where they can be told.
 
         Args:
-            stretch: See `octopus_plugins.fabric.budget`.
+            stretch: See `octopus_plugins.fabric.produce.budget`.
 
         Returns:
             False where it is too early for it.

@@ -15,17 +15,17 @@ from parsl.monitoring.message_type import MessageType
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import MissingDependencyError
 from octopus_plugins.fabric import Emitter
-from octopus_plugins.frameworks.pacing import Pacer
-from octopus_plugins.htex.quick_log import quicken
+from octopus_plugins.frameworks.sample_pacing import Pacer
+from octopus_plugins.htex.fast_log import quicken
 from octopus_plugins.htex.reports import IdleNodes, canonical
 from octopus_plugins.plugins import Plugins, load_plugins
 from parsl_monitor import task_values
 from parsl_monitor.adoption import ADDITIONS, Adoption
-from parsl_monitor.attempts import Attempts
-from parsl_monitor.governing import Governing
-from parsl_monitor.granting import Granting
-from parsl_monitor.messages import HubQueue, Message, NodeRows
-from parsl_monitor.story import Story
+from parsl_monitor.hub_queue import HubQueue, Message, NodeRows
+from parsl_monitor.run.attempts import Attempts
+from parsl_monitor.run.control import Governing
+from parsl_monitor.run.recorder import Story
+from parsl_monitor.token_delegation import Granting
 from parsl_monitor.versions import check_parsl
 
 logger = logging.getLogger("octopus_plugins")

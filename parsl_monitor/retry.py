@@ -18,17 +18,18 @@ from octopus_plugins.errors import ConfigError
 from octopus_plugins.events import Decision, Event, Failure
 from octopus_plugins.htex.steering import SteeredSpecification, Steering, steering_of
 from octopus_plugins.wrath import History, Policy, categorize, decide, policy_from
-from octopus_plugins.wrath.policy_data import policy_digest
-from octopus_plugins.wrath.settlement import terminated, within_budget
-from parsl_monitor import translate
-from parsl_monitor.attempts import Attempt
-from parsl_monitor.configuration import run_configured, warn_of_unknown_rungs
+from octopus_plugins.wrath.decisions.budget import terminated, within_budget
+from octopus_plugins.wrath.policy.data import policy_digest
 from parsl_monitor.executor import ObservedExecutor
 from parsl_monitor.hub import OctopusMonitoringHub
-from parsl_monitor.remote import adopted, refusal
-from parsl_monitor.settlement import with_own_cost, with_own_executor
-from parsl_monitor.translate import Try
-from parsl_monitor.verdicts import Verdict
+from parsl_monitor.run import translate
+from parsl_monitor.run.attempts import Attempt
+from parsl_monitor.run.configuration import run_configured, warn_of_unknown_rungs
+from parsl_monitor.run.decision_checks import adopted, refusal
+from parsl_monitor.run.handler import DecidingHandler
+from parsl_monitor.run.pending_decisions import Verdict
+from parsl_monitor.run.retry_overrides import with_own_cost, with_own_executor
+from parsl_monitor.run.translate import Try
 
 logger = logging.getLogger("octopus_plugins")
 
@@ -42,7 +43,7 @@ LONGEST_DEADLINE = 60.0
 _TAKEN_BY_HTEX = frozenset({"priority"})
 
 
-class WrathRetryHandler:
+class WrathRetryHandler(DecidingHandler):
     """Categorises each failed try, decides retry or terminate, and places the retry.
 
     Give it to Parsl as ``Config(retries=5, retry_handler=WrathRetryHandler())``. Decisions are made in the
@@ -115,18 +116,10 @@ class WrathRetryHandler:
                 logger.exception("A failure could not be decided; the task is retried as Parsl would (said once)")
             return 1.0 if own_cost is None else own_cost
 
-    def hold(self, hub: OctopusMonitoringHub, attempt: Attempt, error: BaseException, release: Any) -> bool:
-        """Tell a failure, and hold its try back for the decider service, where that may be worth the wait.
-
-        Args:
-            hub: The run's.
-            attempt: What failed.
-            error: What it failed with.
-            release: Settles the future that Parsl holds: then Parsl calls this handler.
-
-        Returns:
-            Whether the try is held; if not, nothing was done.
-        """
+    def hold(
+        self, hub: OctopusMonitoringHub, attempt: Attempt, error: BaseException, release: Callable[[], None]
+    ) -> bool:
+        """Hold a failed try back for the decider service; see DecidingHandler."""
         record = attempt.record
         if self.decider != "service" or record is None or self.policy.mode == "passive":
             return False

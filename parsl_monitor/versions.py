@@ -20,7 +20,7 @@ are looked at for their arguments only. The private ones, and what happens where
 
 from __future__ import annotations
 
-from octopus_plugins.frameworks.seams import Seam, check_names, check_seams
+from octopus_plugins.frameworks.compatibility import Seam, check_names, check_seams
 
 
 def check_parsl() -> None:

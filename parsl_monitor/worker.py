@@ -6,7 +6,7 @@ result, so that it costs no message. Only what cannot wait for the result travel
 encrypted result channel: that a worker exists, that a task has run for a while, samples, heartbeats. Samples and
 heartbeats come from the pool, where the pool is ours, which looks at its workers from outside.
 
-A try that has a walltime is watched over besides (``octopus_plugins.htex.walltime``). Where the pool is ours too
+A try that has a walltime is watched over besides (``octopus_plugins.htex.worker.walltime``). Where the pool is ours too
 (``octopus_plugins.htex.pool``) it answers for workers that die, and speaks for the node; else one of the workers does.
 
 This module is imported on compute nodes. It needs Parsl and psutil (which Parsl brings), and of ours only modules
@@ -26,7 +26,6 @@ from parsl.app.errors import RemoteExceptionWrapper
 from parsl.executors.execute_task import execute_task
 from parsl.serialize import serialize
 
-from octopus_plugins.htex.board import OVERTIME
 from octopus_plugins.htex.observation import (
     BUFFER_THRESHOLD,
     Observation,
@@ -36,8 +35,9 @@ from octopus_plugins.htex.observation import (
     overtime_error,
     versions,
 )
-from octopus_plugins.htex.walltime import Guard
-from octopus_plugins.htex.watch import Running, WorkerWatch, put, used_since
+from octopus_plugins.htex.worker.monitor import Running, WorkerWatch, put, used_since
+from octopus_plugins.htex.worker.walltime import Guard
+from octopus_plugins.htex.worker_table import OVERTIME
 from octopus_plugins.tracebacks import traceback_text
 
 FRAMES = (100, 40, 10, 0)

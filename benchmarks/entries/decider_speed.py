@@ -27,7 +27,7 @@ from benchmarks.usage import process_cpu
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.events import Topic, encode
 from octopus_plugins.fabric import Emitter, ensure_topics, kafka_options, topic_name
-from octopus_plugins.fabric.consumer import reading_options
+from octopus_plugins.fabric.kafka.reader import reading_options
 from octopus_plugins.local import ApacheKafka
 
 MEMBERS = (1, 2, 4)

@@ -20,7 +20,7 @@ from benchmarks.session import environment
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.events import Decision, Topic, encode
 from octopus_plugins.fabric import Emitter, ensure_topics, kafka_options, topic_name
-from octopus_plugins.fabric.consumer import reading_options
+from octopus_plugins.fabric.kafka.reader import reading_options
 from octopus_plugins.local import ApacheKafka
 from octopus_plugins.services import DecisionInbox
 

@@ -22,12 +22,12 @@ from benchmarks.figures import Figure, Goal, Options, Result, Spread
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.events import Topic
 from octopus_plugins.fabric import Emitter, ensure_topics
-from octopus_plugins.fabric.follower import Follower, Wanted
+from octopus_plugins.fabric.kafka.follower import Follower, Wanted
 from octopus_plugins.htex.observation import TAG
 from octopus_plugins.local import ApacheKafka
 from octopus_plugins.plugins import Plugins
-from parsl_monitor.attempts import Attempts
-from parsl_monitor.story import Story
+from parsl_monitor.run.attempts import Attempts
+from parsl_monitor.run.recorder import Story
 
 EXECUTOR = "htex"
 PERIOD = 1.0
@@ -75,7 +75,7 @@ class Nodes:
         heapq.heapify(self._due)
 
     def retime(self, stretch: float, now: float) -> None:
-        """All hear of a stretch: each waits for a part of its period, as `octopus_plugins.htex.sampling` does."""
+        """All hear of a stretch: each waits for a part of its period, as `octopus_plugins.htex.pool.sampling` does."""
         self.stretch = stretch
         self._due = [(now + self._chance.random() * PERIOD * stretch, node, n) for _, node, n in self._due]
         heapq.heapify(self._due)

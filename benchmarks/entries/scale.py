@@ -21,7 +21,7 @@ from benchmarks.usage import MIB, process_cpu, resident, session_cpu
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.events import Topic
 from octopus_plugins.fabric import topic_name
-from octopus_plugins.fabric.consumer import reading_options
+from octopus_plugins.fabric.kafka.reader import reading_options
 from octopus_plugins.local import ApacheKafka
 from octopus_plugins.streams import tasks
 

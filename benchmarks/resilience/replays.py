@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.resilience.goals import Verdict
-from octopus_plugins.streams.recording import read_file
-from octopus_plugins.wrath.policy_data import policy_from_data
-from octopus_plugins.wrath.replay import recorded_policy, replay
+from octopus_plugins.streams.run_file import read_file
+from octopus_plugins.wrath.policy.data import policy_from_data
+from octopus_plugins.wrath.replay.replay import recorded_policy, replay
 
 
 def replayed(files: Iterable[Path]) -> Verdict:

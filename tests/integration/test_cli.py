@@ -169,6 +169,13 @@ def test_explain_tells_the_story_of_a_task_in_order() -> None:
     assert max(len(line) for line in result.stdout.splitlines()) <= 100
 
 
+@pytest.mark.usefixtures("told")
+@pytest.mark.parametrize("command", [["explain", RUN, "1"], ["failures", "--run", RUN], ["tasks", "--run", RUN]])
+def test_a_run_is_known_by_the_first_eight_characters_of_its_id(command: list[str]) -> None:
+    short = [RUN[:8] if word == RUN else word for word in command]
+    assert octopus(*short).stdout == octopus(*command).stdout != ""
+
+
 def test_explain_tells_nothing_of_another_task_that_came_under_this_one_s_key(
     told: dict[str, str], config: OctopusConfig
 ) -> None:

@@ -27,9 +27,9 @@ from octopus_plugins.events import ANY, Decision, ExceptionInfo, Failure, Pool, 
 from octopus_plugins.fabric import Emitter, topic_name
 from octopus_plugins.plugins import Plugins, hookimpl
 from octopus_plugins.services import Decider, DecisionInbox
-from octopus_plugins.services import decider as decider_module
+from octopus_plugins.services import decider_service as decider_module
 from octopus_plugins.wrath import Policy, policy_from
-from octopus_plugins.wrath.policy_data import policy_digest
+from octopus_plugins.wrath.policy.data import policy_digest
 
 Wait = Callable[..., None]
 

@@ -29,7 +29,7 @@ from octopus_plugins.events import (
 )
 from octopus_plugins.events.task import with_earlier
 from octopus_plugins.fabric import Emitter, Producer, Reader, ensure_topics, existing_topics, orphans, topic_name
-from octopus_plugins.fabric.frames import Record
+from octopus_plugins.fabric.record import Record
 from octopus_plugins.local.embedded import EmbeddedBroker
 from octopus_plugins.streams import tasks
 

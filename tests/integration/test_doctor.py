@@ -22,7 +22,7 @@ from octopus_plugins import OctopusConfig, Run
 from octopus_plugins.cli.group import cli
 from octopus_plugins.events import Topic
 from octopus_plugins.fabric import Emitter, Reader, diagnose, ensure_topics
-from octopus_plugins.fabric.follower import Follower, Wanted
+from octopus_plugins.fabric.kafka.follower import Follower, Wanted
 from octopus_plugins.local import tansu
 from octopus_plugins.local.embedded import EmbeddedBroker
 from octopus_plugins.local.processes import free_port
@@ -145,7 +145,7 @@ def test_the_counts_of_a_killed_process_are_those_that_it_noted_last(address: st
         "emitter.emit(*(Run(run_id='killed', time=float(each), state='started') for each in range(7)))\n"
         "assert emitter.flush(60)\n"
         "deadline = time.monotonic() + 60\n"
-        "from octopus_plugins.fabric.counts_file import last_counts\n"
+        "from octopus_plugins.fabric.produce.counts_file import last_counts\n"
         "while last_counts(OctopusConfig.load(), 'doctor')[0].counts.delivered < 7 and time.monotonic() < deadline:\n"
         "    time.sleep(0.05)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"

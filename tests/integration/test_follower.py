@@ -14,9 +14,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from octopus_plugins import OctopusConfig
 from octopus_plugins.events import Heartbeat, ResourceSample, Task, Topic, Usage
 from octopus_plugins.fabric import Emitter, topic_name
-from octopus_plugins.fabric import follower as follower_module
-from octopus_plugins.fabric.follower import Arrival, Follower, Wanted
-from octopus_plugins.fabric.merging import FULL
+from octopus_plugins.fabric.kafka import follower as follower_module
+from octopus_plugins.fabric.kafka.follower import Arrival, Follower, Wanted
+from octopus_plugins.fabric.kafka.merge import FULL
 from octopus_plugins.local import EmbeddedBroker
 
 Wait = Callable[..., None]

@@ -9,7 +9,7 @@ import pytest
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.events import ExceptionInfo, Failure, Task
 from octopus_plugins.fabric import Emitter
-from octopus_plugins.fabric import sender as sender_module
+from octopus_plugins.fabric.produce import sender as sender_module
 
 
 def seconds_until_delivered(emitter: Emitter, number: int, *, hurry: bool) -> float:

@@ -21,8 +21,8 @@ from octopus_plugins.errors import BrokerUnreachableError
 from octopus_plugins.events import Failure, Heartbeat, Task, Topic
 from octopus_plugins.events.failure import ExceptionInfo
 from octopus_plugins.fabric import Emitter, Reader, existing_topics, orphans, replay
-from octopus_plugins.fabric import producer as producer_module
-from octopus_plugins.fabric import sender as sender_module
+from octopus_plugins.fabric.produce import producer as producer_module
+from octopus_plugins.fabric.produce import sender as sender_module
 from octopus_plugins.local.embedded import EmbeddedBroker
 from octopus_plugins.local.tansu import free_port
 

@@ -27,10 +27,10 @@ from octopus_plugins.events import (
     Task,
 )
 from octopus_plugins.fabric import Emitter
-from octopus_plugins.streams.recording import read_file, read_run, write_file
+from octopus_plugins.streams.run_file import read_file, read_run, write_file
 from octopus_plugins.wrath import History, Policy, decide
-from octopus_plugins.wrath.policy_data import policy_to_data
-from octopus_plugins.wrath.replay import in_order
+from octopus_plugins.wrath.policy.data import policy_to_data
+from octopus_plugins.wrath.replay.replay import in_order
 
 RUN = "9d0c7f5e-7d0c-4c39-bb8b-1f2f6f0a5f11"
 MINE = Policy(name="mine", ladder=("small", "large"))

@@ -19,17 +19,17 @@ from msgspec.structs import replace
 from octopus_plugins.cli import screen
 from octopus_plugins.cli.explain import tell
 from octopus_plugins.cli.questions import _print_tries
-from octopus_plugins.cli.task_story import Relative, TaskStory, _awaited, find_root
 from octopus_plugins.errors import PolicyError
 from octopus_plugins.events import Decision, Event, Failure, ResourceSample, TryEvent, encode
 from octopus_plugins.plugins import LONGEST_DELAY
 from octopus_plugins.streams import tables
 from octopus_plugins.streams.query import Query
+from octopus_plugins.streams.task_story import Relative, TaskStory, _awaited, find_root
 from octopus_plugins.wrath import History, Policy, categorize, decide
-from octopus_plugins.wrath.policy_data import policy_from_data
-from octopus_plugins.wrath.replay import in_order, missing, recorded_policy, replay
-from octopus_plugins.wrath.replay_summary import summarise
-from parsl_monitor.remote import adopted, bounded_denials, refusal
+from octopus_plugins.wrath.policy.data import policy_from_data
+from octopus_plugins.wrath.replay.replay import in_order, missing, recorded_policy, replay
+from octopus_plugins.wrath.replay.summary import summarise
+from parsl_monitor.run.decision_checks import adopted, bounded_denials, refusal
 
 from ..hostile import REAL, STEERING, fuzzed, mutated_events
 

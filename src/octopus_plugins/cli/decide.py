@@ -145,7 +145,7 @@ def _publish(config: OctopusConfig, as_json: bool, effect: str, **fields: Any) -
     """Send the decision of this person, and say what was sent and what happens now."""
     from octopus_plugins.errors import PluginError
     from octopus_plugins.events import ANY, Decision
-    from octopus_plugins.fabric.direct import send_now
+    from octopus_plugins.fabric.kafka.produce_sync import send_now
     from octopus_plugins.plugins import load_plugins
 
     decision = Decision(
@@ -227,7 +227,7 @@ def _task(config: OctopusConfig, run_id: str, task_id: str | None, *, unseen: bo
         click.UsageError: It has none of this id, or that one has ended.
     """
     from octopus_plugins.streams import tasks
-    from octopus_plugins.wrath.history import FINAL_STATES
+    from octopus_plugins.wrath.history.history import FINAL_STATES
 
     if task_id is None or unseen:
         return
@@ -242,7 +242,7 @@ def _task(config: OctopusConfig, run_id: str, task_id: str | None, *, unseen: bo
 
 
 def _seconds(span: str) -> float:
-    from octopus_plugins.services.inbox import STANDING_SECONDS
+    from octopus_plugins.services.decision_subscriber import STANDING_SECONDS
     from octopus_plugins.streams.query import moment
 
     now = time.time()

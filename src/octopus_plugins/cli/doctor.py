@@ -16,7 +16,7 @@ from octopus_plugins.cli.options import json_option, load_config
 from octopus_plugins.text import escaped_json, printable
 
 if TYPE_CHECKING:
-    from octopus_plugins.fabric.doctor import Finding
+    from octopus_plugins.doctor import Finding
 
 _WIDTH = 80
 _MARKS = {
@@ -49,7 +49,7 @@ def doctor(context: click.Context, as_json: bool, timeout: float, profile: str |
     back; then the spool on this machine, and what became of the events of the last runs. Nothing is changed, but for
     that one record, which nothing else ever shows, and the spool's directory, which is made where it is missing.
     """
-    from octopus_plugins.fabric.doctor import diagnose
+    from octopus_plugins.doctor import diagnose
 
     root = context.find_root().params
     if not root.get("debug"):  # what is found is told here, once, and not by the way too

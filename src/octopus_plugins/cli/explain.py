@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from octopus_plugins.cli.task_story import TaskStory
     from octopus_plugins.config import OctopusConfig
     from octopus_plugins.events import Decision, Failure, Rung, Task
+    from octopus_plugins.streams.task_story import TaskStory
 
 _SIZES = frozenset({"rss", "peak_rss", "requested", "limit", "node_memory", "node_available", "tmp_free", "disk_free"})
 """Evidence that is a number of bytes, where it is a large one."""
@@ -45,7 +45,7 @@ def explain(config: OctopusConfig, run: str, task: str, traceback: bool, as_json
     RUN is the run's id, or 'last' for the newest. TASK is the task's id; of one of Globus Compute, its first eight
     characters suffice.
     """
-    from octopus_plugins.cli.task_story import read_story
+    from octopus_plugins.streams.task_story import read_story
 
     story = read_story(config, run, task)
     if story is None:
@@ -165,7 +165,7 @@ class _Timeline:
             yield "after " + ", ".join(self._with_outcome(task_id) for task_id in task_ids), ""
 
     def _with_outcome(self, task_id: str) -> str:
-        from octopus_plugins.cli.task_story import ENDED_BADLY, ENDED_WELL
+        from octopus_plugins.streams.task_story import ENDED_BADLY, ENDED_WELL
 
         relative = self._story.relatives.get(task_id)
         if relative is None or relative.state is None:
@@ -304,7 +304,7 @@ def _used(task: Task) -> str:
 
 
 def _fact(name: str, value: Any) -> str:
-    from octopus_plugins.wrath.rules import size
+    from octopus_plugins.wrath.rules.rule import size
 
     label = name.replace("_", " ")
     if isinstance(value, bool):

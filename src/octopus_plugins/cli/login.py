@@ -26,7 +26,7 @@ def login(no_browser: bool, rotate: bool, yes: bool) -> None:
     The key is the same on all your machines. A service account logs in by DIASPORA_SDK_CLIENT_ID and
     DIASPORA_SDK_CLIENT_SECRET, without a browser.
     """
-    from octopus_plugins.fabric.keys import key_path, log_in
+    from octopus_plugins.fabric.octopus.keys import key_path, log_in
 
     if rotate:
         click.echo(ROTATING, err=True)
@@ -49,7 +49,7 @@ def login(no_browser: bool, rotate: bool, yes: bool) -> None:
 def _make_topics() -> None:
     """Create the topics, now that somebody is there who may: runs need the key only, then."""
     from octopus_plugins.errors import ServiceError
-    from octopus_plugins.fabric.topics import create_on_service, missing_on_service
+    from octopus_plugins.fabric.kafka.topics import create_on_service, missing_on_service
 
     try:
         created = create_on_service(load_config("octopus"), missing_on_service)
@@ -66,8 +66,8 @@ def logout() -> None:
 
     The key itself goes on, for your other machines; `octopus login --rotate` ends it.
     """
-    from octopus_plugins.fabric.auth import GlobusLogin
-    from octopus_plugins.fabric.keys import remove_key
+    from octopus_plugins.fabric.octopus.keys import remove_key
+    from octopus_plugins.fabric.octopus.login import GlobusLogin
 
     config = load_config("octopus")
     removed = remove_key(config)  # first: it is what this machine can be misused with, also when Globus is away
@@ -83,8 +83,8 @@ def logout() -> None:
 def whoami(as_json: bool) -> None:
     """Say who is logged in to the Octopus service (exit status 1 if nobody is)."""
     from octopus_plugins.errors import CredentialsError
-    from octopus_plugins.fabric.auth import GlobusLogin
-    from octopus_plugins.fabric.keys import key_path, load_key
+    from octopus_plugins.fabric.octopus.keys import key_path, load_key
+    from octopus_plugins.fabric.octopus.login import GlobusLogin
 
     config = load_config("octopus")
     identity = GlobusLogin(config).identity()

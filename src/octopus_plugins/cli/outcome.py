@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from octopus_plugins.cli import screen
-from octopus_plugins.cli.task_story import ENDED_BADLY, ENDED_WELL
 from octopus_plugins.events import Decision, Failure, Task
+from octopus_plugins.streams.task_story import ENDED_BADLY, ENDED_WELL
 
 if TYPE_CHECKING:
-    from octopus_plugins.cli.task_story import TaskStory
+    from octopus_plugins.streams.task_story import TaskStory
 
 
 def outcome(story: TaskStory) -> str:

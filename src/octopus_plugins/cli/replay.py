@@ -16,8 +16,8 @@ from octopus_plugins.text import printable
 if TYPE_CHECKING:
     from octopus_plugins.events import Decision, Event
     from octopus_plugins.wrath import Policy
-    from octopus_plugins.wrath.replay import Replayed
-    from octopus_plugins.wrath.replay_summary import ReplaySummary
+    from octopus_plugins.wrath.replay.replay import Replayed
+    from octopus_plugins.wrath.replay.summary import ReplaySummary
 
 SHORT = 20
 """Characters of a value that is shown beside the one it was before."""
@@ -54,9 +54,9 @@ def replay(
     With --policy or --ladder: what would have been decided, each failure judged on the history that really was.
     Without: whether the decisions of the record come out again, exactly; exit status 1 if one does not.
     """
-    from octopus_plugins.wrath.replay import missing
-    from octopus_plugins.wrath.replay import replay as replayed_by
-    from octopus_plugins.wrath.replay_summary import summarise
+    from octopus_plugins.wrath.replay.replay import missing
+    from octopus_plugins.wrath.replay.replay import replay as replayed_by
+    from octopus_plugins.wrath.replay.summary import summarise
 
     events = _events(run_id, file, profile)
     what_if = policy is not None or ladder is not None
@@ -82,8 +82,8 @@ def replay(
 @_profile_option
 def record(run_id: str, output: Path, profile: str | None) -> None:
     """Keep all that the topics have of a run in a file, one CloudEvent per line."""
-    from octopus_plugins.streams.recording import write_file
-    from octopus_plugins.wrath.replay import in_order, missing
+    from octopus_plugins.streams.run_file import write_file
+    from octopus_plugins.wrath.replay.replay import in_order, missing
 
     events = in_order(_events(run_id, None, profile))
     number = write_file(output, events)
@@ -94,15 +94,15 @@ def record(run_id: str, output: Path, profile: str | None) -> None:
 
 def _events(run_id: str | None, file: Path | None, profile: str | None) -> list[Event]:
     """The events of the run that was asked for, from a file or from the topics."""
-    from octopus_plugins.streams import recording
+    from octopus_plugins.streams import run_file
 
     if file is not None:
-        events = recording.read_file(file, run_id)
+        events = run_file.read_file(file, run_id)
         where = str(file)
     elif run_id is not None:
         root = click.get_current_context().find_root()
         config = load_config(profile or root.params.get("profile"))
-        events = recording.read_run(config, run_id)
+        events = run_file.read_run(config, run_id)
         where = f"the topics of {config.namespace} at {config.servers} (profile {config.profile})"
     else:
         raise click.UsageError("say which run: --run last, --run ID, or --file with a recording")
@@ -114,8 +114,8 @@ def _events(run_id: str | None, file: Path | None, profile: str | None) -> list[
 def _policy(events: Sequence[Event], file: str | None, ladder: str | None) -> tuple[Policy, str]:
     """The policy to try, and what to say of it."""
     from octopus_plugins.wrath import policy_from
-    from octopus_plugins.wrath.policy_data import policy_from_data
-    from octopus_plugins.wrath.replay import recorded_policy
+    from octopus_plugins.wrath.policy.data import policy_from_data
+    from octopus_plugins.wrath.replay.replay import recorded_policy
 
     data = recorded_policy(events)
     labels = None if ladder is None else [label.strip() for label in ladder.split(",") if label.strip()]

@@ -38,7 +38,7 @@ def serve(config: OctopusConfig, policy: str | None, group: str | None, since: s
     A workflow asks with WrathRetryHandler(decider="service"). The service keeps its history across runs, and
     takes it from the topics when it starts.
     """
-    from octopus_plugins.services.decider import Decider
+    from octopus_plugins.services.decider_service import Decider
     from octopus_plugins.streams.query import moment
     from octopus_plugins.wrath import policy_from
 

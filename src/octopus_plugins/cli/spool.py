@@ -25,7 +25,7 @@ def spool() -> None:
 @with_config
 def list_(config: OctopusConfig) -> None:
     """List what lies undelivered, by the process that left it."""
-    from octopus_plugins.fabric.spool import orphans
+    from octopus_plugins.fabric.produce.spool_replay import orphans
 
     found = orphans(config)
     if not found:
@@ -46,7 +46,7 @@ def list_(config: OctopusConfig) -> None:
 @with_config
 def replay(config: OctopusConfig, timeout: float | None) -> None:
     """Deliver what lies undelivered, in order (exit status 1 if something remains)."""
-    from octopus_plugins.fabric.spool import replay as deliver
+    from octopus_plugins.fabric.produce.spool_replay import replay as deliver
 
     report = deliver(config, timeout=timeout)
     click.echo(f"Delivered {report.delivered:,} records of {report.sessions} processes to {config.namespace}.")

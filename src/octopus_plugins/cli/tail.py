@@ -16,7 +16,7 @@ from octopus_plugins.cli.options import asked, json_option, limit_option, with_c
 if TYPE_CHECKING:
     from octopus_plugins.config import OctopusConfig
     from octopus_plugins.events import Event
-    from octopus_plugins.fabric.consumer import Reader
+    from octopus_plugins.fabric.kafka.reader import Reader
 
 _CLOSE_SECONDS = 2.0
 
@@ -48,13 +48,11 @@ def tail(
     TOPICS are task-metrics, heartbeats, failures, decisions; without any, all but heartbeats.
     """
     from octopus_plugins.events import ResourceSample
-    from octopus_plugins.streams import runs
+    from octopus_plugins.streams.latest_run import find_run
     from octopus_plugins.streams.query import moment
 
     start = asked(moment, value=since, name="since", now=time.time())
-    if run_id == "last":
-        newest = max(runs(state="started", config=config), key=lambda run: run.time, default=None)
-        run_id = newest.run_id if newest else None
+    run_id = asked(find_run, config=config, run_id=run_id) if run_id is not None else None
     chosen = topics or tuple(topic for topic in TOPICS if topic != "heartbeats")
     out = screen.console()
     left = limit
@@ -80,7 +78,7 @@ class _Merged:
 
     def __init__(self, config: OctopusConfig, topics: tuple[str, ...], since: float | None, run_id: str | None) -> None:
         from octopus_plugins.events import Topic
-        from octopus_plugins.fabric.consumer import Reader
+        from octopus_plugins.fabric.kafka.reader import Reader
 
         prefix = f"{run_id}/".encode() if run_id else b""
         self._readers = [

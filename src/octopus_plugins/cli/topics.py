@@ -14,7 +14,7 @@ from octopus_plugins.text import printable
 
 if TYPE_CHECKING:
     from octopus_plugins.config import OctopusConfig
-    from octopus_plugins.fabric.catalog import TopicDescription
+    from octopus_plugins.fabric.kafka.catalog import TopicDescription
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object per line, for machines.")
 
@@ -33,8 +33,8 @@ def topics() -> None:
 def list_(config: OctopusConfig, as_json: bool) -> None:
     """List the topics, with their Kafka names and whether they exist (exit status 1 if one of ours is missing)."""
     from octopus_plugins.events import Topic
-    from octopus_plugins.fabric.catalog import topics_of_namespace
-    from octopus_plugins.fabric.topics import topic_name
+    from octopus_plugins.fabric.kafka.catalog import topics_of_namespace
+    from octopus_plugins.fabric.kafka.topics import topic_name
 
     existing = topics_of_namespace(config)
     ours = [str(topic) for topic in Topic]
@@ -57,7 +57,7 @@ def list_(config: OctopusConfig, as_json: bool) -> None:
 @with_config
 def ensure(config: OctopusConfig) -> None:
     """Create the topics that do not exist yet. Several processes may do so at once."""
-    from octopus_plugins.fabric.topics import create_on_service, ensure_topics, missing_on_service, topic_name
+    from octopus_plugins.fabric.kafka.topics import create_on_service, ensure_topics, missing_on_service, topic_name
 
     created = create_on_service(config, missing_on_service) if config.profile == "octopus" else ensure_topics(config)
     names = ", ".join(sorted(topic_name(config, topic) for topic in created))
@@ -71,7 +71,7 @@ def ensure(config: OctopusConfig) -> None:
 def describe(config: OctopusConfig, names: tuple[str, ...], as_json: bool) -> None:
     """Tell how Kafka keeps the TOPICs (default: all four): partitions, copies, how many of those are up to date."""
     from octopus_plugins.events import Topic
-    from octopus_plugins.fabric.catalog import describe_topic
+    from octopus_plugins.fabric.kafka.catalog import describe_topic
 
     found = [describe_topic(config, _own_name(config, name)) for name in names or [str(topic) for topic in Topic]]
     if as_json:
@@ -94,8 +94,8 @@ def _show(found: list[TopicDescription]) -> None:
 @with_config
 def delete(config: OctopusConfig, name: str, yes: bool) -> None:
     """Delete a TOPIC of your namespace, with all that is in it."""
-    from octopus_plugins.fabric.catalog import delete_topic
-    from octopus_plugins.fabric.topics import topic_name
+    from octopus_plugins.fabric.kafka.catalog import delete_topic
+    from octopus_plugins.fabric.kafka.topics import topic_name
 
     own = _own_name(config, name)
     full = printable(topic_name(config, own))
@@ -111,8 +111,8 @@ def _own_name(config: OctopusConfig, name: str) -> str:
     Raises:
         click.UsageError: There are no such names.
     """
-    from octopus_plugins.fabric.catalog import check_topic
-    from octopus_plugins.fabric.topics import namespace
+    from octopus_plugins.fabric.kafka.catalog import check_topic
+    from octopus_plugins.fabric.kafka.topics import namespace
 
     own = name.removeprefix(f"{namespace(config)}.")
     asked(check_topic, config=config, name=own)

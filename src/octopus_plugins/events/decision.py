@@ -79,7 +79,7 @@ class Decision(TryEvent, frozen=True, kw_only=True, omit_defaults=True):
         decider: Who decided: ``workflow``, ``service`` or ``person``.
         serial: Tells apart what one decider decides of the same try, run or node; a person's is unique.
         policy: Name of the policy.
-        policy_digest: Fingerprint of the policy that a service decided by (`octopus_plugins.wrath.policy_data`).
+        policy_digest: Fingerprint of the policy that a service decided by (`octopus_plugins.wrath.policy.data`).
         imposed: Whether a service was given that policy for all runs, in the place of their own.
     """
 

@@ -7,31 +7,31 @@ from typing import TYPE_CHECKING
 from octopus_plugins.lazy import lazily
 
 if TYPE_CHECKING:
-    from octopus_plugins.fabric.consumer import Reader
-    from octopus_plugins.fabric.counts import Counts, TopicCounts
-    from octopus_plugins.fabric.credentials import kafka_options
-    from octopus_plugins.fabric.doctor import Finding, diagnose
-    from octopus_plugins.fabric.emitter import Emitter
-    from octopus_plugins.fabric.producer import Producer
-    from octopus_plugins.fabric.spool import Orphan, ReplayReport, orphans, replay
-    from octopus_plugins.fabric.topics import ensure_topics, existing_topics, topic_name
+    from octopus_plugins.doctor import Finding, diagnose
+    from octopus_plugins.fabric.kafka.client_options import kafka_options
+    from octopus_plugins.fabric.kafka.reader import Reader
+    from octopus_plugins.fabric.kafka.topics import ensure_topics, existing_topics, topic_name
+    from octopus_plugins.fabric.produce.counts import Counts, TopicCounts
+    from octopus_plugins.fabric.produce.emitter import Emitter
+    from octopus_plugins.fabric.produce.producer import Producer
+    from octopus_plugins.fabric.produce.spool_replay import Orphan, ReplayReport, orphans, replay
 
 _HOMES = {
-    "Reader": "consumer",
-    "Counts": "counts",
-    "TopicCounts": "counts",
-    "kafka_options": "credentials",
-    "Finding": "doctor",
-    "diagnose": "doctor",
-    "Emitter": "emitter",
-    "Producer": "producer",
-    "Orphan": "spool",
-    "ReplayReport": "spool",
-    "orphans": "spool",
-    "replay": "spool",
-    "ensure_topics": "topics",
-    "existing_topics": "topics",
-    "topic_name": "topics",
+    "Reader": "kafka.reader",
+    "Counts": "produce.counts",
+    "TopicCounts": "produce.counts",
+    "kafka_options": "kafka.client_options",
+    "Finding": "octopus_plugins.doctor",
+    "diagnose": "octopus_plugins.doctor",
+    "Emitter": "produce.emitter",
+    "Producer": "produce.producer",
+    "Orphan": "produce.spool_replay",
+    "ReplayReport": "produce.spool_replay",
+    "orphans": "produce.spool_replay",
+    "replay": "produce.spool_replay",
+    "ensure_topics": "kafka.topics",
+    "existing_topics": "kafka.topics",
+    "topic_name": "kafka.topics",
 }
 
 __all__ = [

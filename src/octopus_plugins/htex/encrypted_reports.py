@@ -26,7 +26,7 @@ from parsl.addresses import tcp_url
 from parsl.executors.high_throughput import interchange as host
 from parsl.monitoring.radios.zmq import ZMQRadioSender
 
-from octopus_plugins.htex import interchange as ours
+from octopus_plugins.htex.interchange import interchange as ours
 
 
 def parsl_encrypts_reports() -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 import zmq
 from parsl.executors.errors import BadStateException
 
-from octopus_plugins.wrath.signals import signal_name
+from octopus_plugins.wrath.rules.signals import signal_name
 
 logger = logging.getLogger("octopus_plugins")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from octopus_plugins.events import Placement
-from octopus_plugins.htex.wishes import (
+from octopus_plugins.htex.placement_hints import (
     AVOID,
     AVOID_BLOCKS,
     AVOID_IDLE_SECONDS,

@@ -15,7 +15,7 @@ from types import TracebackType
 
 from octopus_plugins.config import LocalBroker, OctopusConfig
 from octopus_plugins.errors import BrokerStartError
-from octopus_plugins.fabric.topics import ensure_topics
+from octopus_plugins.fabric.kafka.topics import ensure_topics
 from octopus_plugins.local import tansu
 from octopus_plugins.local.running import EMBEDDED, Running, log_place, remember, status
 

@@ -19,8 +19,8 @@ from typing import Any
 
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import BrokerStartError
-from octopus_plugins.fabric.administration import add_scram_user, grant_namespace, leaders
-from octopus_plugins.fabric.topics import ensure_topics
+from octopus_plugins.fabric.kafka.admin import add_scram_user, grant_namespace, leaders
+from octopus_plugins.fabric.kafka.topics import ensure_topics
 from octopus_plugins.local import kafka_process
 from octopus_plugins.local.certificates import ADMIN, make_certificates, write_secret
 from octopus_plugins.local.kafka_layout import plan

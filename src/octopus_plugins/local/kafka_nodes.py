@@ -10,7 +10,7 @@ from pathlib import Path
 
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import BrokerStartError, FabricError
-from octopus_plugins.fabric.administration import live_nodes
+from octopus_plugins.fabric.kafka.admin import live_nodes
 from octopus_plugins.local import kafka_process
 from octopus_plugins.local.kafka_settings import Ports
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import BrokerStartError, FabricError, MissingDependencyError
-from octopus_plugins.fabric.topics import existing_topics
+from octopus_plugins.fabric.kafka.topics import existing_topics
 from octopus_plugins.local import processes
 from octopus_plugins.local.processes import free_port
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from octopus_plugins.lazy import lazily
 
 if TYPE_CHECKING:
-    from octopus_plugins.services.decider import Decider
-    from octopus_plugins.services.inbox import DecisionInbox
+    from octopus_plugins.services.decider_service import Decider
+    from octopus_plugins.services.decision_subscriber import DecisionInbox
 
-_HOMES = {"Decider": "decider", "DecisionInbox": "inbox"}
+_HOMES = {"Decider": "decider_service", "DecisionInbox": "decision_subscriber"}
 
 __all__ = ["Decider", "DecisionInbox"]
 

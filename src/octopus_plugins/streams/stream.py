@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas
     import pyarrow
 
-    from octopus_plugins.fabric.consumer import Reader
+    from octopus_plugins.fabric.kafka.reader import Reader
 
 T = TypeVar("T", bound=Event)
 
@@ -163,7 +163,7 @@ class Stream(Generic[T]):
         return f"<Stream of {self.query.event_class.__name__} from {topic} ({self.config.profile}){asked}>"
 
     def _open(self, query: Query) -> Reader:
-        from octopus_plugins.fabric.consumer import Reader
+        from octopus_plugins.fabric.kafka.reader import Reader
 
         reader = Reader(
             self.config,

@@ -7,45 +7,51 @@ from typing import TYPE_CHECKING
 from octopus_plugins.lazy import lazily
 
 if TYPE_CHECKING:
-    from octopus_plugins.wrath.categorizer import categorize
-    from octopus_plugins.wrath.category_docs import category_table
-    from octopus_plugins.wrath.category_policy import CategoryPolicy
-    from octopus_plugins.wrath.decider import decide
-    from octopus_plugins.wrath.default_rules import DEFAULT_RULES
-    from octopus_plugins.wrath.history import History
-    from octopus_plugins.wrath.policy import BreakerPolicy, DenyPolicy, Policy, StragglerPolicy, TerminationPolicy
-    from octopus_plugins.wrath.policy_docs import policy_page
-    from octopus_plugins.wrath.policy_file import load_policy, policy_from
-    from octopus_plugins.wrath.rules import Match, Rule, Trust
-    from octopus_plugins.wrath.signatures import signature
-    from octopus_plugins.wrath.standing import Standing
-    from octopus_plugins.wrath.stragglers import Overdue, overdue
-    from octopus_plugins.wrath.taxonomy import Category, Layer
+    from octopus_plugins.wrath.decisions.decider import decide
+    from octopus_plugins.wrath.decisions.stragglers import Overdue, overdue
+    from octopus_plugins.wrath.history.fingerprint import signature
+    from octopus_plugins.wrath.history.history import History
+    from octopus_plugins.wrath.history.node_standing import Standing
+    from octopus_plugins.wrath.policy.category import CategoryPolicy
+    from octopus_plugins.wrath.policy.documentation import policy_page
+    from octopus_plugins.wrath.policy.policy import (
+        BreakerPolicy,
+        DenyPolicy,
+        Policy,
+        StragglerPolicy,
+        TerminationPolicy,
+    )
+    from octopus_plugins.wrath.policy.toml_file import load_policy, policy_from
+    from octopus_plugins.wrath.rules.categorizer import categorize
+    from octopus_plugins.wrath.rules.default import DEFAULT_RULES
+    from octopus_plugins.wrath.rules.rule import Match, Rule, Trust
+    from octopus_plugins.wrath.taxonomy.categories import Category, Layer
+    from octopus_plugins.wrath.taxonomy.documentation import category_table
 
 _HOME = {
-    "BreakerPolicy": "policy",
-    "Category": "taxonomy",
-    "CategoryPolicy": "category_policy",
-    "DEFAULT_RULES": "default_rules",
-    "DenyPolicy": "policy",
-    "History": "history",
-    "Layer": "taxonomy",
-    "Match": "rules",
-    "Overdue": "stragglers",
-    "Policy": "policy",
-    "Rule": "rules",
-    "Standing": "standing",
-    "TerminationPolicy": "policy",
-    "StragglerPolicy": "policy",
-    "Trust": "rules",
-    "categorize": "categorizer",
-    "category_table": "category_docs",
-    "decide": "decider",
-    "load_policy": "policy_file",
-    "overdue": "stragglers",
-    "policy_from": "policy_file",
-    "policy_page": "policy_docs",
-    "signature": "signatures",
+    "BreakerPolicy": "policy.policy",
+    "Category": "taxonomy.categories",
+    "CategoryPolicy": "policy.category",
+    "DEFAULT_RULES": "rules.default",
+    "DenyPolicy": "policy.policy",
+    "History": "history.history",
+    "Layer": "taxonomy.categories",
+    "Match": "rules.rule",
+    "Overdue": "decisions.stragglers",
+    "Policy": "policy.policy",
+    "Rule": "rules.rule",
+    "Standing": "history.node_standing",
+    "TerminationPolicy": "policy.policy",
+    "StragglerPolicy": "policy.policy",
+    "Trust": "rules.rule",
+    "categorize": "rules.categorizer",
+    "category_table": "taxonomy.documentation",
+    "decide": "decisions.decider",
+    "load_policy": "policy.toml_file",
+    "overdue": "decisions.stragglers",
+    "policy_from": "policy.toml_file",
+    "policy_page": "policy.documentation",
+    "signature": "history.fingerprint",
 }
 
 __all__ = [

@@ -17,9 +17,9 @@ from octopus_plugins.config import NOT_LOGGED_IN, OctopusConfig
 from octopus_plugins.errors import CredentialsError
 from octopus_plugins.events import Topic
 from octopus_plugins.fabric import Emitter, Reader, ensure_topics, existing_topics, orphans, replay
-from octopus_plugins.fabric.follower import Follower, Wanted
-from octopus_plugins.fabric.keys import load_key, log_in
-from octopus_plugins.fabric.membership import Membership
+from octopus_plugins.fabric.kafka.consumer_group import Membership
+from octopus_plugins.fabric.kafka.follower import Follower, Wanted
+from octopus_plugins.fabric.octopus.keys import load_key, log_in
 
 from ..standin.gate import GatedBroker
 from ..standin.globus import Person

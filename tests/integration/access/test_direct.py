@@ -24,7 +24,7 @@ from octopus_plugins import resources
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.events import ResourceSample
 from octopus_plugins.fabric import ensure_topics
-from octopus_plugins.fabric.keys import load_key, log_in
+from octopus_plugins.fabric.octopus.keys import load_key, log_in
 from parsl_monitor import OctopusHighThroughputExecutor, OctopusMonitoringHub
 
 from ..standin.globus import Person

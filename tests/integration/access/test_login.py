@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from octopus_plugins.cli.group import cli
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import CredentialsError, ServiceError
-from octopus_plugins.fabric.keys import key_path, load_key, log_in
+from octopus_plugins.fabric.octopus.keys import key_path, load_key, log_in
 
 from ..standin.globus import Person, StandinGlobus
 from ..standin.login import COMMAND, log_in_by_link

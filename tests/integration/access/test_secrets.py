@@ -14,7 +14,7 @@ import pytest
 
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.fabric import ensure_topics
-from octopus_plugins.fabric.keys import key_path, log_in
+from octopus_plugins.fabric.octopus.keys import key_path, log_in
 
 from ..standin.gate import GatedBroker
 from ..standin.globus import Person, StandinGlobus

@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 from octopus_plugins.cli.group import cli
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import ConfigError, ServiceError
-from octopus_plugins.fabric.keys import log_in, open_service
-from octopus_plugins.fabric.service import Service
+from octopus_plugins.fabric.octopus.keys import log_in, open_service
+from octopus_plugins.fabric.octopus.service import Service
 
 from ..standin.backend import MemoryBackend
 from ..standin.globus import Person, StandinGlobus

@@ -13,7 +13,7 @@ from globus_compute_sdk.errors import TaskExecutionFailed
 from benchmarks.compute.endpoint import PATIENCE, engine
 from octopus_plugins import decisions, failures, heartbeats, resources, runs, tasks
 from octopus_plugins.config import OctopusConfig
-from octopus_plugins.frameworks import explanation
+from octopus_plugins.frameworks import failure_text
 
 from . import functions
 
@@ -112,7 +112,7 @@ def test_whoever_submitted_reads_what_broke_where_and_what_was_decided(outcomes:
         told = str(outcomes[name].exception()).strip()
         first = told.splitlines()[0].strip()
         assert first.startswith(f"Octopus: {category} on {HOST}, terminate: ")
-        machine = explanation.read(told)
+        machine = failure_text.read(told)
         assert machine is not None
         assert (machine["category"], machine["host"], machine["action"]) == (category, HOST, "terminate")
         assert machine["task_id"] == id_of(outcomes, name)

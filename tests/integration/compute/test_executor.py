@@ -22,7 +22,7 @@ from benchmarks.compute.endpoint import PATIENCE, engine
 from globus_compute_hooks import OctopusExecutor, disable, enable
 from octopus_plugins import Decision, Failure, decisions, failures, hookimpl, runs, tasks
 from octopus_plugins.config import OctopusConfig
-from octopus_plugins.frameworks import explanation
+from octopus_plugins.frameworks import failure_text
 from octopus_plugins.local.processes import free_port
 from octopus_plugins.plugins import Plugins
 
@@ -76,7 +76,7 @@ def test_a_failure_is_told_with_a_decision_and_its_explanation(
     error = future.exception(timeout=PATIENCE)
     assert isinstance(error, TaskExecutionFailed)
     assert "KeyError: 'omega'" in str(error)
-    machine = explanation.read(str(error))
+    machine = failure_text.read(str(error))
     assert machine is not None
     (failure,) = of(executor, future, failures, octopus)
     assert failure.categorization is not None

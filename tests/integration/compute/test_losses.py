@@ -16,7 +16,7 @@ from octopus_plugins import decisions, failures, heartbeats, tasks
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.events import Block
 from octopus_plugins.fabric import Reader
-from octopus_plugins.frameworks import explanation
+from octopus_plugins.frameworks import failure_text
 
 from . import functions
 
@@ -34,7 +34,7 @@ def managers(endpoint: Any) -> dict[int, int]:
     found = {}
     for process in endpoint.processes():
         words = process.cmdline()
-        if "octopus_plugins.htex.pool" in words and words[0] != "sh":
+        if "octopus_plugins.htex.pool.launch" in words and words[0] != "sh":
             found |= {child.pid: process.pid for child in process.children(recursive=True)}
     return found
 
@@ -124,7 +124,7 @@ def test_the_tasks_of_a_killed_user_endpoint_are_told_lost_and_answered_by_the_n
     following = executor.submit(functions.double, 21)
     told = str(lost.exception(timeout=PATIENCE))
     assert told.strip().startswith(f"Octopus: lost_task on {HOST}, terminate: "), told
-    machine = explanation.read(told)
+    machine = failure_text.read(told)
     assert machine is not None
     assert machine["category"] == "lost_task"
     assert following.result(timeout=PATIENCE) == 42

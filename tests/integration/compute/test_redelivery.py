@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.compute.endpoint import PATIENCE, engine
 from benchmarks.compute.service import ComputeService
-from globus_compute_hooks.ledger import NAME
+from globus_compute_hooks.endpoint.open_tasks import NAME
 from octopus_plugins import failures
 from octopus_plugins.config import OctopusConfig
 

@@ -14,7 +14,7 @@ from confluent_kafka import Producer
 from octopus_plugins import OctopusConfig
 from octopus_plugins.events import Event, ExceptionInfo, Failure, Run, Topic, encode
 from octopus_plugins.fabric import topic_name
-from octopus_plugins.services.decider import _UNHEEDED
+from octopus_plugins.services.decider_service import _UNHEEDED
 
 from ...hostile import FRAGMENTS, NEVER_EVENTS, WANTED, mutated, readable, small_run
 

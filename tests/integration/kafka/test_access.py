@@ -14,10 +14,10 @@ from octopus_plugins import OctopusConfig, tasks
 from octopus_plugins.errors import CredentialsError, FabricError, TopicMissingError
 from octopus_plugins.events import Task, Topic
 from octopus_plugins.fabric import Emitter, ensure_topics, existing_topics, kafka_options, topic_name
-from octopus_plugins.fabric.administration import add_scram_user, grant_namespace
-from octopus_plugins.fabric.direct import send_now
-from octopus_plugins.fabric.follower import Follower, Wanted
-from octopus_plugins.fabric.membership import Membership
+from octopus_plugins.fabric.kafka.admin import add_scram_user, grant_namespace
+from octopus_plugins.fabric.kafka.consumer_group import Membership
+from octopus_plugins.fabric.kafka.follower import Follower, Wanted
+from octopus_plugins.fabric.kafka.produce_sync import send_now
 from octopus_plugins.local import ApacheKafka
 
 pytestmark = pytest.mark.slow

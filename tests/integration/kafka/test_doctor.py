@@ -20,8 +20,8 @@ from confluent_kafka.admin import (
 from benchmarks.proxy import Proxy
 from octopus_plugins import OctopusConfig
 from octopus_plugins.fabric import ensure_topics, kafka_options
-from octopus_plugins.fabric.administration import add_scram_user
-from octopus_plugins.fabric.keys import log_in
+from octopus_plugins.fabric.kafka.admin import add_scram_user
+from octopus_plugins.fabric.octopus.keys import log_in
 from octopus_plugins.local import ApacheKafka
 
 from ..doctor import KAFKA, assert_diagnosed, examine

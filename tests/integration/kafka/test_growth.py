@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 from octopus_plugins import OctopusConfig
 from octopus_plugins.events import Event, Task, Topic
 from octopus_plugins.fabric import Emitter, Reader, ensure_topics, topic_name
-from octopus_plugins.fabric import consumer as consumer_module
+from octopus_plugins.fabric.kafka import reader as consumer_module
 
 Wait = Callable[..., None]
 Emitting = Callable[[OctopusConfig], Emitter]

@@ -26,7 +26,7 @@ from octopus_plugins import OctopusConfig, decisions, failures, heartbeats, reso
 from octopus_plugins.cli import cli
 from octopus_plugins.events import Decision, Event, Topic
 from octopus_plugins.fabric import Reader, ensure_topics
-from octopus_plugins.fabric.direct import send_now
+from octopus_plugins.fabric.kafka.produce_sync import send_now
 from octopus_plugins.services import DecisionInbox
 from parsl_monitor import OctopusMonitoringHub, WrathRetryHandler
 

@@ -19,8 +19,8 @@ from octopus_plugins import OctopusConfig, decisions, failures, tasks
 from octopus_plugins.errors import BrokerUnreachableError, TopicMissingError
 from octopus_plugins.events import Decision, ExceptionInfo, Failure, Pool, Run, Task, Topic
 from octopus_plugins.fabric import Emitter, Reader, ensure_topics, existing_topics, topic_name
-from octopus_plugins.fabric.consumer import CLOCK_SLACK
-from octopus_plugins.fabric.follower import Follower, Wanted
+from octopus_plugins.fabric.kafka.follower import Follower, Wanted
+from octopus_plugins.fabric.kafka.reader import CLOCK_SLACK
 from octopus_plugins.local import ApacheKafka
 from octopus_plugins.local.processes import free_port
 from octopus_plugins.services import Decider

@@ -13,7 +13,7 @@ import pytest
 from octopus_plugins import OctopusConfig, tasks
 from octopus_plugins.events import Task, Topic
 from octopus_plugins.fabric import Emitter, kafka_options, topic_name
-from octopus_plugins.fabric.administration import leaders
+from octopus_plugins.fabric.kafka.admin import leaders
 from octopus_plugins.local import ApacheKafka
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from octopus_plugins.events import Topic
-from octopus_plugins.fabric.topics import QuietLogger
+from octopus_plugins.fabric.kafka.topics import QuietLogger
 from octopus_plugins.local import ApacheKafka
 
 from .tokens import Keys, change, make_token

@@ -12,9 +12,9 @@ import pytest
 import workflow_apps as apps
 from parsl.config import Config
 
-from octopus_plugins.htex.selector import HostStanding, publish
+from octopus_plugins.htex.interchange.selector import HostStanding, publish
+from octopus_plugins.htex.placement_hints import AVOID_IDLE_SECONDS
 from octopus_plugins.htex.steering import SteeredSpecification, Steering
-from octopus_plugins.htex.wishes import AVOID_IDLE_SECONDS
 from parsl_monitor import OctopusMonitoringHub, WrathRetryHandler
 from parsl_monitor.demo.nodes import Node, NodeLauncher, nodes_have_names
 

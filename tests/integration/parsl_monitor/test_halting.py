@@ -19,7 +19,7 @@ from parsl.dataflow.errors import DependencyError
 from parsl.executors import ThreadPoolExecutor
 
 from octopus_plugins.events import ANY, Decision
-from octopus_plugins.fabric.direct import send_now
+from octopus_plugins.fabric.kafka.produce_sync import send_now
 from parsl_monitor import OctopusMonitoringHub, WrathRetryHandler
 from parsl_monitor.errors import RunHaltedError
 

@@ -148,7 +148,7 @@ def test_without_a_hub_lost_workers_are_found_as_soon(executor: Make, tmp_path: 
 
 def _is_pool(process: psutil.Process) -> bool:
     words = process.cmdline()
-    return "octopus_plugins.htex.pool" in words and words[0] != "sh"
+    return "octopus_plugins.htex.pool.launch" in words and words[0] != "sh"
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pytest
 import workflow_apps as apps
 from parsl.config import Config
 
-from octopus_plugins.streams.recording import read_file, read_run, write_file
-from octopus_plugins.wrath.policy_data import policy_from_data
-from octopus_plugins.wrath.replay import canonical, recorded_policy, replay
+from octopus_plugins.streams.run_file import read_file, read_run, write_file
+from octopus_plugins.wrath.policy.data import policy_from_data
+from octopus_plugins.wrath.replay.replay import canonical, recorded_policy, replay
 from parsl_monitor import OctopusMonitoringHub, WrathRetryHandler
 
 POLICY = {

@@ -16,7 +16,7 @@ from parsl.config import Config
 from parsl.executors.errors import BadStateException
 
 from parsl_monitor import OctopusMonitoringHub, WrathRetryHandler
-from parsl_monitor.revival import Revival
+from parsl_monitor.block_replacement import Revival
 
 from . import processes
 
@@ -144,8 +144,8 @@ def test_an_error_handler_that_the_user_set_keeps_its_meaning(
 def test_the_tasks_of_a_pool_that_cannot_be_revived_move_on(
     run: Make, executor: Make, settings: Make, tmp_path: Path, quick_polls: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("parsl_monitor.revival.FIRST_INTERVAL", 0.2)
-    monkeypatch.setattr("parsl_monitor.revival.MAXIMUM_INTERVAL", 0.5)
+    monkeypatch.setattr("parsl_monitor.block_replacement.FIRST_INTERVAL", 0.2)
+    monkeypatch.setattr("parsl_monitor.block_replacement.MAXIMUM_INTERVAL", 0.5)
     octopus = settings()
     small, large = executor("small"), executor("large")
     config = configured([small, large], octopus, ladder=["small", "large"])

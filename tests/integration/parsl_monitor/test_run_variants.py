@@ -162,7 +162,7 @@ def test_parsl_s_log_is_written_as_ever(run: Make, settings: Make) -> None:
         files = [each for each in logging.getLogger("parsl").handlers if isinstance(each, logging.FileHandler)]
         of_this_run = Path(parsl.dfk().run_dir).resolve()  # Parsl leaves those of earlier ones
         handlers.extend(each for each in files if Path(each.baseFilename).resolve().parent == of_this_run)
-        assert [vars(each)["emit"].__module__ for each in handlers] == ["octopus_plugins.htex.quick_log"]
+        assert [vars(each)["emit"].__module__ for each in handlers] == ["octopus_plugins.htex.fast_log"]
         return {"double": apps.double(4)}
 
     config = Config(executors=[threads()], **settings_of_a_run(initialize_logging=True))

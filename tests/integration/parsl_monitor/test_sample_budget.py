@@ -13,7 +13,7 @@ from parsl.config import Config
 
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.events import Event, ResourceSamples, decode
-from octopus_plugins.fabric.budget import BURST_SECONDS
+from octopus_plugins.fabric.produce.budget import BURST_SECONDS
 from parsl_monitor import OctopusMonitoringHub
 
 Make = Callable[..., Any]

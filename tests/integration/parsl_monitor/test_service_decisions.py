@@ -16,11 +16,11 @@ from parsl.config import Config
 
 from octopus_plugins.events import ANY, Decision, Failure, Heartbeat, Placement, Topic
 from octopus_plugins.fabric import Emitter
-from octopus_plugins.fabric.follower import Follower, Wanted
+from octopus_plugins.fabric.kafka.follower import Follower, Wanted
 from octopus_plugins.services import Decider
-from octopus_plugins.services import decider as decider_module
+from octopus_plugins.services import decider_service as decider_module
 from parsl_monitor import OctopusMonitoringHub, WrathRetryHandler
-from parsl_monitor.verdicts import LATE_IN_A_ROW
+from parsl_monitor.run.pending_decisions import LATE_IN_A_ROW
 
 Make = Callable[..., Any]
 START = 150

@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import FabricError
-from octopus_plugins.fabric.topics import kafka_topics, request_admin
+from octopus_plugins.fabric.kafka.topics import kafka_topics, request_admin
 from octopus_plugins.local import ApacheKafka
 
 from ..kafka.tokens import Keys

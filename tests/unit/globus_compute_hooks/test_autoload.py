@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from globus_compute_endpoint import engines
 
-from globus_compute_hooks import autoload
+from globus_compute_hooks.endpoint import autoload
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ def test_undone_nothing_is_left() -> None:
 def test_where_ours_cannot_be_loaded_the_host_s_own_serves_and_it_is_said(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setitem(sys.modules, "globus_compute_hooks.engine", None)
+    monkeypatch.setitem(sys.modules, "globus_compute_hooks.endpoint.engine", None)
     with caplog.at_level(logging.ERROR, logger="globus_compute_endpoint"):
         kind = engines.OctopusEngine
     assert issubclass(kind, engines.GlobusComputeEngine)

@@ -10,9 +10,9 @@ import pytest
 from globus_compute_sdk.errors import TaskExecutionFailed
 from globus_compute_sdk.sdk.asynchronous.compute_future import ComputeFuture
 
-from globus_compute_hooks import dispatcher
-from globus_compute_hooks.dispatcher import Dispatcher
-from globus_compute_hooks.submission import Submission
+from globus_compute_hooks.sdk import dispatcher
+from globus_compute_hooks.sdk.dispatcher import Dispatcher
+from globus_compute_hooks.sdk.submission import Submission
 
 FIRST, SECOND = "first", "second"
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from globus_compute_hooks.options import EngineOptions
+from globus_compute_hooks.endpoint.options import EngineOptions
 from octopus_plugins.errors import ConfigError
 
 

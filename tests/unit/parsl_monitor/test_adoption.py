@@ -10,8 +10,8 @@ from parsl.config import Config
 from parsl.dataflow.dflow import DataFlowKernel
 from parsl.executors import HighThroughputExecutor
 
+from parsl_monitor.activation import disable, enable
 from parsl_monitor.adoption import Additions
-from parsl_monitor.enabling import disable, enable
 from parsl_monitor.executor import ObservedExecutor
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 
-from parsl_monitor.attempts import Attempt, Attempts
+from parsl_monitor.run.attempts import Attempt, Attempts
 
 
 def test_the_submission_a_thread_made_last_is_the_one_it_claims() -> None:

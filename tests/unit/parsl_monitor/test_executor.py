@@ -22,17 +22,17 @@ from parsl.monitoring.remote import monitor_wrapper
 from parsl.providers import LocalProvider
 
 from octopus_plugins.errors import ConfigError
-from octopus_plugins.htex.selector import OctopusManagerSelector
+from octopus_plugins.htex.interchange.selector import OctopusManagerSelector
+from octopus_plugins.htex.placement_hints import APP, AVOID, MAX_APP, PREFER
 from octopus_plugins.htex.steering import SteeredSpecification, Steering
-from octopus_plugins.htex.wishes import APP, AVOID, MAX_APP, PREFER
 from octopus_plugins.wrath import Policy
-from octopus_plugins.wrath.standing import Standing
-from parsl_monitor.attempts import Attempt, Attempts
+from octopus_plugins.wrath.history.node_standing import Standing
+from parsl_monitor.block_replacement import Revival
 from parsl_monitor.errors import StragglerError
 from parsl_monitor.executor import ATTEMPTS_PER_NODE, ObservedExecutor, _app_of, _worker_lacks_us
-from parsl_monitor.halting import Halts
-from parsl_monitor.outcome import TryFuture, copy, deliver
-from parsl_monitor.revival import Revival
+from parsl_monitor.run.attempts import Attempt, Attempts
+from parsl_monitor.run.cancellation import Halts
+from parsl_monitor.run.try_future import TryFuture, copy, deliver
 
 
 class Plain:
@@ -299,7 +299,7 @@ def test_pools_have_an_agent_where_the_command_passes_through(
 ) -> None:
     executor.provider, executor.node_agent, executor.launch_cmd = provider, node_agent, DEFAULT_LAUNCH_CMD
     executor.start()
-    assert ("octopus_plugins.htex.pool" in executor.launch_cmd) is started
+    assert ("octopus_plugins.htex.pool.launch" in executor.launch_cmd) is started
 
 
 def test_a_launch_command_of_the_user_s_stays(executor: Observed) -> None:

@@ -12,8 +12,8 @@ from parsl.providers import LocalProvider, SlurmProvider
 
 from octopus_plugins.events.failure import MAX_MESSAGE, MAX_STDERR
 from octopus_plugins.htex.reports import pool_of
-from parsl_monitor.attempts import Attempt
-from parsl_monitor.translate import Try, failure_event, reported_failure, stderr_tail, worker_events
+from parsl_monitor.run.attempts import Attempt
+from parsl_monitor.run.translate import Try, failure_event, reported_failure, stderr_tail, worker_events
 
 SUBJECT = Try("run", "7", 1, app="app", executor="small")
 

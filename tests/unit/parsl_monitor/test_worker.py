@@ -21,8 +21,8 @@ from parsl.serialize import deserialize, pack_apply_message, serialize
 
 from octopus_plugins.htex.observation import LARGE, is_large
 from parsl_monitor import worker
-from parsl_monitor.attempts import Attempt
-from parsl_monitor.outcome import deliver
+from parsl_monitor.run.attempts import Attempt
+from parsl_monitor.run.try_future import deliver
 from parsl_monitor.worker import Observation, Settings
 
 QUIET = tuple(Settings("run", "small", 0.0, 0.0))
@@ -153,7 +153,7 @@ def test_a_measurement_that_fails_leaves_the_failure_as_it_is(monkeypatch: pytes
     def broken() -> Any:
         raise OSError("no /proc")
 
-    monkeypatch.setattr("octopus_plugins.htex.watch.node_state", broken)
+    monkeypatch.setattr("octopus_plugins.htex.worker.monitor.node_state", broken)
     observation = execute(lambda: 1 / 0)
     assert observation.post_mortem is not None
     assert "node" not in observation.post_mortem and "limits" in observation.post_mortem

@@ -16,8 +16,8 @@ from octopus_plugins import OctopusConfig, Run
 from octopus_plugins.errors import OctopusError
 from octopus_plugins.events import Topic
 from octopus_plugins.fabric import Emitter, Reader, ensure_topics, kafka_options
-from octopus_plugins.fabric.auth import GlobusLogin
-from octopus_plugins.fabric.keys import key_path, load_key, log_in, open_service
+from octopus_plugins.fabric.octopus.keys import key_path, load_key, log_in, open_service
+from octopus_plugins.fabric.octopus.login import GlobusLogin
 
 SECRET = "canary-sasl-password"
 

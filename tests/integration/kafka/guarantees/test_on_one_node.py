@@ -17,8 +17,8 @@ import pytest
 from benchmarks.proxy import Proxy
 from octopus_plugins import OctopusConfig
 from octopus_plugins.fabric import orphans
-from octopus_plugins.fabric.keys import key_path
-from octopus_plugins.fabric.secret_files import make_secret_directory, write_secret
+from octopus_plugins.fabric.octopus.keys import key_path
+from octopus_plugins.fabric.octopus.secret_files import make_secret_directory, write_secret
 from octopus_plugins.local import ApacheKafka
 from octopus_plugins.local.processes import free_port
 

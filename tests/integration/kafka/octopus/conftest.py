@@ -10,8 +10,8 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from octopus_plugins.fabric import Emitter, kafka_options, topic_name
-from octopus_plugins.fabric.keys import open_service
-from octopus_plugins.fabric.topics import QuietLogger
+from octopus_plugins.fabric.kafka.topics import QuietLogger
+from octopus_plugins.fabric.octopus.keys import open_service
 from octopus_plugins.local import ApacheKafka
 
 from ...standin.globus import Person, StandinGlobus

@@ -17,7 +17,7 @@ from confluent_kafka.admin import (
 
 from octopus_plugins import OctopusConfig
 from octopus_plugins.fabric import kafka_options
-from octopus_plugins.fabric.topics import QuietLogger
+from octopus_plugins.fabric.kafka.topics import QuietLogger
 from octopus_plugins.local import ApacheKafka
 
 _SECONDS = 60.0

@@ -14,7 +14,7 @@ import pytest
 from octopus_plugins.cli import cli
 from octopus_plugins.events import Task, Topic
 from octopus_plugins.fabric import Emitter
-from octopus_plugins.fabric.topics import kafka_topics
+from octopus_plugins.fabric.kafka.topics import kafka_topics
 
 from ...standin.globus import StandinGlobus
 from ...standin.service import StandinService

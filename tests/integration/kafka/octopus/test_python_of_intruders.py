@@ -18,16 +18,18 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 from octopus_plugins import OctopusConfig, decisions, failures, heartbeats, resources, runs, tasks
 from octopus_plugins.errors import CredentialsError, FabricError, OctopusError
 from octopus_plugins.events import Decision, ResourceSamples, Task, Topic, TrySample, Usage
-from octopus_plugins.fabric import Emitter, Reader, administration, catalog, ensure_topics, kafka_options, replay
-from octopus_plugins.fabric import topics as fabric_topics
-from octopus_plugins.fabric.direct import send_now
-from octopus_plugins.fabric.follower import Follower, Wanted
-from octopus_plugins.fabric.grants import Deputy, grant
-from octopus_plugins.fabric.keys import open_service
-from octopus_plugins.fabric.membership import Membership
-from octopus_plugins.fabric.topics import QuietLogger
+from octopus_plugins.fabric import Emitter, Reader, ensure_topics, kafka_options, replay
+from octopus_plugins.fabric.kafka import admin as administration
+from octopus_plugins.fabric.kafka import catalog
+from octopus_plugins.fabric.kafka import topics as fabric_topics
+from octopus_plugins.fabric.kafka.consumer_group import Membership
+from octopus_plugins.fabric.kafka.delegation import Deputy, grant
+from octopus_plugins.fabric.kafka.follower import Follower, Wanted
+from octopus_plugins.fabric.kafka.produce_sync import send_now
+from octopus_plugins.fabric.kafka.topics import QuietLogger
+from octopus_plugins.fabric.octopus.keys import open_service
 from octopus_plugins.services import DecisionInbox
-from octopus_plugins.streams.recording import read_run
+from octopus_plugins.streams.run_file import read_run
 
 from ...story import RUN
 from .conftest import NOTES
@@ -46,78 +48,78 @@ READS: Calls = {
     "octopus_plugins.streams.ask.resources": lambda config: resources(config=config).first(),
     "octopus_plugins.streams.ask.heartbeats": lambda config: heartbeats(config=config, follow=True).first(),
     "octopus_plugins.streams.ask.runs": lambda config: runs(config=config).to_arrow(),
-    "octopus_plugins.streams.recording.read_run": lambda config: read_run(config, RUN),
-    "octopus_plugins.fabric.consumer.Reader": lambda config: list(Reader(config, Topic.failures, since=0.0)),
+    "octopus_plugins.streams.run_file.read_run": lambda config: read_run(config, RUN),
+    "octopus_plugins.fabric.kafka.reader.Reader": lambda config: list(Reader(config, Topic.failures, since=0.0)),
 }
 """What reads a topic, each met by the same refusal."""
 
 CREATES: Calls = {
-    "octopus_plugins.fabric.direct.send_now": lambda config: send_now(config, TASK),
-    "octopus_plugins.fabric.topics.ensure_topics": ensure_topics,
+    "octopus_plugins.fabric.kafka.produce_sync.send_now": lambda config: send_now(config, TASK),
+    "octopus_plugins.fabric.kafka.topics.ensure_topics": ensure_topics,
 }
 """What writes or creates; a write asks first that the topics exist."""
 
 BY_TESTS_BELOW = {
-    "octopus_plugins.fabric.administration.add_scram_user",
-    "octopus_plugins.fabric.administration.grant_namespace",
-    "octopus_plugins.fabric.administration.leaders",
-    "octopus_plugins.fabric.catalog.delete_topic",
-    "octopus_plugins.fabric.catalog.describe_topic",
-    "octopus_plugins.fabric.catalog.topics_of_namespace",
-    "octopus_plugins.fabric.credentials.kafka_options",
-    "octopus_plugins.fabric.emitter.Emitter",
-    "octopus_plugins.fabric.follower.Follower",
-    "octopus_plugins.fabric.grants.grant",
-    "octopus_plugins.fabric.keys.open_service",
-    "octopus_plugins.fabric.membership.Membership",
-    "octopus_plugins.fabric.spool.replay",
-    "octopus_plugins.fabric.topics.ask_admin",
-    "octopus_plugins.fabric.topics.create_on_service",
-    "octopus_plugins.fabric.topics.existing_topics",
-    "octopus_plugins.fabric.topics.kafka_topics",
-    "octopus_plugins.fabric.topics.make_admin",
-    "octopus_plugins.fabric.topics.request_admin",
-    "octopus_plugins.services.inbox.DecisionInbox",
+    "octopus_plugins.fabric.kafka.admin.add_scram_user",
+    "octopus_plugins.fabric.kafka.admin.grant_namespace",
+    "octopus_plugins.fabric.kafka.admin.leaders",
+    "octopus_plugins.fabric.kafka.catalog.delete_topic",
+    "octopus_plugins.fabric.kafka.catalog.describe_topic",
+    "octopus_plugins.fabric.kafka.catalog.topics_of_namespace",
+    "octopus_plugins.fabric.kafka.client_options.kafka_options",
+    "octopus_plugins.fabric.produce.emitter.Emitter",
+    "octopus_plugins.fabric.kafka.follower.Follower",
+    "octopus_plugins.fabric.kafka.delegation.grant",
+    "octopus_plugins.fabric.octopus.keys.open_service",
+    "octopus_plugins.fabric.kafka.consumer_group.Membership",
+    "octopus_plugins.fabric.produce.spool_replay.replay",
+    "octopus_plugins.fabric.kafka.topics.ask_admin",
+    "octopus_plugins.fabric.kafka.topics.create_on_service",
+    "octopus_plugins.fabric.kafka.topics.existing_topics",
+    "octopus_plugins.fabric.kafka.topics.kafka_topics",
+    "octopus_plugins.fabric.kafka.topics.make_admin",
+    "octopus_plugins.fabric.kafka.topics.request_admin",
+    "octopus_plugins.services.decision_subscriber.DecisionInbox",
 }
 
 THROUGH_OTHERS = {
-    "octopus_plugins.fabric.doctor.case.Case": "`octopus doctor`",
-    "octopus_plugins.fabric.doctor.examination.diagnose": "`octopus doctor`",
-    "octopus_plugins.fabric.producer.Producer": "Emitter",
-    "octopus_plugins.fabric.sender.Sender": "Emitter, replay",
-    "octopus_plugins.fabric.service.Service": "open_service",
-    "octopus_plugins.fabric.spool.Replays": "replay",
-    "octopus_plugins.services.decider.Decider": "`octopus wrath serve`",
+    "octopus_plugins.doctor.case.Case": "`octopus doctor`",
+    "octopus_plugins.doctor.examination.diagnose": "`octopus doctor`",
+    "octopus_plugins.fabric.produce.producer.Producer": "Emitter",
+    "octopus_plugins.fabric.produce.sender.Sender": "Emitter, replay",
+    "octopus_plugins.fabric.octopus.service.Service": "open_service",
+    "octopus_plugins.fabric.produce.spool_replay.Replays": "replay",
+    "octopus_plugins.services.decider_service.Decider": "`octopus wrath serve`",
     "octopus_plugins.streams.stream.Stream": "failures and the other questions",
-    "parsl_monitor.enabling.enable": "OctopusMonitoringHub",
-    "parsl_monitor.granting.Granting": "grant",
+    "parsl_monitor.activation.enable": "OctopusMonitoringHub",
+    "parsl_monitor.token_delegation.Granting": "grant",
     "parsl_monitor.hub.OctopusMonitoringHub": "Emitter, DecisionInbox",
 }
 """What reaches a topic by something that is tried, and by nothing else."""
 
 REACHES_NO_TOPIC = {
-    "octopus_plugins.fabric.administration.live_nodes": "nodes belong to no user",
-    "octopus_plugins.fabric.auth.GlobusLogin": "the own login",
-    "octopus_plugins.fabric.catalog.check_topic": "looks at a name",
-    "octopus_plugins.fabric.consumer.reading_options": "kafka_options, and settings",
-    "octopus_plugins.fabric.counts_file.CountsFile": "the own spool directory",
-    "octopus_plugins.fabric.counts_file.last_counts": "the own spool directory",
-    "octopus_plugins.fabric.keys.fetch_key": "the own key",
-    "octopus_plugins.fabric.keys.key_path": "names a file",
-    "octopus_plugins.fabric.keys.key_stamp": "looks at a file",
-    "octopus_plugins.fabric.keys.load_key": "reads a file",
-    "octopus_plugins.fabric.keys.log_in": "the own key",
-    "octopus_plugins.fabric.keys.own_key": "reads a file",
-    "octopus_plugins.fabric.keys.remove_key": "removes a file",
-    "octopus_plugins.fabric.msk.TokenSource": "signs with the own key",
-    "octopus_plugins.fabric.refusals.Refusals": "listens to a client",
-    "octopus_plugins.fabric.refusals.forbidden": "words",
-    "octopus_plugins.fabric.refusals.unreachable": "words",
-    "octopus_plugins.fabric.service.greet": "asks the web service whether it is there",
-    "octopus_plugins.fabric.spool.begin_session": "the own spool directory",
-    "octopus_plugins.fabric.spool.orphans": "the own spool directory",
-    "octopus_plugins.fabric.topics.namespace": "a name",
-    "octopus_plugins.fabric.topics.topic_name": "a name",
+    "octopus_plugins.fabric.kafka.admin.live_nodes": "nodes belong to no user",
+    "octopus_plugins.fabric.octopus.login.GlobusLogin": "the own login",
+    "octopus_plugins.fabric.kafka.catalog.check_topic": "looks at a name",
+    "octopus_plugins.fabric.kafka.reader.reading_options": "kafka_options, and settings",
+    "octopus_plugins.fabric.produce.counts_file.CountsFile": "the own spool directory",
+    "octopus_plugins.fabric.produce.counts_file.last_counts": "the own spool directory",
+    "octopus_plugins.fabric.octopus.keys.fetch_key": "the own key",
+    "octopus_plugins.fabric.octopus.keys.key_path": "names a file",
+    "octopus_plugins.fabric.octopus.keys.key_stamp": "looks at a file",
+    "octopus_plugins.fabric.octopus.keys.load_key": "reads a file",
+    "octopus_plugins.fabric.octopus.keys.log_in": "the own key",
+    "octopus_plugins.fabric.octopus.keys.own_key": "reads a file",
+    "octopus_plugins.fabric.octopus.keys.remove_key": "removes a file",
+    "octopus_plugins.fabric.octopus.msk.TokenSource": "signs with the own key",
+    "octopus_plugins.fabric.kafka.auth_errors.Refusals": "listens to a client",
+    "octopus_plugins.fabric.kafka.auth_errors.forbidden": "words",
+    "octopus_plugins.fabric.kafka.auth_errors.unreachable": "words",
+    "octopus_plugins.fabric.octopus.service.greet": "asks the web service whether it is there",
+    "octopus_plugins.fabric.produce.spool_replay.begin_session": "the own spool directory",
+    "octopus_plugins.fabric.produce.spool_replay.orphans": "the own spool directory",
+    "octopus_plugins.fabric.kafka.topics.namespace": "a name",
+    "octopus_plugins.fabric.kafka.topics.topic_name": "a name",
 }
 
 TASK = Task(run_id="intruder", task_id="1", time=1.0, state="running")

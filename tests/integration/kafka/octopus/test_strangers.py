@@ -10,8 +10,9 @@ import pytest
 from octopus_plugins import failures
 from octopus_plugins.errors import CredentialsError
 from octopus_plugins.events import Task, Topic
-from octopus_plugins.fabric import Emitter, existing_topics, msk
-from octopus_plugins.fabric.keys import Key, load_key
+from octopus_plugins.fabric import Emitter, existing_topics
+from octopus_plugins.fabric.octopus import msk
+from octopus_plugins.fabric.octopus.keys import Key, load_key
 from octopus_plugins.local import ApacheKafka
 
 from ..tokens import change, make_token

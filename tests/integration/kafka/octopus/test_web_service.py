@@ -10,9 +10,9 @@ import pytest
 
 from octopus_plugins.errors import ConfigError, ServiceError
 from octopus_plugins.events import Topic
-from octopus_plugins.fabric.auth import GlobusLogin, Identity
-from octopus_plugins.fabric.keys import open_service
-from octopus_plugins.fabric.service import Service
+from octopus_plugins.fabric.octopus.keys import open_service
+from octopus_plugins.fabric.octopus.login import GlobusLogin, Identity
+from octopus_plugins.fabric.octopus.service import Service
 
 from ...standin.globus import SERVICE, StandinGlobus
 from ...standin.kafka import KafkaBackend

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from octopus_plugins import OctopusConfig
 from octopus_plugins.cli import cli
-from octopus_plugins.fabric.keys import key_path
+from octopus_plugins.fabric.octopus.keys import key_path
 
 from ...standin.globus import Person, StandinGlobus
 from ...standin.login import COMMAND, log_in_by_link

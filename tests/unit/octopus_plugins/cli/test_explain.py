@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from octopus_plugins.cli.outcome import outcome
-from octopus_plugins.cli.task_story import Relative, TaskStory, find_root
 from octopus_plugins.events import Categorization, Decision, ExceptionInfo, Failure, Rung, Task, TryEvent
+from octopus_plugins.streams.task_story import Relative, TaskStory, find_root
 
 AT: dict[str, Any] = {"run_id": "r", "task_id": "7", "app": "f"}
 

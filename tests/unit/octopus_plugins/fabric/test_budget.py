@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from octopus_plugins.fabric.budget import BURST_SECONDS, MAX_STRETCH, SampleBudget
+from octopus_plugins.fabric.produce.budget import BURST_SECONDS, MAX_STRETCH, SampleBudget
 
 SIZE = 500
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from octopus_plugins.config import OctopusConfig
-from octopus_plugins.fabric.counts import Counts, Tally
-from octopus_plugins.fabric.counts_file import KEPT, CountsFile, counts_directory, last_counts
+from octopus_plugins.fabric.produce.counts import Counts, Tally
+from octopus_plugins.fabric.produce.counts_file import KEPT, CountsFile, counts_directory, last_counts
 
 
 @pytest.fixture

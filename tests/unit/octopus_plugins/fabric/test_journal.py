@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from octopus_plugins.fabric.frames import Record, encode_frame, scan
-from octopus_plugins.fabric.journal import Journal
+from octopus_plugins.fabric.record import Record, encode_frame, scan
+from octopus_plugins.fabric.spool.journal import Journal
 
 
 def record(number: int, size: int = 20) -> Record:
@@ -46,7 +46,7 @@ def reopen(journal: Journal) -> Journal:
 
 
 def another_process_claims(directory: Path) -> bool:
-    code = "import sys; from pathlib import Path; from octopus_plugins.fabric.journal import Journal; "
+    code = "import sys; from pathlib import Path; from octopus_plugins.fabric.spool.journal import Journal; "
     code += "sys.exit(3 if Journal.claim(Path(sys.argv[1])) is not None else 4)"
     status = subprocess.run([sys.executable, "-c", code, str(directory)], check=False).returncode
     assert status in {3, 4}
@@ -244,7 +244,7 @@ def test_memory_and_files_together_lose_nothing_and_keep_the_order(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("octopus_plugins.fabric.journal._TAIL_BYTES", 300)
+        patch.setattr("octopus_plugins.fabric.spool.journal._TAIL_BYTES", 300)
         journal = create(tmp_path_factory.mktemp("journal"), max_bytes=8 * 1024)
         appended = taken = acknowledged = 0
         token = journal.take(1)[1]

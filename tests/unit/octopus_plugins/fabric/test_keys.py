@@ -9,8 +9,7 @@ import pytest
 
 from octopus_plugins.config import NOT_LOGGED_IN, OctopusConfig
 from octopus_plugins.errors import CredentialsError, ServiceError
-from octopus_plugins.fabric.auth import Identity
-from octopus_plugins.fabric.keys import (
+from octopus_plugins.fabric.octopus.keys import (
     Key,
     fetch_key,
     key_path,
@@ -19,6 +18,7 @@ from octopus_plugins.fabric.keys import (
     own_key,
     remove_key,
 )
+from octopus_plugins.fabric.octopus.login import Identity
 
 ALICE = Identity("11111111-2222-3333-4444-555555abcdef", "alice@example.org")
 BOB = Identity("11111111-2222-3333-4444-000000000000", "bob@example.org")

@@ -11,9 +11,10 @@ import pytest
 
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.errors import CredentialsError
-from octopus_plugins.fabric import kafka_options, msk
-from octopus_plugins.fabric.keys import Key, key_path
-from octopus_plugins.fabric.secret_files import write_secret
+from octopus_plugins.fabric import kafka_options
+from octopus_plugins.fabric.octopus import msk
+from octopus_plugins.fabric.octopus.keys import Key, key_path
+from octopus_plugins.fabric.octopus.secret_files import write_secret
 
 KEY = {
     "version": 1,

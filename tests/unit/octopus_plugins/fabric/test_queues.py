@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octopus_plugins.fabric.frames import Record
-from octopus_plugins.fabric.queues import BoundedQueue, total_bytes
+from octopus_plugins.fabric.produce.queues import BoundedQueue, total_bytes
+from octopus_plugins.fabric.record import Record
 
 
 def record(number: int, size: int = 100) -> Record:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from octopus_plugins.errors import CredentialsError
-from octopus_plugins.fabric.secret_files import locked, make_secret_directory, read_secret, write_secret
+from octopus_plugins.fabric.octopus.secret_files import locked, make_secret_directory, read_secret, write_secret
 
 
 def mode(path: Path) -> int:

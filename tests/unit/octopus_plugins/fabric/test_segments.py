@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from octopus_plugins.fabric import segments
-from octopus_plugins.fabric.frames import Record, encode_frame
-from octopus_plugins.fabric.journal import Journal
-from octopus_plugins.fabric.segments import MappedSegment, WrittenSegment, new_segment, used_bytes
+from octopus_plugins.fabric.record import Record, encode_frame
+from octopus_plugins.fabric.spool import segments
+from octopus_plugins.fabric.spool.journal import Journal
+from octopus_plugins.fabric.spool.segments import MappedSegment, WrittenSegment, new_segment, used_bytes
 
 CAPACITY = 1024 * 1024
 
@@ -123,8 +123,8 @@ def test_damage_in_the_file_written_last_is_reported(tmp_path: Path) -> None:
 KILLED = """
 import sys
 from pathlib import Path
-from octopus_plugins.fabric.frames import Record, encode_frame
-from octopus_plugins.fabric.journal import Journal
+from octopus_plugins.fabric.record import Record, encode_frame
+from octopus_plugins.fabric.spool.journal import Journal
 
 journal = Journal.create(Path(sys.argv[1]), {}, max_bytes=64 * 1024 * 1024)
 number = 0
@@ -174,7 +174,7 @@ def test_files_that_were_written_and_mapped_are_read_alike(tmp_path: Path, monke
     kinds = set()
     for number in range(100):
         monkeypatch.setattr(
-            "octopus_plugins.fabric.journal.new_segment", WrittenSegment if number // 30 % 2 else new_segment
+            "octopus_plugins.fabric.spool.journal.new_segment", WrittenSegment if number // 30 % 2 else new_segment
         )
         assert journal.append(encode_frame(record(number)), [record(number)])
         kinds.add(type(journal._written))

@@ -17,10 +17,10 @@ from parsl.app.errors import AppTimeout, RemoteExceptionWrapper
 from parsl.executors.high_throughput.errors import WorkerLost
 from parsl.serialize import deserialize
 
-from octopus_plugins.htex.agent import Agent
-from octopus_plugins.htex.board import BUSY, OVERTIME, Board, Slot
 from octopus_plugins.htex.observation import WATCHED, Observation, Settings
-from octopus_plugins.htex.sampling import Sampler
+from octopus_plugins.htex.pool.agent import Agent
+from octopus_plugins.htex.pool.sampling import Sampler
+from octopus_plugins.htex.worker_table import BUSY, OVERTIME, Board, Slot
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's memfd_create")
 

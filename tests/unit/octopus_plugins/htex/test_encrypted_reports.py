@@ -10,8 +10,8 @@ from parsl.addresses import tcp_url
 
 from octopus_plugins.frameworks.receiver import Receiver
 from octopus_plugins.htex import encrypted_reports
-from octopus_plugins.htex import interchange as ours
 from octopus_plugins.htex.encrypted_reports import EncryptedSender, parsl_encrypts_reports, program
+from octopus_plugins.htex.interchange import interchange as ours
 
 
 class WithoutCertificates:

@@ -12,13 +12,12 @@ import pytest
 import zmq
 from parsl.executors.high_throughput.manager_selector import ManagerSelector
 
-from octopus_plugins.htex import interchange as subject
-from octopus_plugins.htex.interchange import OctopusInterchange
-from octopus_plugins.htex.rationing import TRIAL_PERIOD
-from octopus_plugins.htex.reports import ONLY_PLACEMENTS, WITHHELD
-from octopus_plugins.htex.selector import HostStanding, OctopusManagerSelector, publish
-from octopus_plugins.htex.starving import PROBE_FIRST
-from octopus_plugins.htex.wishes import (
+from octopus_plugins.htex.interchange import interchange as subject
+from octopus_plugins.htex.interchange.interchange import OctopusInterchange
+from octopus_plugins.htex.interchange.rationing import TRIAL_PERIOD
+from octopus_plugins.htex.interchange.selector import HostStanding, OctopusManagerSelector, publish
+from octopus_plugins.htex.interchange.starving import PROBE_FIRST
+from octopus_plugins.htex.placement_hints import (
     APP,
     AVOID,
     AVOID_BLOCKS,
@@ -29,6 +28,7 @@ from octopus_plugins.htex.wishes import (
     PREFER_FULL_SECONDS,
     PREFER_SECONDS,
 )
+from octopus_plugins.htex.reports import ONLY_PLACEMENTS, WITHHELD
 
 
 class InOrder(ManagerSelector):

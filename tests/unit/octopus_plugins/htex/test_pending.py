@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from octopus_plugins.htex.notices import task_like
-from octopus_plugins.htex.pending import MAX_LANES, PLAIN, Kind, Pending
-from octopus_plugins.htex.wishes import APP, AVOID, PREFER
+from octopus_plugins.htex.broadcasts import task_like
+from octopus_plugins.htex.interchange.pending import MAX_LANES, PLAIN, Kind, Pending
+from octopus_plugins.htex.placement_hints import APP, AVOID, PREFER
 
 
 def queue() -> Pending:

@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 
 from octopus_plugins.events import Usage
-from octopus_plugins.htex import notices, sampling
-from octopus_plugins.htex.board import BUSY, IDLE, Board, Slot
-from octopus_plugins.htex.notices import PACE, Notices
+from octopus_plugins.htex import broadcasts
+from octopus_plugins.htex.broadcasts import PACE, Notices
 from octopus_plugins.htex.observation import Settings
+from octopus_plugins.htex.pool import sampling
+from octopus_plugins.htex.pool.sampling import Sampler
 from octopus_plugins.htex.reports import samples_event
-from octopus_plugins.htex.sampling import Sampler
+from octopus_plugins.htex.worker_table import BUSY, IDLE, Board, Slot
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's memfd_create")
 
@@ -67,7 +68,7 @@ class Pool:
 
 @pytest.fixture
 def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
-    monkeypatch.setattr(notices, "received", Notices())
+    monkeypatch.setattr(broadcasts, "received", Notices())
     made = Pool()
     yield made
     made.close()
@@ -161,7 +162,7 @@ def test_it_tells_less_often_where_it_is_asked_to_and_measures_all_the_same(
     monkeypatch.setattr(sampling.random, "random", lambda: 0.5)  # by others the last look may be one that tells
     pool.give(0, 11)
     assert pool.pass_by(1.9) == [100.0, 101.0]
-    notices.take(PACE, pickle.dumps(5.0))
+    broadcasts.take(PACE, pickle.dumps(5.0))
     times = pool.pass_by(20.0)
     assert 102.0 <= times[0] <= 108.5  # somewhere within the first period: not all nodes at the same time
     # It tells when it measures, once a second.
@@ -176,7 +177,7 @@ def test_it_tells_less_often_where_it_is_asked_to_and_measures_all_the_same(
 
 
 def test_nodes_that_are_told_at_the_same_time_do_not_speak_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notices, "received", Notices())
+    monkeypatch.setattr(broadcasts, "received", Notices())
     pools = [Pool() for _ in range(2)]
     try:
         first = []
@@ -192,7 +193,7 @@ def test_nodes_that_are_told_at_the_same_time_do_not_speak_at_the_same_time(monk
 
 
 def test_pools_that_are_started_together_do_not_speak_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notices, "received", Notices())
+    monkeypatch.setattr(broadcasts, "received", Notices())
     pools = [Pool(period=60.0) for _ in range(2)]
     try:
         first = []
@@ -211,9 +212,9 @@ def test_pools_that_are_started_together_do_not_speak_at_the_same_time(monkeypat
 def test_it_comes_back_to_what_was_set(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampling.random, "random", lambda: 0.5)
     pool.give(0, 11)
-    notices.take(PACE, pickle.dumps(1000.0))
+    broadcasts.take(PACE, pickle.dumps(1000.0))
     assert pool.pass_by(3.0) == []
-    notices.take(PACE, pickle.dumps(1.0))
+    broadcasts.take(PACE, pickle.dumps(1.0))
     assert len(pool.pass_by(3.0)) == 3
 
 
@@ -237,7 +238,7 @@ def test_what_it_measures_is_what_the_events_hold(pool: Pool) -> None:
 
 
 def test_with_no_period_it_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notices, "received", Notices())
+    monkeypatch.setattr(broadcasts, "received", Notices())
     pool = Pool(period=0.0)
     try:
         pool.give(0, 11)

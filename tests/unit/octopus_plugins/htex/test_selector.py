@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from parsl.executors.high_throughput.manager_selector import ManagerSelector
 
-from octopus_plugins.htex import selector
-from octopus_plugins.htex.selector import HostStanding, OctopusManagerSelector, publish
-from octopus_plugins.htex.wishes import MAX_APP
-from octopus_plugins.wrath.standing import Standing
+from octopus_plugins.htex.interchange import selector
+from octopus_plugins.htex.interchange.selector import HostStanding, OctopusManagerSelector, publish
+from octopus_plugins.htex.placement_hints import MAX_APP
+from octopus_plugins.wrath.history.node_standing import Standing
 
 
 def deny(path: Path, hosts: dict[str, float]) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from octopus_plugins.htex.starving import CALM_SECONDS, PROBE_FIRST, PROBE_SHORTEST, IdleSlots, Starvation
+from octopus_plugins.htex.interchange.starving import CALM_SECONDS, PROBE_FIRST, PROBE_SHORTEST, IdleSlots, Starvation
 
 
 def probes(starvation: Starvation, begin: float, seconds: float, lasts: float = 60.0) -> list[float]:

@@ -11,8 +11,8 @@ import pytest
 from parsl.app.errors import AppTimeout
 from parsl.app.python import timeout
 
-from octopus_plugins.htex import walltime
-from octopus_plugins.htex.walltime import SIGNAL, Guard
+from octopus_plugins.htex.worker import walltime
+from octopus_plugins.htex.worker.walltime import SIGNAL, Guard
 
 
 class Calls:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octopus_plugins.wrath.comparison import MAX_SPELLS, Comparison, fisher
+from octopus_plugins.wrath.history.comparison import MAX_SPELLS, Comparison, fisher
 
 
 def by_hand(bad, good, bad_elsewhere, good_elsewhere):

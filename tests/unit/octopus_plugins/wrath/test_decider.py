@@ -21,8 +21,8 @@ from octopus_plugins.events import (
     encode,
 )
 from octopus_plugins.wrath import Category, CategoryPolicy, History, Policy, categorize, decide, policy_from
-from octopus_plugins.wrath.decider import JITTER, delay
-from octopus_plugins.wrath.stops import UNKNOWN_RETRIES
+from octopus_plugins.wrath.decisions.decider import JITTER, delay
+from octopus_plugins.wrath.decisions.termination import UNKNOWN_RETRIES
 
 from .causes import placed
 

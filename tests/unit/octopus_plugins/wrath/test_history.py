@@ -22,8 +22,8 @@ from octopus_plugins.events import (
 )
 from octopus_plugins.events.task import Earlier
 from octopus_plugins.wrath import History, Policy, categorize, signature
-from octopus_plugins.wrath.recent import Recent
-from octopus_plugins.wrath.run_state import MAX_SHOWN
+from octopus_plugins.wrath.history.lru import Recent
+from octopus_plugins.wrath.history.run_state import MAX_SHOWN
 
 NOW = 1_700_000_000.0
 

@@ -7,7 +7,7 @@ from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
 
 from octopus_plugins.events import Block, Heartbeat, Placement, Pool, Run, Task
 from octopus_plugins.wrath import Category, CategoryPolicy, Policy, decide, policy_from
-from octopus_plugins.wrath.ladder import MOVED_IN_VAIN
+from octopus_plugins.wrath.decisions.ladder import MOVED_IN_VAIN
 
 from .causes import placed
 

@@ -7,7 +7,7 @@ import pytest
 
 from octopus_plugins.events import Categorization, ExceptionInfo, Failure, Heartbeat, Run, Task
 from octopus_plugins.wrath import History
-from octopus_plugins.wrath.comparison import MAX_SPELLS
+from octopus_plugins.wrath.history.comparison import MAX_SPELLS
 
 NOW = 1_700_000_000.0
 BOUND = 500

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from octopus_plugins.errors import PolicyError
 from octopus_plugins.wrath import Category, CategoryPolicy, DenyPolicy, Policy, TerminationPolicy
-from octopus_plugins.wrath.policy_data import policy_digest, policy_from_data, policy_to_data
+from octopus_plugins.wrath.policy.data import policy_digest, policy_from_data, policy_to_data
 
 numbers = st.floats(1, 1e6) | st.integers(1, 1000)  # a policy file may have 60 or 60.0, and a decision shows which
 VALUES: dict[str, st.SearchStrategy[Any]] = {

@@ -4,7 +4,7 @@ import re
 from dataclasses import fields
 
 from octopus_plugins.wrath import CategoryPolicy, Policy, policy_from, policy_page
-from octopus_plugins.wrath.policy_file import tomllib
+from octopus_plugins.wrath.policy.toml_file import tomllib
 
 
 def page(request):

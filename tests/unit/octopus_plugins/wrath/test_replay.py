@@ -27,9 +27,9 @@ from octopus_plugins.events import (
     encode,
 )
 from octopus_plugins.wrath import Category, CategoryPolicy, History, Policy, decide
-from octopus_plugins.wrath.policy_data import policy_from_data, policy_to_data
-from octopus_plugins.wrath.replay import canonical, in_order, missing, recorded_policy, replay
-from octopus_plugins.wrath.replay_summary import summarise
+from octopus_plugins.wrath.policy.data import policy_from_data, policy_to_data
+from octopus_plugins.wrath.replay.replay import canonical, in_order, missing, recorded_policy, replay
+from octopus_plugins.wrath.replay.summary import summarise
 
 START = 1_700_000_000.0
 KINDS = (
@@ -139,7 +139,7 @@ def test_another_process_with_another_hash_seed_decides_the_same_byte_for_byte(t
 import sys
 from octopus_plugins.events import decode
 from octopus_plugins.wrath import Policy
-from octopus_plugins.wrath.replay import canonical, replay
+from octopus_plugins.wrath.replay.replay import canonical, replay
 events = [decode(line) for line in open(sys.argv[1], "rb")]
 found = replay(events, Policy(ladder=("small", "large")))
 sys.stdout.buffer.write(b"\\n".join(canonical(one.decision) for one in found))

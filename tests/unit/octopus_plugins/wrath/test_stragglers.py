@@ -4,7 +4,7 @@ import pytest
 
 from octopus_plugins.events import Heartbeat, Task
 from octopus_plugins.wrath import History, Overdue, Policy, StragglerPolicy, overdue
-from octopus_plugins.wrath.run_times import REMEMBERED, RunTimes
+from octopus_plugins.wrath.history.run_times import REMEMBERED, RunTimes
 
 NOW = 1_700_000_000.0
 DEFAULT = Policy()

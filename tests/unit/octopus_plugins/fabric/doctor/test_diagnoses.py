@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from octopus_plugins import doctor
 from octopus_plugins.config import OctopusConfig
-from octopus_plugins.fabric import doctor
-from octopus_plugins.fabric.doctor import DIAGNOSES, STEPS, Diagnosis
-from octopus_plugins.fabric.doctor.case import Case
+from octopus_plugins.doctor import DIAGNOSES, STEPS, Diagnosis
+from octopus_plugins.doctor.case import Case
 
 SOURCE = "\n".join(
     file.read_text(encoding="utf-8")

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from octopus_plugins.config import OctopusConfig
-from octopus_plugins.fabric.doctor.case import Case
-from octopus_plugins.fabric.doctor.examination import Step, diagnose
-from octopus_plugins.fabric.doctor.findings import Finding, not_needed, not_tried, ok, trouble
+from octopus_plugins.doctor.case import Case
+from octopus_plugins.doctor.examination import Step, diagnose
+from octopus_plugins.doctor.findings import Finding, not_needed, not_tried, ok, trouble
 
 CONFIG = OctopusConfig(profile="kafka", bootstrap_servers="127.0.0.1:1")
 _released = threading.Event()

@@ -15,8 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from octopus_plugins.fabric.doctor.case import Server
-from octopus_plugins.fabric.doctor.handshake import Handshake, Refused
+from octopus_plugins.doctor.case import Server
+from octopus_plugins.doctor.handshake import Handshake, Refused
 
 Answer = Callable[[socket.socket], None]
 Serve = Callable[[Answer], Server]

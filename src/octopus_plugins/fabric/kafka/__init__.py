@@ -1,0 +1,1 @@
+"""Apache Kafka: clients, topics, readers, and what brokers refuse."""

@@ -1,0 +1,1 @@
+"""The Octopus service: login, keys, tokens."""

@@ -1,0 +1,1 @@
+"""From events to a broker: queues, lanes, and one thread that sends."""

@@ -1,0 +1,1 @@
+"""Records on disk: written before they are sent, read again after a crash."""

@@ -1,0 +1,1 @@
+"""What runs in Parsl's interchange: reports, and which node gets which task."""

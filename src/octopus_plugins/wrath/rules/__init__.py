@@ -1,0 +1,1 @@
+"""What broke: one file of rules a subject."""

@@ -1,0 +1,189 @@
+"""Rules for the application layer: inputs, outputs and numbers."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from octopus_plugins.events import Failure
+from octopus_plugins.wrath.rules.rule import (
+    EXIT_TYPES,
+    Match,
+    Rule,
+    Trust,
+    first_line,
+    in_serializer,
+    line_with,
+    place,
+    quote,
+)
+from octopus_plugins.wrath.taxonomy.categories import Category
+
+if TYPE_CHECKING:
+    from octopus_plugins.wrath.history.history import History
+
+# Modules whose only work is to read what others wrote: what is raised in them is the input's fault.
+_READERS = re.compile(
+    r"/(?:tomllib|tomli|json|xml|email|zipfile|tarfile|gzip|configparser|csv)(?:/|\.py:)"
+    r"|/numpy/lib/_?(?:npyio|format)|/pandas/io/|/pyarrow/(?:parquet|csv|feather|ipc|orc)"
+    r"|/(?:yaml|h5py|netCDF4|PIL|lxml|msgpack|rasterio|Bio)/"
+)
+_NUMBER_WORDS = ("nan", "non-finite", "infs", "math domain error", "math range error", "not positive definite")
+_NUMBERS = re.compile(r"\bnans?\b|non-finite|\binfs\b|math (?:domain|range) error|not positive definite", re.IGNORECASE)
+_ABSENT_WORDS = ("no such file or directory", "cannot open file", "does not exist")
+
+
+def _numerical(failure: Failure, history: History | None) -> Match:
+    return Match(f"the arithmetic failed: {quote(failure.exception)}", confidence=0.85)
+
+
+def _not_a_number(failure: Failure, history: History | None) -> Match | None:
+    if not _NUMBERS.search(failure.exception.message):
+        return None
+    return Match(f"the arithmetic failed: {quote(failure.exception)}", confidence=0.65)
+
+
+def _bad_input(failure: Failure, history: History | None) -> Match | None:
+    if failure.exception.type.endswith(".BadStdStreamFile") and failure.causes:
+        return None  # Parsl wraps the OSError that tells why
+    unlocated = failure.exception.type.endswith(".UnpicklingError") and failure.exception.location is None
+    if unlocated or in_serializer(failure):
+        return None  # what the framework sent, not what the task read
+    evidence = {"subject": failure.exception.attributes.get("filename")}
+    return Match(f"an input could not be read{place(failure)}: {quote(failure.exception)}", evidence, 0.75)
+
+
+def _no_database(failure: Failure, history: History | None) -> Match | None:
+    # The class stands over all that SQLite finds wrong; by itself it is raised for a file that is none of its own.
+    if failure.exception.type != "sqlite3.DatabaseError":
+        return None
+    return _bad_input(failure, history)
+
+
+def _reader(failure: Failure, history: History | None) -> Match | None:
+    where = failure.exception.location
+    if where is None or not _READERS.search(where):
+        return None
+    reason = f"an input could not be read{place(failure)}: {quote(failure.exception)}"
+    return Match(reason, {"raised_in": where}, 0.7)
+
+
+def _absent(failure: Failure, history: History | None) -> Match:
+    line = line_with(failure, _ABSENT_WORDS)
+    return Match(f"a program found no input{place(failure)}: {line}", {"text": line}, 0.6)
+
+
+def _refused_request(failure: Failure, history: History | None) -> Match:
+    return Match(
+        f"the executor refused the task's request: {first_line(failure.exception.message)}",
+        confidence=0.95,
+        resolvable="no",
+    )
+
+
+def _missing_output(failure: Failure, history: History | None) -> Match:
+    return Match(f"the app ended and left out promised files: {first_line(failure.exception.message)}", confidence=0.95)
+
+
+RULES = (
+    Rule(
+        "numerical_error.type",
+        Category.numerical_error,
+        Trust.exact_type,
+        _numerical,
+        types=("ArithmeticError", "numpy.linalg.LinAlgError", "numpy.linalg.linalg.LinAlgError"),
+        doc="`ArithmeticError` (division by zero, overflow, floating point), `LinAlgError`",
+    ),
+    Rule(
+        "bad_input.request",
+        Category.bad_input,
+        Trust.exact_type,
+        _refused_request,
+        types=(
+            "parsl.executors.errors.InvalidResourceSpecification",
+            "parsl.executors.errors.UnsupportedFeatureError",
+        ),
+        doc="a resource specification or a feature that the executor refuses",
+    ),
+    Rule(
+        "missing_output.type",
+        Category.missing_output,
+        Trust.exact_type,
+        _missing_output,
+        types=("parsl.app.errors.MissingOutputs",),
+        doc="`MissingOutputs`",
+    ),
+    Rule(
+        "bad_input.type",
+        Category.bad_input,
+        Trust.exact_type,
+        _bad_input,
+        types=(
+            "FileNotFoundError",
+            "IsADirectoryError",
+            "NotADirectoryError",
+            "EOFError",
+            "UnicodeDecodeError",
+            "json.decoder.JSONDecodeError",
+            "zipfile.BadZipFile",
+            "gzip.BadGzipFile",
+            "tarfile.TarError",
+            "zlib.error",
+            "_lzma.LZMAError",
+            "_pickle.UnpicklingError",
+            "csv.Error",
+            "_csv.Error",
+            "struct.error",
+            "binascii.Error",
+            "xml.etree.ElementTree.ParseError",
+            "lxml.etree.XMLSyntaxError",
+            "configparser.Error",
+            "tomllib.TOMLDecodeError",
+            "tomli.TOMLDecodeError",
+            "yaml.error.YAMLError",
+            "msgspec.DecodeError",
+            "pydantic_core._pydantic_core.ValidationError",
+            "jsonschema.exceptions.ValidationError",
+            "pandas.errors.ParserError",
+            "pandas.errors.EmptyDataError",
+            "pyarrow.lib.ArrowInvalid",
+            "PIL.UnidentifiedImageError",
+            "parsl.app.errors.BadStdStreamFile",
+        ),
+        doc="a file that is not there, or content that cannot be parsed",
+    ),
+    Rule(
+        "bad_input.database",
+        Category.bad_input,
+        Trust.exact_type,
+        _no_database,
+        types=("sqlite3.DatabaseError",),
+        doc="`sqlite3.DatabaseError` itself: a file that is no database",
+    ),
+    Rule(
+        "bad_input.reader",
+        Category.bad_input,
+        Trust.exact_type,
+        _reader,
+        types=("ValueError", "OSError", "KeyError", "TypeError"),
+        doc="raised inside a module that only reads files (`tomllib`, `numpy.load`, `pandas.io`, …)",
+    ),
+    Rule(
+        "numerical_error.text",
+        Category.numerical_error,
+        Trust.text,
+        _not_a_number,
+        types=("ValueError", "RuntimeError", "AssertionError"),
+        words=_NUMBER_WORDS,
+        doc="a `ValueError` or a check of the task's own that speaks of NaN, infinity or a domain error",
+    ),
+    Rule(
+        "bad_input.text",
+        Category.bad_input,
+        Trust.text,
+        _absent,
+        types=EXIT_TYPES,
+        words=_ABSENT_WORDS,
+        doc="a program's `No such file or directory`, where its exit status says nothing else",
+    ),
+)

@@ -1,0 +1,1 @@
+"""The categories, and what belongs to each."""

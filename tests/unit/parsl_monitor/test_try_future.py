@@ -1,0 +1,179 @@
+"""One outcome per try, whoever is first."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+import pytest
+from parsl.app.errors import RemoteExceptionWrapper
+
+from parsl_monitor.errors import RunHaltedError
+from parsl_monitor.run.attempts import Attempt
+from parsl_monitor.run.cancellation import Halts
+from parsl_monitor.run.try_future import TryFuture, copy
+
+
+class FakeHub:
+    """Holds what it is told to, and notes what it learns."""
+
+    def __init__(self, *, holds: bool = False) -> None:
+        self.halts = Halts()
+        self.holds = holds
+        self.held: list[tuple[BaseException, Any]] = []
+        self.records: list[Any] = []
+
+    def launched(self, attempt: Attempt) -> None:
+        self.records.append(attempt.record)
+
+    def hold(self, attempt: Attempt, error: BaseException, release: Any) -> bool:
+        self.held.append((error, release))
+        return self.holds
+
+
+def begin(hub: FakeHub | None = None) -> tuple[Attempt, TryFuture]:
+    attempt = Attempt("small")
+    outer = TryFuture(attempt, hub)  # type: ignore[arg-type]
+    attempt.outer = outer
+    return attempt, outer
+
+
+class Dfk:
+    def handle_exec_update(self, record: dict[str, Any], future: Future[Any]) -> None:
+        record["seen"] = future
+
+
+def test_the_first_outcome_stands_and_later_ones_are_ignored() -> None:
+    error = ValueError("lost")
+    for first, expected in ((("exception", error), error), (("result", 1), None)):
+        _, outer = begin()
+        getattr(outer, f"set_{first[0]}")(first[1])
+        outer.set_result(2)
+        outer.set_exception(KeyError("late"))
+        assert outer.exception(timeout=0) is expected
+        if expected is None:
+            assert outer.result(timeout=0) == 1
+
+
+def test_of_many_threads_that_end_a_try_one_does() -> None:
+    for _ in range(50):
+        _, outer = begin()
+        calls: list[Any] = []
+        outer.add_done_callback(calls.append)
+        barrier = threading.Barrier(4)
+
+        def end(number: int, outer: TryFuture = outer, barrier: threading.Barrier = barrier) -> None:
+            barrier.wait()
+            outer.set_result(number)
+
+        threads = [threading.Thread(target=end, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(calls) == 1
+
+
+def test_what_a_lost_try_comes_to_later_is_not_passed_on() -> None:
+    attempt, outer = begin()
+    error = ValueError("counts as lost")
+    outer.set_exception(error)
+    inner: Future[Any] = Future()
+    inner.set_result("late")
+    copy(attempt, inner)
+    assert outer.exception() is error
+
+
+def test_parsl_s_callback_tells_the_hub_the_task_s_record() -> None:
+    hub = FakeHub()
+    attempt, outer = begin(hub)
+    record: dict[str, Any] = {"dfk": object(), "id": 7}
+    outer.add_done_callback(partial(Dfk().handle_exec_update, record))
+    assert attempt.record is record
+    assert hub.records == [record]
+    outer.set_result(1)
+    assert record["seen"] is outer
+
+
+def test_other_callbacks_tell_nothing() -> None:
+    hub = FakeHub()
+    attempt, outer = begin(hub)
+    outer.add_done_callback(lambda future: None)
+    outer.add_done_callback(partial(Dfk().handle_exec_update, {"no": "dfk"}))
+    outer.add_done_callback(partial(print, {"dfk": object()}))
+    assert attempt.record is None
+    assert hub.records == []
+
+
+def test_a_failure_that_the_hub_holds_is_settled_when_it_releases_it() -> None:
+    hub = FakeHub(holds=True)
+    _, outer = begin(hub)
+    error = ValueError("x")
+    outer.set_exception(error)
+    assert not outer.done()
+    outer.set_result("late")  # held is as good as ended
+    assert not outer.done()
+    ((held, release),) = hub.held
+    assert held is error
+    release()
+    release()
+    assert outer.exception(timeout=0) is error
+
+
+def test_an_error_that_parsl_wrapped_as_a_result_is_a_failure_too() -> None:
+    hub = FakeHub(holds=True)
+    attempt, outer = begin(hub)
+    attempt.exception = ValueError("x")
+    wrapped = RemoteExceptionWrapper(ValueError, attempt.exception, None)
+    outer.set_result(wrapped)
+    ((held, release),) = hub.held
+    assert held is attempt.exception
+    release()
+    assert outer.result(timeout=0) is wrapped
+
+
+@pytest.mark.parametrize("ends", ["before Parsl asks", "after Parsl asks"])
+def test_a_try_that_is_over_is_not_kept_by_the_future_that_parsl_keeps(ends: str) -> None:
+    class Place(dict[str, Any]):
+        """Can be referred to weakly."""
+
+    attempt, outer = begin(FakeHub())
+    attempt.place = Place(host="node1")
+    seen = weakref.ref(attempt.place)
+    callback = partial(Dfk().handle_exec_update, {"dfk": object()})
+    if ends == "before Parsl asks":
+        outer.set_result(1)
+        assert attempt.record is None
+        outer.add_done_callback(callback)
+        assert attempt.record is not None, "the hub learns of it all the same"
+    else:
+        outer.add_done_callback(callback)
+        outer.set_result(1)
+    del attempt
+    assert seen() is None
+    assert outer.result() == 1
+
+
+def test_a_good_result_is_never_held() -> None:
+    hub = FakeHub(holds=True)
+    _, outer = begin(hub)
+    outer.set_result(1)
+    assert outer.result(timeout=0) == 1
+    assert hub.held == []
+
+
+def test_a_cancelled_try_takes_no_outcome() -> None:
+    _, outer = begin()
+    assert outer.cancel()
+    outer.set_result(1)
+    assert outer.cancelled()
+
+
+def test_a_stopped_run_begins_no_try() -> None:
+    hub = FakeHub()
+    hub.halts.stop_run("enough")
+    with pytest.raises(RunHaltedError, match="enough"):
+        begin(hub)
