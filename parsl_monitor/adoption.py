@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import threading
@@ -49,16 +50,34 @@ class Adoption:
         An instance stays the user's own, with all it was given: only its class learns to observe.
         """
         for executor in executors:
-            changed = ("remote_monitoring_radio", "block_error_handler")
-            before = {name: vars(executor)[name] for name in changed if name in vars(executor)}
-            cls = type(executor)
+            try:
+                self._adopt(executor)
+            except Exception:
+                # The border to what users derive from Parsl's executors: such a one runs as in Parsl alone.
+                logger.warning(
+                    "Executor %s cannot be observed; its tasks run as in Parsl alone",
+                    getattr(executor, "label", type(executor).__name__),
+                    exc_info=True,
+                )
+                with contextlib.suppress(Exception):
+                    executor.remote_monitoring_radio = None  # Parsl asks for it where there is a hub
+
+    def _adopt(self, executor: Any) -> None:
+        changed = ("remote_monitoring_radio", "block_error_handler")
+        before = {name: vars(executor)[name] for name in changed if name in vars(executor)}
+        cls = type(executor)
+        try:
             if isinstance(executor, HighThroughputExecutor) and not isinstance(executor, ObservedExecutor):
                 executor.__class__ = _mixed(ObservedExecutor, cls, **self._attributes)
             elif isinstance(executor, GlobusComputeExecutor) and not isinstance(executor, ComputeExecutor):
                 executor.__class__ = _mixed(ComputeExecutor, cls, octopus_hub=self._hub)
             self._choose_radio(executor)
-            if type(executor) is not cls or executor.remote_monitoring_radio is not before.get(changed[0]):
-                self._before.append((executor, cls, before))
+        except Exception:
+            if type(executor) is not cls:
+                executor.__class__ = cls
+            raise
+        if type(executor) is not cls or executor.remote_monitoring_radio is not before.get(changed[0]):
+            self._before.append((executor, cls, before))
 
     def undo(self) -> None:
         """Make the executors what they were, as long as they are not started."""
@@ -112,25 +131,10 @@ def _adopting(parsls: Callable[..., None]) -> Callable[..., None]:
     def add_executors(dfk: Any, executors: Sequence[Any]) -> None:
         adoption = getattr(dfk.monitoring, "adoption", None)
         if adoption is not None:
-            _adopt(adoption, executors)
+            adoption.adopt(executors)
         parsls(dfk, executors)
 
     return add_executors
-
-
-def _adopt(adoption: Adoption, executors: Sequence[Any]) -> None:
-    """Adopt executors; where that fails, have Parsl run them as it does without a hub."""
-    try:
-        adoption.adopt(executors)
-    except Exception:
-        labels = ", ".join(repr(executor.label) for executor in executors)
-        logger.warning(
-            "Executors %s that were added to the run cannot be observed; their tasks run as in Parsl alone",
-            labels,
-            exc_info=True,
-        )
-        for executor in executors:
-            executor.remote_monitoring_radio = None
 
 
 def _mixed(ours: type, cls: type, **attributes: Any) -> type:

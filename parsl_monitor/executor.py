@@ -113,7 +113,7 @@ class ObservedExecutor:
             Settings(self.run_id or "", self.label, radio.sample_period, radio.heartbeat_period)
         )
         self._octopus_reports = self._choose_interchange(radio.heartbeat_period)
-        self._octopus_observe = self._octopus_reports
+        self._octopus_observe = self._octopus_reports and not _has_own_payloads(type(self))
         self._octopus_direct = self._octopus_observe and radio.direct
         self._choose_pools()
         # Nodes are only denied where a hub learns what becomes of tasks, and for one app only by our interchange.
@@ -125,8 +125,6 @@ class ObservedExecutor:
                 self.block_error_handler = Revival(self._octopus_hub)
             self._octopus_hub.register(self)
             self._start_observed(self._octopus_hub)
-            if self._octopus_takes_notices():
-                interchange_end.watch(self, self._octopus_shut)
             if self._octopus_direct:
                 self._octopus_hub.granting.add(self)
 
@@ -181,6 +179,8 @@ class ObservedExecutor:
             cast(Any, super()).start()
         finally:
             self.monitoring_messages = messages
+        if self._octopus_takes_notices():
+            interchange_end.watch(self, self._octopus_shut)
         self.submit_monitoring_radio = MultiprocessingQueueRadioSender(messages)
 
     def submit(
@@ -216,7 +216,7 @@ class ObservedExecutor:
             # Retries join the back of the queue otherwise: a doomed task would take as long as the run to fail.
             context = {**context, "resource_spec": {"priority": FRONT_OF_THE_QUEUE, **context.get("resource_spec", {})}}
         if steering is not None and steering.delay > 0:
-            self._octopus_delays.call(steering.delay, lambda: self._send_later(attempt, context, repack, outer))
+            self._octopus_delays.call(steering.delay, lambda: self._send_later(attempt, context, buffer, repack, outer))
         elif self._octopus_direct and hub is not None:
             self._send_named(attempt, context, buffer, repack, outer)
         else:
@@ -228,7 +228,7 @@ class ObservedExecutor:
         """A node has registered of which nothing was known: its workers may have us, where none had so far."""
         with self._octopus_lock:
             self._octopus_in_vain = 0
-            self._octopus_observe = self._octopus_reports
+            self._octopus_observe = self._octopus_reports and not _has_own_payloads(type(self))
 
     def hand_grant(self, packed: bytes, *, secret: bool) -> None:
         """Have the nodes take a grant to produce; see `octopus_plugins.htex.pool.node_producer`.
@@ -293,11 +293,13 @@ class ObservedExecutor:
                 self._octopus_shut.set()
         cast(Any, super()).shutdown(*args, **kwargs)
 
-    def _send_later(self, attempt: Attempt, context: dict[str, Any], repack: Repack, outer: Future[Any]) -> None:
+    def _send_later(
+        self, attempt: Attempt, context: dict[str, Any], buffer: bytes, repack: Repack, outer: Future[Any]
+    ) -> None:
         if outer.done():
             return  # it was ended while it waited
         with errors_to(outer):
-            self._send(attempt, context, repack(), repack)
+            self._send(attempt, context, buffer, repack)
 
     def _send_named(
         self, attempt: Attempt, context: dict[str, Any], buffer: bytes, repack: Repack, outer: TryFuture
@@ -470,3 +472,15 @@ def _worker_lacks_us(error: BaseException) -> bool:
         and error.name is not None
         and error.name.split(".")[0] in ("parsl_monitor",)
     )
+
+
+def _has_own_payloads(cls: type) -> bool:
+    """Whether a class of the user's stands between us and Parsl and submits payloads in its own way.
+
+    It would see results as our workers pack them, and its own ``task_executor`` would take the place of ours.
+    """
+    mro = cls.__mro__
+    if HighThroughputExecutor not in mro:
+        return False
+    between = mro[mro.index(ObservedExecutor) + 1 : mro.index(HighThroughputExecutor)]
+    return any("submit_payload" in vars(each) for each in between)

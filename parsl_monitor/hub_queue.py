@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections.abc import Callable, Mapping
 from multiprocessing.queues import Queue
 from typing import Any
@@ -16,7 +18,8 @@ class HubQueue(Queue):  # type: ignore[type-arg]
 
     The DataFlowKernel puts about four messages per task. Handled in place they cost no pickling, no pipe and
     no thread switch. The receivers of messages from workers run in processes of their own, to which Parsl
-    pickles this queue: there it is the plain queue, whose messages ``get`` returns here.
+    pickles this queue: there it is the plain queue, whose messages ``get`` returns here. There is none before that: it
+    takes semaphores and a process of Python's that looks after them, for which a run without receivers has no use.
 
     Args:
         deliver: Called with each message put in this process; must not raise.
@@ -24,19 +27,46 @@ class HubQueue(Queue):  # type: ignore[type-arg]
     """
 
     def __init__(self, deliver: Callable[[Message], None], hub: Any) -> None:
-        super().__init__(ctx=SpawnContext)
         self._deliver = deliver
         self.hub = hub
+        self._making = threading.Lock()
+        self._made = threading.Event()
+        self._over = False
 
     def put(self, obj: Message, block: bool = True, timeout: float | None = None) -> None:
         """Deliver a message of this process."""
         self._deliver(obj)
 
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """The next message of another process; see ``Queue.get``."""
+        if not self._made.wait(timeout if block else 0.0):
+            if self._over:
+                return None
+            raise queue.Empty
+        return super().get(block, timeout)
+
     def put_last(self) -> None:
         """Have ``get`` return None behind all that other processes have put so far."""
-        super().put(None)
+        with self._making:
+            self._over = True
+            if self._made.is_set():
+                super().put(None)
+
+    def close(self) -> None:
+        """Take no more; see ``Queue.close``."""
+        if self._made.is_set():
+            super().close()
+
+    def join_thread(self) -> None:
+        """Wait until all is sent; see ``Queue.join_thread``."""
+        if self._made.is_set():
+            super().join_thread()
 
     def __reduce__(self) -> tuple[Any, ...]:
+        with self._making:
+            if not self._made.is_set():
+                super().__init__(ctx=SpawnContext)
+                self._made.set()
         return _plain_queue, (self.__getstate__(),)
 
 
@@ -60,6 +90,6 @@ class NodeRows:
 
 
 def _plain_queue(state: Any) -> Queue[Any]:
-    queue: Queue[Any] = Queue.__new__(Queue)
-    queue.__setstate__(state)
-    return queue
+    plain: Queue[Any] = Queue.__new__(Queue)
+    plain.__setstate__(state)
+    return plain

@@ -38,7 +38,7 @@ from octopus_plugins.htex.observation import (
 from octopus_plugins.htex.worker.monitor import Running, WorkerWatch, put, used_since
 from octopus_plugins.htex.worker.walltime import Guard
 from octopus_plugins.htex.worker_table import OVERTIME
-from octopus_plugins.tracebacks import traceback_text
+from octopus_plugins.tracebacks import plain_text, traceback_text
 
 FRAMES = (100, 40, 10, 0)
 """Innermost frames of a traceback that are left, one after the other, where the whole cannot be written: the pickler
@@ -126,13 +126,13 @@ def _shorten(wrapper: RemoteExceptionWrapper, keep: int) -> None:
 
 
 def _described(wrapper: RemoteExceptionWrapper) -> dict[str, Any]:
-    """An exception in words, for a submit side that lacks its class."""
+    """An exception in words, for a submit side that lacks its class; nothing of the user's is called for it."""
     kind, error = wrapper.e_type, wrapper.e_value
     try:
         return {
             "mro": [f"{cls.__module__}.{cls.__qualname__}".removeprefix("builtins.") for cls in kind.__mro__[:-1]],
-            "message": str(error)[:MAX_DESCRIPTION],
-            "traceback": traceback_text(kind, error, error.__traceback__)[-MAX_DESCRIPTION:],
+            "message": plain_text(error)[:MAX_DESCRIPTION],
+            "traceback": traceback_text(kind, error, error.__traceback__, say=plain_text)[-MAX_DESCRIPTION:],
         }
     except Exception:  # noqa: BLE001 - a hostile exception: its pickle is all there is then
         return {}

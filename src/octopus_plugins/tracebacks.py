@@ -12,9 +12,9 @@ from __future__ import annotations
 import linecache
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
-from types import TracebackType
+from types import TracebackType, WrapperDescriptorType
 
 SOURCE_SECONDS = 1.0
 """How old a look at a source file may be."""
@@ -30,7 +30,12 @@ _CONTEXT = "\nDuring handling of the above exception, another exception occurred
 
 
 def traceback_text(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None, frames: int | None = None
+    kind: type[BaseException],
+    error: BaseException,
+    trace: TracebackType | None,
+    frames: int | None = None,
+    *,
+    say: Callable[[BaseException], str] | None = None,
 ) -> str:
     """An exception with its traceback and its causes, as text.
 
@@ -39,15 +44,19 @@ def traceback_text(
         error: The exception.
         trace: Its traceback.
         frames: Of each traceback at most so many, the innermost ones.
+        say: What an exception says, in the place of Python's own lines; then no code of the user's is called.
     """
     parts: list[str] = []
     seen: set[int] = set()
     while True:
         seen.add(id(error))
-        if hasattr(error, "exceptions"):  # a group, whose members Python draws beside each other
+        if say is not None:
+            parts.append(f"{kind.__module__}.{kind.__qualname__}: {say(error)}\n".removeprefix("builtins."))
+        elif hasattr(error, "exceptions"):  # a group, whose members Python draws beside each other
             parts.append("".join(traceback.format_exception(kind, error, trace, limit=frames and -frames)))
             break
-        parts += traceback.format_exception_only(kind, error)[::-1]
+        else:
+            parts += traceback.format_exception_only(kind, error)[::-1]
         if trace is not None:
             parts += [_stack_text(trace, frames), "Traceback (most recent call last):\n"]
         cause = error.__cause__
@@ -59,6 +68,21 @@ def traceback_text(
         parts.append(joint)
         kind, error, trace = type(cause), cause, cause.__traceback__
     return "".join(reversed(parts))
+
+
+def plain_text(error: BaseException) -> str:
+    """What an exception says, as far as that can be known without calling the user's code.
+
+    Python's own text where its class and what it was made with are Python's own; else what it was made with that is.
+    """
+    kind, given = type(error), BaseException.__dict__["args"].__get__(error)
+    plain = [value for value in given if type(value) in _PLAIN]
+    if type(kind.__str__) is WrapperDescriptorType and len(plain) == len(given):
+        return str(error)
+    return ", ".join(map(str, plain))
+
+
+_PLAIN = frozenset({str, bytes, int, float, complex, bool, type(None)})
 
 
 def _stack_text(trace: TracebackType, frames: int | None) -> str:

@@ -21,6 +21,9 @@ OBSERVATION = "octopus-observation/2"
 LARGE = 1_000_000
 """Bytes from which on a result is not written by itself: Parsl's worker writes what it gets, and copies it again."""
 
+CELL = 8
+"""Bytes that a cell of a table takes at least, as a rule."""
+
 FEW = 1_000
 """Items of a collection that are looked at for its size."""
 
@@ -118,13 +121,13 @@ def _size(value: Any) -> int:
     kind = type(value)
     if kind in {bytes, bytearray, str}:
         return len(value)
-    package = kind.__module__.partition(".")[0]
+    module = kind.__module__
+    package = module.partition(".")[0] if type(module) is str else ""
     try:
         if package in _HAVE_SIZES:
             return int(value.nbytes)
-        if package == "pandas":
-            size = value.memory_usage(index=False)
-            return int(size if isinstance(size, int) else size.sum())
+        if package == "pandas":  # how much each column takes would be asked of each, one by one
+            return int(value.size) * CELL
     except Exception:  # noqa: BLE001 - not all classes of these packages have a size
         return 0
     return 0

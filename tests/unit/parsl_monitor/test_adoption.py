@@ -11,8 +11,9 @@ from parsl.dataflow.dflow import DataFlowKernel
 from parsl.executors import HighThroughputExecutor
 
 from parsl_monitor.activation import disable, enable
-from parsl_monitor.adoption import Additions
+from parsl_monitor.adoption import Additions, Adoption
 from parsl_monitor.executor import ObservedExecutor
+from parsl_monitor.radio import OctopusRadio
 
 
 @pytest.fixture
@@ -58,14 +59,23 @@ def test_runs_without_enable_are_left_alone(added: list[Any], monitoring: Any) -
 def test_one_that_cannot_be_adopted_runs_without_a_hub_and_one_warning_says_so(
     added: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(executors: Any) -> None:
-        raise TypeError("__class__ assignment: layout differs")
+    class Final(HighThroughputExecutor):
+        def __init_subclass__(cls, **_: Any) -> None:
+            raise TypeError("no children")
 
-    later, additions = make(), Additions()
+    class Bare:
+        """An executor of the user's own that knows nothing of radios."""
+
+        label = "bare"
+
+    later, bare, additions = Final(label="later", address="127.0.0.1"), Bare(), Additions()
+    hub = SimpleNamespace(logging_endpoint=None)
+    hub.adoption = Adoption(hub, OctopusRadio())  # type: ignore[arg-type]
     additions.begin()
-    hub = SimpleNamespace(adoption=SimpleNamespace(adopt=fail))
-    DataFlowKernel.add_executors(SimpleNamespace(monitoring=hub), [later])
+    DataFlowKernel.add_executors(SimpleNamespace(monitoring=hub), [later, bare])
     additions.end()
-    assert added == [later]
-    assert later.remote_monitoring_radio is None
-    assert len([record for record in caplog.records if "'later'" in record.message]) == 1
+    assert added == [later, bare]
+    assert type(later) is Final
+    for executor in (later, bare):
+        assert executor.remote_monitoring_radio is None  # type: ignore[union-attr]
+        assert len([record for record in caplog.records if f"Executor {executor.label}" in record.message]) == 1

@@ -6,6 +6,7 @@ import pickle
 import threading
 from multiprocessing import context
 from multiprocessing.queues import Queue
+from queue import Empty
 from typing import Any
 
 import pytest
@@ -58,25 +59,44 @@ def test_a_put_in_another_process_is_a_message_here() -> None:
 
 def test_the_last_message_comes_behind_those_of_other_processes() -> None:
     queue = HubQueue(lambda message: None, hub=None)
-    Queue.put(queue, ("tag", "from elsewhere"))  # as a process does that has the plain queue
-    queue.put_last()
+    with pytest.raises(Empty):
+        queue.get(timeout=0.0)  # no other process has it yet
+    there = plain(queue)
+    there.put(("tag", "from elsewhere"))
     assert queue.get(timeout=30) == ("tag", "from elsewhere")
+    queue.put_last()
     assert queue.get(timeout=30) is None
     queue.close()
     queue.join_thread()
 
 
-def test_there_it_is_the_plain_queue() -> None:
-    queue = HubQueue(lambda message: None, hub=None)
+def plain(queue: HubQueue) -> Any:
+    """The queue as a process gets it that Parsl spawns with it."""
     context.set_spawning_popen(object())  # type: ignore[arg-type]
     try:
         make, arguments = queue.__reduce__()
-        there = make(*arguments)
+        return make(*arguments)
     finally:
         context.set_spawning_popen(None)
-    assert type(there) is Queue
+
+
+def test_there_it_is_the_plain_queue() -> None:
+    queue = HubQueue(lambda message: None, hub=None)
+    assert type(plain(queue)) is Queue
     queue.close()
     queue.join_thread()
+
+
+def test_without_other_processes_it_takes_no_semaphore_and_no_process() -> None:
+    found: list[Any] = []
+    queue = HubQueue(found.append, hub=None)
+    queue.put(("tag", "here"))
+    queue.put_last()
+    assert queue.get(timeout=0.0) is None
+    queue.close()
+    queue.join_thread()
+    assert found == [("tag", "here")]
+    assert not hasattr(queue, "_sem")
 
 
 def test_of_a_manager_s_reports_parsl_s_own_are_those_that_tell_of_a_change() -> None:

@@ -81,6 +81,39 @@ def test_a_large_result_is_left_to_parsl_to_write(large: Any) -> None:
     assert attempt.place == observation.place
 
 
+def test_an_exception_is_described_without_calling_the_users_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Blocking(ValueError):
+        def __str__(self) -> str:
+            raise SystemExit("asked")
+
+        def __getattr__(self, name: str) -> Any:
+            if name != "__notes__":
+                raise SystemExit("asked")
+            raise AttributeError(name)
+
+    def fail() -> None:
+        raise Blocking("no answer", 7)
+
+    mortem = execute(fail).post_mortem
+    assert mortem is not None
+    assert mortem["error"]["message"] == "no answer, 7"
+    assert mortem["error"]["traceback"].splitlines()[-1].endswith("Blocking: no answer, 7")
+    assert "in fail" in mortem["error"]["traceback"]
+
+
+def test_python_s_own_exceptions_are_described_in_python_s_words() -> None:
+    mortem = execute(lambda: open("/nonexistent/octopus")).post_mortem  # noqa: PTH123, SIM115
+    assert mortem is not None
+    assert mortem["error"]["message"] == "[Errno 2] No such file or directory: '/nonexistent/octopus'"
+
+
+def test_a_wide_table_costs_no_look_at_each_column() -> None:
+    frame = pandas.DataFrame(numpy.zeros((20, 20_000)))
+    started = time.process_time()
+    assert is_large(frame)
+    assert time.process_time() - started < 0.05, "a look at each column takes a quarter of a second"
+
+
 def test_the_size_of_a_result_is_told_by_what_it_holds_and_never_by_the_users_code() -> None:
     class Hostile(list):  # type: ignore[type-arg]
         def __len__(self) -> int:
@@ -89,7 +122,21 @@ def test_the_size_of_a_result_is_told_by_what_it_holds_and_never_by_the_users_co
         def __iter__(self) -> Any:
             raise RuntimeError("asked")
 
-    for small in (None, 7, "text", [1, 2], {"a": 1}, Hostile([1]), numpy.zeros(10), (b"x",), numpy.float64(1.0)):
+    class Homeless:
+        __module__ = None  # type: ignore[assignment]
+
+    for small in (
+        None,
+        7,
+        Homeless(),
+        "text",
+        [1, 2],
+        {"a": 1},
+        Hostile([1]),
+        numpy.zeros(10),
+        (b"x",),
+        numpy.float64(1.0),
+    ):
         assert not is_large(small)
     assert is_large({"a": numpy.zeros(LARGE)})
 
