@@ -27,7 +27,11 @@ from .users import User
 ATTEMPTS: dict[str, list[tuple[list[str], str]]] = {
     "decide allow": [(["--host", "small-0"], "create")],
     "decide deny": [(["--host", "small-0", "--for", "1h"], "create"), (["--host", "x", "--run", "last"], "read")],
-    "decide terminate": [(["--run", RUN], "create"), (["--run", RUN, "--task", "1"], "create")],
+    "decide terminate": [
+        (["--run", RUN], "read"),
+        (["--run", RUN, "--task", "1"], "read"),
+        (["--run", RUN, "--task", "1", "--unseen"], "create"),
+    ],
     "doctor": [],  # below: it says all on its standard output
     "decisions": [(["--json", "--action", "retry"], "read")],
     "explain": [([RUN, "1"], "read"), (["last", "1", "--json"], "read")],

@@ -29,7 +29,9 @@ from octopus_plugins.fabric.kafka.produce_sync import send_now
 from octopus_plugins.fabric.kafka.topics import QuietLogger
 from octopus_plugins.fabric.octopus.keys import open_service
 from octopus_plugins.services import DecisionInbox
+from octopus_plugins.streams.latest_run import find_run
 from octopus_plugins.streams.run_file import read_run
+from octopus_plugins.streams.task_story import read_story
 
 from ...story import RUN
 from .conftest import NOTES
@@ -48,7 +50,9 @@ READS: Calls = {
     "octopus_plugins.streams.ask.resources": lambda config: resources(config=config).first(),
     "octopus_plugins.streams.ask.heartbeats": lambda config: heartbeats(config=config, follow=True).first(),
     "octopus_plugins.streams.ask.runs": lambda config: runs(config=config).to_arrow(),
+    "octopus_plugins.streams.latest_run.find_run": lambda config: find_run(config, "last"),
     "octopus_plugins.streams.run_file.read_run": lambda config: read_run(config, RUN),
+    "octopus_plugins.streams.task_story.read_story": lambda config: read_story(config, RUN, "1"),
     "octopus_plugins.fabric.kafka.reader.Reader": lambda config: list(Reader(config, Topic.failures, since=0.0)),
 }
 """What reads a topic, each met by the same refusal."""
