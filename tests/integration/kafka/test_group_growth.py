@@ -24,8 +24,8 @@ Wait = Callable[..., None]
 
 # The command, which looks for new partitions every second in place of every 30.
 _COMMAND = """
-from octopus_plugins.fabric import follower, membership
-follower.LOOK_SECONDS = membership.LOOK_SECONDS = 1.0
+from octopus_plugins.fabric.kafka import consumer_group, follower
+follower.LOOK_SECONDS = consumer_group.LOOK_SECONDS = 1.0
 from octopus_plugins.cli import main
 main()
 """
