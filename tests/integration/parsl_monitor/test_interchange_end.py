@@ -44,7 +44,7 @@ def test_the_tasks_of_an_executor_whose_interchange_is_killed_fail_and_the_run_e
     assert {type(error) for error in told.outcomes.values()} == {BadStateException}
     assert all("its interchange was ended by SIGKILL" in str(error) for error in told.outcomes.values())
     assert {decision.category for decision in told.decisions()} == {Category.executor_bad_state}
-    assert told.seconds < 40
+    assert told.seconds < 120, "the three tasks one after the other would take 180 s"
 
 
 def test_with_another_executor_the_tasks_end_well_there(
