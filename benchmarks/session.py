@@ -97,6 +97,48 @@ def watched(
     return said
 
 
+def run_in_session(
+    command: Sequence[str],
+    *,
+    cwd: Path,
+    environment: Mapping[str, str],
+    log: Path,
+    seconds: float,
+    also: Callable[[], object] = lambda: None,
+) -> int | None:
+    """Run a command in a session of its own, and leave no process of it behind.
+
+    Args:
+        command: The command.
+        cwd: Its working directory.
+        environment: All of its environment.
+        log: Where its output goes.
+        seconds: That it may take.
+        also: Ends what has left the session; called before this waits for the command.
+
+    Returns:
+        Its exit status; None where it took too long.
+    """
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            return process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            end_session(process.pid)
+            also()
+            process.wait()
+
+
 def end_session(session: int, seconds: float = 10.0) -> None:
     """Kill every process of a session, and wait until they are gone.
 

@@ -54,13 +54,12 @@ class Adoption:
                 self._adopt(executor)
             except Exception:
                 # The border to what users derive from Parsl's executors: such a one runs as in Parsl alone.
-                logger.warning(
-                    "Executor %s cannot be observed; its tasks run as in Parsl alone",
-                    getattr(executor, "label", type(executor).__name__),
-                    exc_info=True,
-                )
+                name = type(executor).__name__
+                with contextlib.suppress(Exception):
+                    name = executor.label
                 with contextlib.suppress(Exception):
                     executor.remote_monitoring_radio = None  # Parsl asks for it where there is a hub
+                logger.warning("Executor %s cannot be observed; its tasks run as in Parsl alone", name, exc_info=True)
 
     def _adopt(self, executor: Any) -> None:
         changed = ("remote_monitoring_radio", "block_error_handler")

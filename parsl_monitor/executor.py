@@ -113,7 +113,10 @@ class ObservedExecutor:
             Settings(self.run_id or "", self.label, radio.sample_period, radio.heartbeat_period)
         )
         self._octopus_reports = self._choose_interchange(radio.heartbeat_period)
-        self._octopus_observe = self._octopus_reports and not _has_own_payloads(type(self))
+        self._octopus_observable = self._octopus_reports and not _has_own_payloads(type(self))
+        if self._octopus_reports and not self._octopus_observable:
+            logger.info("Tasks of executor %r run unobserved: its class submits payloads in its own way", self.label)
+        self._octopus_observe = self._octopus_observable
         self._octopus_direct = self._octopus_observe and radio.direct
         self._choose_pools()
         # Nodes are only denied where a hub learns what becomes of tasks, and for one app only by our interchange.
@@ -228,7 +231,7 @@ class ObservedExecutor:
         """A node has registered of which nothing was known: its workers may have us, where none had so far."""
         with self._octopus_lock:
             self._octopus_in_vain = 0
-            self._octopus_observe = self._octopus_reports and not _has_own_payloads(type(self))
+            self._octopus_observe = self._octopus_observable
 
     def hand_grant(self, packed: bytes, *, secret: bool) -> None:
         """Have the nodes take a grant to produce; see `octopus_plugins.htex.pool.node_producer`.

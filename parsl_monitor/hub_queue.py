@@ -30,8 +30,8 @@ class HubQueue(Queue):  # type: ignore[type-arg]
         self._deliver = deliver
         self.hub = hub
         self._making = threading.Lock()
-        self._made = threading.Event()
-        self._over = False
+        self._made = self._over = False
+        self._changed = threading.Event()
 
     def put(self, obj: Message, block: bool = True, timeout: float | None = None) -> None:
         """Deliver a message of this process."""
@@ -39,34 +39,38 @@ class HubQueue(Queue):  # type: ignore[type-arg]
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """The next message of another process; see ``Queue.get``."""
-        if not self._made.wait(timeout if block else 0.0):
-            if self._over:
-                return None
-            raise queue.Empty
-        return super().get(block, timeout)
+        if not self._made:
+            self._changed.wait(timeout if block else 0.0)
+        if self._made:
+            return super().get(block, timeout)
+        if self._over:
+            return None
+        raise queue.Empty
 
     def put_last(self) -> None:
         """Have ``get`` return None behind all that other processes have put so far."""
         with self._making:
             self._over = True
-            if self._made.is_set():
+            if self._made:
                 super().put(None)
+            self._changed.set()
 
     def close(self) -> None:
         """Take no more; see ``Queue.close``."""
-        if self._made.is_set():
+        if self._made:
             super().close()
 
     def join_thread(self) -> None:
         """Wait until all is sent; see ``Queue.join_thread``."""
-        if self._made.is_set():
+        if self._made:
             super().join_thread()
 
     def __reduce__(self) -> tuple[Any, ...]:
         with self._making:
-            if not self._made.is_set():
+            if not self._made:
                 super().__init__(ctx=SpawnContext)
-                self._made.set()
+                self._made = True
+                self._changed.set()
         return _plain_queue, (self.__getstate__(),)
 
 

@@ -8,29 +8,24 @@ own database does: where one is kept, Parsl goes on as with its own hub.
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from parsl.dataflow.dflow import DataFlowKernel
 
+from octopus_plugins.frameworks.caller import find_caller
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType
 
 VALUES = ("inputs", "outputs")
 
 
 def leave_alone(hub: Any) -> None:
     """Have the DataFlowKernel that is just starting a hub report without values; no hub is told whose it is."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        caller = frame.f_locals.get("self")
-        if isinstance(caller, DataFlowKernel) and caller.monitoring is hub:
-            report = caller._create_task_log_info
-            caller._create_task_log_info = partial(_without_values, report)
-            return
-        frame = frame.f_back
+    dfk = find_caller(DataFlowKernel, lambda caller: caller.monitoring is hub)
+    if dfk is not None:
+        dfk._create_task_log_info = partial(_without_values, dfk._create_task_log_info)
 
 
 def _without_values(report: Callable[[dict[str, Any]], dict[str, Any]], record: dict[str, Any]) -> dict[str, Any]:

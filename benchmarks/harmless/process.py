@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from benchmarks.harmless.judging import Run
 from benchmarks.harmless.trial import STARTUP_LIMIT
 from benchmarks.harmless.workload import Workload
 from benchmarks.resilience.process import CLOSING_LIMIT, environment, importable
-from benchmarks.session import end_session
+from benchmarks.session import run_in_session
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +57,8 @@ class Launcher:
             # What is measured is `enable(config)` and nothing else.
             if not name.startswith("OCTOPUS_")
         }
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                command,
-                cwd=home,
-                env=variables,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            try:
-                process.wait(STARTUP_LIMIT + self.limit + CLOSING_LIMIT)
-            except subprocess.TimeoutExpired:
-                return True
-            finally:
-                end_session(process.pid)
-                process.wait()
-        return False
+        seconds = STARTUP_LIMIT + self.limit + CLOSING_LIMIT
+        return run_in_session(command, cwd=home, environment=variables, log=log, seconds=seconds) is None
 
 
 def _trouble(told: dict[str, Any], late: bool, said: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from pathlib import Path
 import parsl.tests
 import pytest
 
-from benchmarks.session import end_session
+from benchmarks.session import run_in_session
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -116,28 +115,12 @@ class Session:
         command += ["--tb", "native", "--timeout", str(LIMIT_OF_A_TEST), "--timeout-method", "signal"]
         command += [f"--ignore={TESTS / ignored}" for ignored in IGNORED]
         command += selection.arguments()
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                command,
-                cwd=home,
-                env=variables,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            try:
-                process.wait(LIMIT)
-            except subprocess.TimeoutExpired:
-                pass
-            finally:
-                end_session(process.pid)
-                process.wait()
+        status = run_in_session(command, cwd=home, environment=variables, log=log, seconds=LIMIT)
         lines = outcomes.read_text(encoding="utf-8").splitlines() if outcomes.exists() else []
-        if not lines or process.returncode == pytest.ExitCode.INTERNAL_ERROR:
+        if not lines or status == pytest.ExitCode.INTERNAL_ERROR:
             said = log.read_text(encoding="utf-8", errors="replace")[-4000:]
             problem = "pytest broke" if lines else "no test of Parsl's ran"
-            raise RuntimeError(f"In {name}, {problem} (status {process.returncode}); see {log}:\n{said}")
+            raise RuntimeError(f"In {name}, {problem} (status {status}); see {log}:\n{said}")
         return cases(lines)
 
     def _environment(self, home: Path, mode: str, outcomes: Path, tests: Sequence[str]) -> dict[str, str]:

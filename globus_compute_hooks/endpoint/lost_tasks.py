@@ -12,7 +12,6 @@ that has forwarded as many results as it has received tasks takes itself for idl
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -31,6 +30,7 @@ from globus_compute_hooks.endpoint.session import Session
 from globus_compute_hooks.errors import TaskLostError
 from octopus_plugins.events import Failure
 from octopus_plugins.frameworks import failure_text
+from octopus_plugins.frameworks.caller import find_caller
 
 logger = logging.getLogger("octopus_plugins")
 
@@ -48,13 +48,7 @@ SEND_SECONDS = 60.0
 
 def interchange_of(engine: Any) -> EndpointInterchange | None:
     """The host's interchange that is just starting an engine: no engine is told whose it is."""
-    frame = sys._getframe(1)
-    while frame is not None:
-        caller = frame.f_locals.get("self")
-        if isinstance(caller, EndpointInterchange) and caller.engine is engine:
-            return caller
-        frame = frame.f_back  # type: ignore[assignment]
-    return None
+    return find_caller(EndpointInterchange, lambda caller: caller.engine is engine)
 
 
 class Consumption:

@@ -24,6 +24,9 @@ MOVED_IN_VAIN = 2
 """Tasks whose function failed alike on two nodes, from which on no other one is moved for it: the host itself would not
 try again what a function raised."""
 
+READING = " in unpack_and_deserialize"
+"""In a traceback: the function of the host that reads a task, before it calls the task's own."""
+
 _SUBJECT = (
     "run_id",
     "framework",
@@ -166,7 +169,7 @@ class Session(Story):
         Where the owner of the endpoint gave a policy, that decides. Else only what could not be read, and so never
         ran, or failed on a node that stands out.
         """
-        if self._own_policy or in_serializer(failure):
+        if self._own_policy or _was_not_read(failure):
             return True
         standing = self.history.standing(self.run_id, self.endpoint, failure.time)
         return failure.host in standing.denied or failure.host in standing.denied_for.get(failure.app or "", ())
@@ -194,6 +197,11 @@ class Session(Story):
         self.attempts.close(attempt)
         if self._ledger is not None:
             self._ledger.done(attempt.task_id)
+
+
+def _was_not_read(failure: Failure) -> bool:
+    """Whether the host failed to read a function or what it is given, and not to write what it returned."""
+    return in_serializer(failure) and READING in (failure.traceback or "")
 
 
 def for_endpoint(policy: Policy) -> Policy:

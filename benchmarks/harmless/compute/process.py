@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from benchmarks.harmless.compute.disturbing import MOMENT_LIMIT
 from benchmarks.harmless.compute.judging import Run
 from benchmarks.harmless.compute.trial import STARTUP_LIMIT
 from benchmarks.resilience.process import environment, importable
-from benchmarks.session import end_session
+from benchmarks.session import run_in_session
 
 OWN_MOUNTS = ("unshare", "--mount", "--propagation", "private")
 """Begins a command whose mounts end with it."""
@@ -67,26 +66,15 @@ class Launcher:
             if not name.startswith("OCTOPUS_")
         }
         steps = sum(MOMENT_LIMIT + step.after + step.seconds for step in case.steps)
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                command,
-                cwd=home,
-                env=variables,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            try:
-                process.wait(2 * STARTUP_LIMIT + steps + case.limit)
-            except subprocess.TimeoutExpired:
-                return True
-            finally:
-                end_session(process.pid)
-                # An endpoint has a session of its own.
-                end(lambda: processes_of(str(home)))
-                process.wait()
-        return False
+        status = run_in_session(
+            command,
+            cwd=home,
+            environment=variables,
+            log=log,
+            seconds=2 * STARTUP_LIMIT + steps + case.limit,
+            also=lambda: end(lambda: processes_of(str(home))),  # an endpoint has a session of its own
+        )
+        return status is None
 
 
 def _trouble(told: dict[str, Any], late: bool, said: str) -> str:

@@ -128,7 +128,9 @@ def _wait(executor: Any, ending: threading.Event) -> None:
         with suppress(InvalidStateError, RuntimeError):  # a task ended or came meanwhile
             executor.set_bad_state_and_fail_all(error)
         _fail_open(executor, error)
-        executor.provider.cancel(list(executor.blocks_to_job_id.values()))
+        # Not those that have ended: what a provider knows them by may be another's by now.
+        left = [block for block, status in executor.status_facade.items() if not status.terminal]
+        executor.provider.cancel([executor.blocks_to_job_id[block] for block in left])
         _fail_open(executor, error)  # what was just being submitted
     except Exception:
         # The border of the thread: what is not failed here waits, as in stock Parsl.

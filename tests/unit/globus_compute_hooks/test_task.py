@@ -222,6 +222,20 @@ def test_a_function_that_could_not_be_read_has_not_run_and_is_tried_again(make_e
     assert give(engine, [unread, well()]).data == "42"
 
 
+def test_a_result_that_could_not_be_written_is_of_a_function_that_has_run(make_engine: Callable[..., Any]) -> None:
+    from globus_compute_common.messagepack.message_types import Result, ResultErrorDetails
+
+    trace = (
+        "Traceback (most recent call last):\n"
+        '  File "/env/globus_compute_sdk/serialize/facade.py", line 88, in serialize_from_list\n'
+        "ModuleNotFoundError: No module named 'tool'\n"
+    )
+    details = ResultErrorDetails(code="RemoteExecutionError", user_message="no")
+    engine, told = make_engine(retries=2)
+    assert give(engine, [messagepack.pack(Result(task_id=TASK, data=trace, error_details=details))]).is_error
+    assert [decision.action for decision in told.of(Decision)] == ["terminate"]
+
+
 def test_passive_records_what_it_would_do_and_changes_nothing(make_engine: Callable[..., Any]) -> None:
     engine, told = make_engine(retries=1, octopus={"mode": "passive"})
     answer = give(engine, [WorkerLost(0, "n1"), WorkerLost(0, "n1")])

@@ -16,6 +16,7 @@ from parsl.app.bash import BashApp
 from parsl.app.errors import RemoteExceptionWrapper
 from parsl.app.python import PythonApp, timeout
 from parsl.data_provider.http import in_task_transfer_wrapper
+from parsl.executors import HighThroughputExecutor
 from parsl.executors.high_throughput.executor import DEFAULT_LAUNCH_CMD
 from parsl.jobs.error_handlers import noop_error_handler, simple_error_handler, windowed_error_handler
 from parsl.monitoring.remote import monitor_wrapper
@@ -29,7 +30,7 @@ from octopus_plugins.wrath import Policy
 from octopus_plugins.wrath.history.node_standing import Standing
 from parsl_monitor.block_replacement import Revival
 from parsl_monitor.errors import StragglerError
-from parsl_monitor.executor import ATTEMPTS_PER_NODE, ObservedExecutor, _app_of, _worker_lacks_us
+from parsl_monitor.executor import ATTEMPTS_PER_NODE, ObservedExecutor, _app_of, _has_own_payloads, _worker_lacks_us
 from parsl_monitor.run.attempts import Attempt, Attempts
 from parsl_monitor.run.cancellation import Halts
 from parsl_monitor.run.try_future import TryFuture, copy, deliver
@@ -407,7 +408,7 @@ def is_observed(executor: Observed) -> bool:
 
 def test_a_node_that_comes_later_is_observed_where_the_first_one_lacks_us(executor: Observed) -> None:
     hub: Any = Hub()
-    executor._octopus_hub, executor._octopus_reports, executor._octopus_observe = hub, True, True
+    executor._octopus_hub, executor._octopus_observable, executor._octopus_observe = hub, True, True
     fail_for_want_of_us(executor, ATTEMPTS_PER_NODE)
     assert not is_observed(executor)
     hub.nodes = 2
@@ -428,3 +429,15 @@ def test_what_a_task_raised_is_noted_and_passed_on_as_parsl_has_it() -> None:
     copy(attempt, inner)
     assert isinstance(outer.result(timeout=0), RemoteExceptionWrapper)
     assert str(attempt.exception) == "x"
+
+
+def test_an_executor_that_submits_payloads_in_its_own_way_is_not_observed() -> None:
+    class Own(HighThroughputExecutor):
+        def submit_payload(self, context: dict[str, Any], buffer: bytes) -> Any:
+            return super().submit_payload({**context, "task_executor": {"f": "mine.run"}}, buffer)
+
+    class Named(HighThroughputExecutor):
+        """A child that changes nothing of it."""
+
+    assert _has_own_payloads(type("Mixed", (ObservedExecutor, Own), {}))
+    assert not _has_own_payloads(type("Mixed", (ObservedExecutor, Named), {}))

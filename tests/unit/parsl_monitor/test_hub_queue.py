@@ -87,6 +87,16 @@ def test_there_it_is_the_plain_queue() -> None:
     queue.join_thread()
 
 
+def test_whoever_waits_for_other_processes_is_told_at_once_that_it_is_over() -> None:
+    queue = HubQueue(lambda message: None, hub=None)
+    heard: list[Any] = []
+    waiting = threading.Thread(target=lambda: heard.append(queue.get(timeout=600)))
+    waiting.start()
+    queue.put_last()
+    waiting.join(30)
+    assert heard == [None]
+
+
 def test_without_other_processes_it_takes_no_semaphore_and_no_process() -> None:
     found: list[Any] = []
     queue = HubQueue(found.append, hub=None)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import zmq
 from parsl.executors.errors import BadStateException
+from parsl.jobs.states import JobState, JobStatus
 
 from octopus_plugins.htex import interchange_end
 from octopus_plugins.htex.interchange_end import InterchangeEndedError, Outgoing, Questions, watch
@@ -53,7 +54,8 @@ class Executor:
         self.outgoing_q = Queue()
         self.tasks: dict[int, Future[Any]] = {1: Future(), 2: Future()}
         self.tasks[2].set_result("done")
-        self.blocks_to_job_id = {"0": "job"}
+        self.blocks_to_job_id = {"0": "ended", "1": "job"}
+        self.status_facade = {"0": JobStatus(JobState.COMPLETED), "1": JobStatus(JobState.RUNNING)}
         self.provider = self
         self.bad_state_is_set = False
         self.cancelled = threading.Event()
