@@ -35,7 +35,7 @@ from octopus_plugins.htex.steering import FRONT_OF_THE_QUEUE, SteeredSpecificati
 from parsl_monitor.block_replacement import Revival
 from parsl_monitor.radio import OctopusRadio
 from parsl_monitor.run.attempts import Attempt
-from parsl_monitor.run.try_future import TryFuture, copy, deliver, errors_to
+from parsl_monitor.run.try_future import ErrorsTo, TryFuture, copy, read
 
 if TYPE_CHECKING:
     from octopus_plugins.wrath.history.node_standing import Standing
@@ -301,7 +301,7 @@ class ObservedExecutor:
     ) -> None:
         if outer.done():
             return  # it was ended while it waited
-        with errors_to(outer):
+        with ErrorsTo(outer):
             self._send(attempt, context, buffer, repack)
 
     def _send_named(
@@ -320,7 +320,7 @@ class ObservedExecutor:
                 return  # the other one came first
             if outer.done():
                 return  # it was stopped when Parsl named it
-            with errors_to(outer):
+            with ErrorsTo(outer):
                 self._send(attempt, context, packed, repack)
 
         outer.when_known(send)
@@ -356,17 +356,20 @@ class ObservedExecutor:
     def _settle(self, attempt: Attempt, context: dict[str, Any], repack: Repack, inner: Future[Any]) -> None:
         """Pass an observed task's outcome on to the future that Parsl holds. Runs in Parsl's result thread."""
         outer = attempt.outer
-        assert outer is not None
-        with errors_to(outer):
+        if outer is None or outer.done():
+            return  # it counted as lost, and is tried elsewhere, or another copy ended: this comes too late
+        with ErrorsTo(outer):
             error = inner.exception()
-            if outer.done():
-                return  # it counted as lost, and is tried elsewhere: this comes too late
             if attempt.copies > 1 and _has_failed(inner):
                 attempt.copies -= 1
                 return  # the other copy may still end well
             if error is None:
                 self._octopus_seen += 1
-                deliver(inner.result(), attempt, outer)
+                result, error = read(inner.result(), attempt)
+                if error is None:
+                    outer.set_result(result)
+                else:
+                    outer.set_exception(error)
             elif _worker_lacks_us(error):
                 self._send_unobserved(attempt, context, repack)
             else:

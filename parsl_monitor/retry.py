@@ -116,9 +116,7 @@ class WrathRetryHandler(DecidingHandler):
                 logger.exception("A failure could not be decided; the task is retried as Parsl would (said once)")
             return 1.0 if own_cost is None else own_cost
 
-    def hold(
-        self, hub: OctopusMonitoringHub, attempt: Attempt, error: BaseException, release: Callable[[], None]
-    ) -> bool:
+    def hold(self, hub: OctopusMonitoringHub, attempt: Attempt, release: Callable[[], None]) -> bool:
         """Hold a failed try back for the decider service; see DecidingHandler."""
         record = attempt.record
         if self.decider != "service" or record is None or self.policy.mode == "passive":
@@ -128,6 +126,9 @@ class WrathRetryHandler(DecidingHandler):
         if not hub.service_alive() or not hub.verdicts.worth_waiting(
             str(record["id"]), record["try_id"], self.deadline
         ):
+            return False
+        error = attempt.error()
+        if error is None:
             return False
         with hub.story.lock:
             failure, decision = self._judge(hub.story, error, record, record["executor"], hub)

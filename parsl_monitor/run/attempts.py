@@ -10,7 +10,9 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+from parsl.app.errors import RemoteExceptionWrapper
 
 if TYPE_CHECKING:
     from parsl_monitor.run.globus_compute import Remote
@@ -30,7 +32,7 @@ class Attempt:
         ended: When its worker ended, Unix seconds.
         usage: What it used in all, or the last sample of it.
         post_mortem: Limits, node state, versions at the time of a failure.
-        exception: What it failed with.
+        failed: What it failed with; what a worker raised, as the worker wrapped it.
         unreadable: Whether its result or exception could not be read on the submit side.
         announced: Whether the event ``running`` was emitted.
         settled: Whether all that its worker reported was emitted.
@@ -53,7 +55,7 @@ class Attempt:
     ended: float | None = None
     usage: dict[str, Any] | None = None
     post_mortem: dict[str, Any] | None = None
-    exception: BaseException | None = None
+    failed: BaseException | RemoteExceptionWrapper | None = None
     unreadable: bool = False
     announced: bool = False
     settled: bool = False
@@ -65,6 +67,20 @@ class Attempt:
     again: Callable[[str], None] | None = None
     copies: int = 1
     remote: Remote | None = None
+
+    def error(self) -> BaseException | None:
+        """What it failed with, as an exception; None where it did not."""
+        failed = self.failed
+        if not isinstance(failed, RemoteExceptionWrapper):
+            return failed
+        try:
+            return failed.get_exception()
+        except Exception:  # noqa: BLE001 - a class of the user's that takes no traceback
+            return cast(BaseException, failed.e_value)
+
+    def forget(self) -> None:
+        """Keep nothing of a try that is over: the frames of an exception that the user keeps keep the attempt."""
+        self.usage = self.post_mortem = self.failed = self.record = self.again = None
 
     def speculate(self, host: str) -> bool:
         """Start a second copy of the try elsewhere, once.

@@ -153,6 +153,11 @@ class Governing:
                 self._delays.call(TELL_AGAIN, self._tell_again)
         self._soon(self.steer)
 
+    @property
+    def only_reader(self) -> bool:
+        """Whether nobody but us sees what a try failed with that is tried again: no retry handler of the user's."""
+        return self._handler is not None and self._handler.retry_handler is None
+
     def launched(self, attempt: Attempt) -> None:
         """Parsl waits for a try, whose record is known from now on; called in Parsl's thread that launches."""
         try:
@@ -163,16 +168,15 @@ class Governing:
         except Exception:  # noqa: BLE001 - logged there
             self._complain("A launch could not be taken in; the run goes on (said once)")
 
-    def hold(self, attempt: Attempt, error: BaseException, release: Callable[[], None]) -> bool:
+    def hold(self, attempt: Attempt, release: Callable[[], None]) -> bool:
         """Whether a failed try is held back, for a decider service; see WrathRetryHandler.
 
         Args:
-            attempt: What failed.
-            error: What it failed with.
+            attempt: What failed, and with what.
             release: Settles the future that Parsl holds.
         """
         try:
-            held = self._handler is not None and self._handler.hold(self._hub, attempt, error, release)
+            held = self._handler is not None and self._handler.hold(self._hub, attempt, release)
             if held and self.halts.reason(str(attempt.record["id"])) is not None:  # stopped since that was looked at
                 self.verdicts.release(str(attempt.record["id"]))
             return held
@@ -186,7 +190,6 @@ class Governing:
         Not to be called with the story's lock held: Parsl's own callbacks run in here.
         """
         if attempt.outer is not None and not attempt.outer.done():
-            attempt.exception = error
             attempt.outer.set_exception(error)
 
     def end_task(self, task_id: str, reason: str) -> None:

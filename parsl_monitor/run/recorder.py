@@ -151,7 +151,7 @@ class Story(Chronicle):
         self, subject: Try, attempt: Attempt | None, message: Mapping[str, Any], now: float
     ) -> Failure:
         """A failure that no retry handler of ours has seen: no handler is set, or it is a join's."""
-        error = attempt.exception if attempt is not None else None
+        error = attempt.error() if attempt is not None else None
         if error is not None:
             failure = translate.failure_event(self._placed(subject, attempt, error), error, attempt, now)
         else:

@@ -115,21 +115,23 @@ def _worker_states(attempt: Attempt) -> tuple[Earlier, ...]:
 
 
 def worker_events(subject: Try, attempt: Attempt) -> list[Task]:
-    """``running`` (unless it was said before) and ``running_ended`` of a try that its worker reported."""
-    common: dict[str, Any] = {
-        "run_id": subject.run_id,
-        "task_id": subject.task_id,
-        "try_id": subject.try_id,
-        "app": subject.app,
-        "executor": attempt.executor,
-        **attempt.place,
-    }
-    events = []
-    if attempt.started is not None and not attempt.announced:
-        events.append(Task(state="running", time=attempt.started, **common))
-    if attempt.ended is not None:
-        events.append(Task(state="running_ended", time=attempt.ended, usage=usage(attempt.usage), **common))
-    return events
+    """One record of ``running`` (unless it was said before) and ``running_ended`` of a try that its worker reported."""
+    if attempt.ended is None:
+        return []
+    return [
+        Task(
+            state="running_ended",
+            time=attempt.ended,
+            run_id=subject.run_id,
+            task_id=subject.task_id,
+            try_id=subject.try_id,
+            app=subject.app,
+            executor=attempt.executor,
+            earlier=_worker_states(attempt)[:-1],
+            usage=usage(attempt.usage),
+            **attempt.place,
+        )
+    ]
 
 
 def run_event(message: Mapping[str, Any], now: float, *, done: int = 0, failed: int = 0) -> Run:

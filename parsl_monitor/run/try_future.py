@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from parsl_monitor.hub import OctopusMonitoringHub
 
 _claiming = threading.Lock()  # one for all: it is held for an assignment
+
+_TRACEBACK: Any = BaseException.__dict__["__traceback__"]  # a class of the user's may have one of its own
 
 
 class TryFuture(Future):  # type: ignore[type-arg]
@@ -70,34 +72,53 @@ class TryFuture(Future):  # type: ignore[type-arg]
     def set_result(self, result: Any) -> None:
         """End the try with a result, or with the error that Parsl wrapped as one, unless it has ended."""
         if self._claim():
-            attempt = self._attempt if isinstance(result, RemoteExceptionWrapper) else None
-            error = attempt.exception if attempt is not None else None
-            self._end(error, partial(super().set_result, result))
+            is_error = isinstance(result, RemoteExceptionWrapper)
+            if not (is_error and self._holds(super().set_result, result)):
+                self._end(super().set_result, result)
 
     def set_exception(self, exception: BaseException | None) -> None:
         """End the try with an error, unless it has ended."""
-        if self._claim():
-            self._end(exception, partial(super().set_exception, exception))
+        if self._claim() and not self._holds(super().set_exception, exception):
+            self._end(super().set_exception, exception)
 
     def _claim(self) -> bool:
         with _claiming:
             claimed, self._claimed = self._claimed, True
         return not claimed
 
-    def _end(self, error: BaseException | None, end: Callable[[], None]) -> None:
-        def release() -> None:
-            with contextlib.suppress(InvalidStateError):  # somebody cancelled it
-                end()
-            if self._known:
-                self._let_go()
-
+    def _holds(self, settle: Callable[[Any], None], failed: Any) -> bool:
+        """Note what the try failed with. Whether the hub holds it back."""
         attempt = self._attempt
-        if error is None or attempt is None or self._hub is None or not self._hub.hold(attempt, error, release):
-            release()
+        if attempt is None or self._hub is None:
+            return False
+        attempt.failed = failed
+        return failed is not None and self._hub.hold(attempt, partial(self._end, settle, failed))
+
+    def _end(self, settle: Callable[[Any], None], outcome: Any) -> None:
+        # Parsl makes the task's exception in here: what stands in frames above lives as long as users keep that.
+        with contextlib.suppress(InvalidStateError):  # somebody cancelled it
+            settle(outcome)
+        if self._known:
+            self._untie(outcome)
+            self._let_go()
+
+    def _untie(self, outcome: Any) -> None:
+        """Free at once what a try failed with that is tried again.
+
+        Its traceback leads to the frames of Parsl's threads, and these lead back to it: the garbage collector would
+        have to find that circle, and where many tries fail, it takes longer than all else.
+        """
+        attempt = self._attempt
+        if attempt is None or attempt.record is None or self._hub is None or not self._hub.only_reader:
+            return
+        if isinstance(outcome, RemoteExceptionWrapper) and not attempt.record["app_fu"].done():
+            _TRACEBACK.__set__(outcome.e_value, None)
 
     def _let_go(self) -> None:
         """Keep nothing of a try that is over: Parsl keeps this future as long as the user keeps the task's."""
-        self._attempt = self._when_known = None
+        attempt, self._attempt, self._when_known = self._attempt, None, None
+        if attempt is not None:
+            attempt.forget()
 
 
 def _task_record(callback: Callable[[Any], Any]) -> Any:
@@ -109,37 +130,43 @@ def _task_record(callback: Callable[[Any], Any]) -> Any:
     return None
 
 
-@contextlib.contextmanager
-def errors_to(outer: Future[Any]) -> Iterator[None]:
-    """What is raised here belongs to the task's future: ``concurrent.futures`` would swallow it, and the task hang."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001
-        if not outer.done():
-            outer.set_exception(error)
+class ErrorsTo:
+    """What is raised within belongs to a task's future: ``concurrent.futures`` would swallow it, and the task hang.
+
+    Args:
+        outer: The future.
+    """
+
+    __slots__ = ("_outer",)
+
+    def __init__(self, outer: Future[Any]) -> None:
+        self._outer = outer
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if error is None or not isinstance(error, Exception):
+            return False
+        if not self._outer.done():
+            self._outer.set_exception(error)
+        return True
 
 
-def deliver(packed: Any, attempt: Attempt, outer: Future[Any]) -> None:
-    """Pass on what an observed worker returned, and note in the attempt what it saw."""
-    if outer.done():
-        return  # the try was given up; what it came to is of no use any more
+def read(packed: Any, attempt: Attempt) -> tuple[Any, Exception | None]:
+    """What an observed worker returned, or why it cannot be read; notes in the attempt what the worker saw."""
     try:
         observation = Observation.unpacked(packed)
         attempt.place = observation.place
         attempt.started = observation.started
         attempt.ended = observation.ended
-        attempt.usage = {**(attempt.usage or {}), **observation.usage}
+        attempt.usage = {**attempt.usage, **observation.usage} if attempt.usage else observation.usage
         attempt.post_mortem = observation.post_mortem
-        result = observation.result(packed)
-        if isinstance(result, RemoteExceptionWrapper):
-            attempt.exception = result.get_exception()
+        return observation.result(packed), None
     except Exception as error:  # noqa: BLE001 - whatever a foreign pickle raises is this task's failure alone
         attempt.unreadable = True
-        attempt.exception = DeserializationError(f"the task's result cannot be read on the submit side: {error}")
-        attempt.exception.__cause__ = error
-        outer.set_exception(attempt.exception)
-        return
-    outer.set_result(result)
+        unread = DeserializationError(f"the task's result cannot be read on the submit side: {error}")
+        unread.__cause__ = error
+        return None, unread
 
 
 def copy(attempt: Attempt, inner: Future[Any]) -> None:
@@ -147,13 +174,9 @@ def copy(attempt: Attempt, inner: Future[Any]) -> None:
     outer = attempt.outer
     if outer is None or outer.done():
         return
-    with errors_to(outer):
+    with ErrorsTo(outer):
         error = inner.exception()
         if error is not None:
-            attempt.exception = error
             outer.set_exception(error)
-            return
-        result = inner.result()
-        if isinstance(result, RemoteExceptionWrapper):
-            attempt.exception = result.get_exception()
-        outer.set_result(result)
+        else:
+            outer.set_result(inner.result())

@@ -65,7 +65,7 @@ class Heartbeat(Event, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def id(self) -> str:
         speaker = self.manager or self.pid or "-"
-        return f"{self.run_id}/{self.host}/{self.component}/{speaker}/{round(self.time * 1000)}"
+        return f"{self.run_id}/{self.host}/{self.component}/{speaker}/{self.state}/{round(self.time * 1_000_000)}"
 
     @property
     def key(self) -> str:

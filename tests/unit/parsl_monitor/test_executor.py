@@ -33,7 +33,7 @@ from parsl_monitor.errors import StragglerError
 from parsl_monitor.executor import ATTEMPTS_PER_NODE, ObservedExecutor, _app_of, _has_own_payloads, _worker_lacks_us
 from parsl_monitor.run.attempts import Attempt, Attempts
 from parsl_monitor.run.cancellation import Halts
-from parsl_monitor.run.try_future import TryFuture, copy, deliver
+from parsl_monitor.run.try_future import TryFuture, copy, read
 
 
 class Plain:
@@ -349,18 +349,16 @@ def test_only_our_own_absence_means_that_the_worker_lacks_us(error: BaseExceptio
 
 
 def test_a_result_that_cannot_be_read_fails_its_task_alone() -> None:
-    outer: Future[Any] = Future()
     attempt = Attempt("small")
-    deliver(b"no pickle of Parsl's", attempt, outer)
-    assert "cannot be read on the submit side" in str(outer.exception(timeout=0))
-    assert attempt.exception is outer.exception(timeout=0)
+    result, error = read(b"no pickle of Parsl's", attempt)
+    assert result is None
+    assert "cannot be read on the submit side" in str(error)
+    assert attempt.unreadable
 
 
 @pytest.mark.parametrize("packed", [("octopus-observation/1", b""), 7, None, ("octopus-observation/2", b"no pickle")])
 def test_another_version_on_the_workers_fails_the_task_and_nothing_else(packed: object) -> None:
-    outer: Future[Any] = Future()
-    deliver(packed, Attempt("small"), outer)
-    assert "cannot be read on the submit side" in str(outer.exception(timeout=0))
+    assert "cannot be read on the submit side" in str(read(packed, Attempt("small"))[1])
 
 
 def test_a_resubmission_that_is_refused_ends_the_task(executor: Observed, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -421,14 +419,15 @@ def test_a_node_that_comes_later_is_observed_where_the_first_one_lacks_us(execut
 
 
 def test_what_a_task_raised_is_noted_and_passed_on_as_parsl_has_it() -> None:
+    hub: Any = Hub()
     inner: Future[Any] = Future()
-    outer: Future[Any] = Future()
-    attempt = Attempt("small", outer=outer)
+    attempt = Attempt("small")
+    attempt.outer = outer = TryFuture(attempt, hub)
     error = ValueError("x")
     inner.set_result(RemoteExceptionWrapper(ValueError, error, None))
     copy(attempt, inner)
     assert isinstance(outer.result(timeout=0), RemoteExceptionWrapper)
-    assert str(attempt.exception) == "x"
+    assert attempt.error() is error
 
 
 def test_an_executor_that_submits_payloads_in_its_own_way_is_not_observed() -> None:

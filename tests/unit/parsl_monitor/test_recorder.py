@@ -94,7 +94,7 @@ def test_a_sample_of_a_task_that_ended_is_dropped(story: Story, collected: Colle
 
 def test_a_failure_that_no_handler_told_is_told_before_the_state(story: Story, collected: Collected) -> None:
     attempt = launch(story)
-    attempt.exception = ValueError("x")
+    attempt.failed = ValueError("x")
     story.hear(task_info("failed"))
     assert isinstance(collected.events[-2], Failure)
     assert collected.events[-2].categorization is not None
@@ -163,7 +163,7 @@ def test_without_a_policy_it_is_told_and_not_decided(story: Story, collected: Co
 
 def test_a_failure_names_what_its_task_asked_for(story: Story, collected: Collected) -> None:
     attempt = launch(story)
-    attempt.exception = ValueError("x")
+    attempt.failed = ValueError("x")
     attempt.record = {"resource_specification": {"priority": 5, "octopus_note": object()}}
     story.hear(task_info("failed"))
     (failure,) = [event for event in collected.events if isinstance(event, Failure)]

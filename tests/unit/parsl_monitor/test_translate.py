@@ -155,9 +155,12 @@ def test_a_failure_that_is_only_reported_in_words_is_read(report: str, kind: str
 
 def test_a_start_that_was_told_is_not_told_again() -> None:
     attempt = Attempt("small", started=1.0, ended=2.0, usage={"time": 2.0}, announced=True)
-    assert [event.state for event in worker_events(SUBJECT, attempt)] == ["running_ended"]
+    (told,) = worker_events(SUBJECT, attempt)
+    assert [event.state for event in told.unfolded()] == ["running_ended"]
     attempt.announced = False
-    assert [event.state for event in worker_events(SUBJECT, attempt)] == ["running", "running_ended"]
+    (told,) = worker_events(SUBJECT, attempt)
+    assert [(event.state, event.time) for event in told.unfolded()] == [("running", 1.0), ("running_ended", 2.0)]
+    assert [event.usage is not None for event in told.unfolded()] == [False, True]
 
 
 def test_standard_error_on_a_remote_host_has_no_tail_here() -> None:

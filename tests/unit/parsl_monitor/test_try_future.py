@@ -23,13 +23,16 @@ class FakeHub:
     def __init__(self, *, holds: bool = False) -> None:
         self.halts = Halts()
         self.holds = holds
+        self.only_reader = True
         self.held: list[tuple[BaseException, Any]] = []
         self.records: list[Any] = []
 
     def launched(self, attempt: Attempt) -> None:
         self.records.append(attempt.record)
 
-    def hold(self, attempt: Attempt, error: BaseException, release: Any) -> bool:
+    def hold(self, attempt: Attempt, release: Any) -> bool:
+        error = attempt.error()
+        assert error is not None
         self.held.append((error, release))
         return self.holds
 
@@ -125,12 +128,12 @@ def test_a_failure_that_the_hub_holds_is_settled_when_it_releases_it() -> None:
 
 def test_an_error_that_parsl_wrapped_as_a_result_is_a_failure_too() -> None:
     hub = FakeHub(holds=True)
-    attempt, outer = begin(hub)
-    attempt.exception = ValueError("x")
-    wrapped = RemoteExceptionWrapper(ValueError, attempt.exception, None)
+    _, outer = begin(hub)
+    error = ValueError("x")
+    wrapped = RemoteExceptionWrapper(ValueError, error, None)
     outer.set_result(wrapped)
     ((held, release),) = hub.held
-    assert held is attempt.exception
+    assert held is error
     release()
     assert outer.result(timeout=0) is wrapped
 
@@ -140,21 +143,70 @@ def test_a_try_that_is_over_is_not_kept_by_the_future_that_parsl_keeps(ends: str
     class Place(dict[str, Any]):
         """Can be referred to weakly."""
 
-    attempt, outer = begin(FakeHub())
+    hub = FakeHub()
+    attempt, outer = begin(hub)
     attempt.place = Place(host="node1")
     seen = weakref.ref(attempt.place)
     callback = partial(Dfk().handle_exec_update, {"dfk": object()})
     if ends == "before Parsl asks":
         outer.set_result(1)
-        assert attempt.record is None
+        assert hub.records == []
         outer.add_done_callback(callback)
-        assert attempt.record is not None, "the hub learns of it all the same"
+        assert len(hub.records) == 1, "the hub learns of it all the same"
     else:
         outer.add_done_callback(callback)
         outer.set_result(1)
     del attempt
     assert seen() is None
     assert outer.result() == 1
+
+
+class Seen(dict[str, Any]):
+    """Can be referred to weakly."""
+
+
+class Parsl:
+    """Does with what a try failed with what Parsl does, and ends the task or tries again."""
+
+    def __init__(self, *, again: bool) -> None:
+        self.again = again
+        self.record: dict[str, Any] = {"dfk": self, "app_fu": Future()}
+
+    def handle_exec_update(self, record: dict[str, Any], future: Future[Any]) -> None:
+        try:
+            future.result().reraise()
+        except ValueError as error:
+            if not self.again:
+                record["app_fu"].set_exception(error)
+
+    def end(self, hub: FakeHub) -> tuple[BaseException, weakref.ref[Seen]]:
+        """Have a try fail; returns its exception, and whether what was seen of it is still there."""
+        attempt, outer = begin(hub)
+        attempt.post_mortem = Seen()
+        seen = weakref.ref(attempt.post_mortem)
+        outer.add_done_callback(partial(self.handle_exec_update, self.record))
+        wrapped = RemoteExceptionWrapper(ValueError, ValueError("x"), None)
+        outer.set_result(wrapped)
+        return wrapped.e_value, seen
+
+
+def test_a_user_who_keeps_the_exception_does_not_keep_what_was_seen_of_the_try() -> None:
+    error, seen = Parsl(again=False).end(FakeHub())
+    assert error.__traceback__ is not None, "it is the user's"
+    assert seen() is None
+
+
+def test_the_exception_of_a_try_that_is_tried_again_is_freed_without_the_garbage_collector() -> None:
+    error, seen = Parsl(again=True).end(FakeHub())
+    assert error.__traceback__ is None
+    assert seen() is None
+
+
+def test_what_a_user_s_own_retry_handler_may_have_kept_stays_as_it_was() -> None:
+    hub = FakeHub()
+    hub.only_reader = False
+    error, _ = Parsl(again=True).end(hub)
+    assert error.__traceback__ is not None
 
 
 def test_a_good_result_is_never_held() -> None:

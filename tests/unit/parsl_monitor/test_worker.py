@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from typing import Any
 
 import numpy
@@ -22,7 +21,7 @@ from parsl.serialize import deserialize, pack_apply_message, serialize
 from octopus_plugins.htex.observation import LARGE, is_large
 from parsl_monitor import worker
 from parsl_monitor.run.attempts import Attempt
-from parsl_monitor.run.try_future import deliver
+from parsl_monitor.run.try_future import read
 from parsl_monitor.worker import Observation, Settings
 
 QUIET = tuple(Settings("run", "small", 0.0, 0.0))
@@ -75,9 +74,10 @@ def test_a_large_result_is_left_to_parsl_to_write(large: Any) -> None:
     assert observation.payload is None
     assert type(observation.result(packed)) is type(large)
     assert len(packed[1]) < 2_000, "the observation itself is small"
-    outer, attempt = Future[Any](), Attempt("small")
-    deliver(deserialize(serialize(packed)), attempt, outer)
-    assert len(outer.result(timeout=0)) == len(large)
+    attempt = Attempt("small")
+    result, error = read(deserialize(serialize(packed)), attempt)
+    assert error is None
+    assert len(result) == len(large)
     assert attempt.place == observation.place
 
 

@@ -54,3 +54,11 @@ def test_however_many_speak_a_bounded_number_is_remembered() -> None:
     assert life.alive(11.0), "those that are silent make room"
     life.forget()
     assert not life.alive(11.0)
+
+
+def test_a_leave_in_the_millisecond_of_the_last_sign_of_life_is_another_event() -> None:
+    last = heartbeat(time=1_796_065_746.6415088)
+    leave = heartbeat(time=1_796_065_746.6420856, state="draining")
+    at_once = heartbeat(time=last.time, state="draining")
+    later = heartbeat(time=1_796_065_746.6420856)
+    assert len({each.id for each in (last, leave, at_once, later)}) == 4, "a reader drops what has the same id"
