@@ -12,16 +12,13 @@ from benchmarks import pairing
 from benchmarks.figures import Spread
 from benchmarks.harmless.idle import Up, Wanted, longest_idle
 from benchmarks.harmless.recording import Mark
-from benchmarks.harmless.workload import IdleRule
-
-RATIO = 1.05
-"""The median makespan may be so many times that of stock Parsl …"""
+from benchmarks.harmless.workload import RATIO, IdleRule
 
 SLACK, SLACK_BELOW = 0.5, 4.0
-"""… or so many seconds longer, where that of stock Parsl is shorter than so many."""
+"""The median makespan may be so many seconds longer, where that of stock Parsl is shorter than so many."""
 
 PAIRS = 5
-"""From so many pairs on, makespans are judged by RATIO; below, only what stands out is missed: both of …"""
+"""From so many pairs on, makespans are judged by the ratio; below, only what stands out is missed: both of …"""
 
 STANDS_OUT, STANDS_OUT_SECONDS = 2.0, 5.0
 
@@ -133,12 +130,13 @@ class Verdict:
         return "**missed**: " + "; ".join(self.missed) if self.missed else "met"
 
 
-def judge(pairs: Sequence[tuple[Run, Run]], rule: IdleRule) -> Verdict:
+def judge(pairs: Sequence[tuple[Run, Run]], rule: IdleRule, most: float = RATIO) -> Verdict:
     """Judge a workload.
 
     Args:
         pairs: Its runs, of stock and of ours; at least one.
         rule: When tasks count as waiting.
+        most: So many times the makespan of stock Parsl it may take.
     """
     stock, ours = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     well = sum(run.well for run in stock), sum(run.well for run in ours)
@@ -146,7 +144,7 @@ def judge(pairs: Sequence[tuple[Run, Run]], rule: IdleRule) -> Verdict:
     missed += _unlike(pairs)
     missed += [f"pair {run.pair}: {run.trouble}" for run in ours if run.trouble]
     ratio = _ratio(pairs)
-    missed += late(ratio, _middle(stock), _middle(ours))
+    missed += late(ratio, _middle(stock), _middle(ours), most)
     idle = max(run.idle for run in ours)
     if rule is not IdleRule.NOT_JUDGED and idle > IDLE:
         missed.append(f"a node idle for {idle:.1f} s")
@@ -184,13 +182,14 @@ def _ratio(pairs: Sequence[tuple[Run, Run]]) -> Spread | None:
     return pairing.ratios([ours for _, ours in timed], [stock for stock, _ in timed]) if timed else None
 
 
-def late(ratio: Spread | None, stock: float | None, ours: float | None) -> list[str]:
+def late(ratio: Spread | None, stock: float | None, ours: float | None, most: float = RATIO) -> list[str]:
     """What is missed of the time: nothing, or one line.
 
     Args:
         ratio: Of the makespans, pair by pair; None where stock never ended.
         stock: Median makespan, seconds; None where it never ended.
         ours: The same of ours.
+        most: So many times that of stock Parsl it may be.
     """
     if ratio is None or stock is None:
         return []
@@ -199,7 +198,7 @@ def late(ratio: Spread | None, stock: float | None, ours: float | None) -> list[
     if ratio.count < PAIRS:
         late = ratio.median > STANDS_OUT and ours - stock > STANDS_OUT_SECONDS
     else:
-        late = ratio.median > RATIO and not (stock < SLACK_BELOW and ours - stock <= SLACK)
+        late = ratio.median > most and not (stock < SLACK_BELOW and ours - stock <= SLACK)
     return [f"makespan {ratio.median:.2f} ×"] if late else []
 
 

@@ -11,8 +11,8 @@ from rich.console import Console
 from benchmarks import tables
 from benchmarks.figures import Spread
 from benchmarks.harmless.catalogue import WORKLOADS
-from benchmarks.harmless.judging import IDLE, PAIRS, RATIO, SLACK, SLACK_BELOW, Verdict
-from benchmarks.harmless.workload import IdleRule, Workload
+from benchmarks.harmless.judging import IDLE, PAIRS, SLACK, SLACK_BELOW, Verdict
+from benchmarks.harmless.workload import DOOMED, RATIO, IdleRule, Workload
 
 COLUMNS = (
     "workload",
@@ -39,7 +39,8 @@ turn. The nodes are processes of one machine with host names of their own.
 - **Tasks**: never fewer end well, with the right result, than in stock Parsl.
 - **Time**: the median of the paired makespan ratios is at most {RATIO} (n ≥ {PAIRS}); where the makespan of stock
   Parsl is below {SLACK_BELOW:g} s, {SLACK} s more are allowed. The makespan runs from the first submission to the last
-  result. All workers have run something by then, unless the workload is marked as a cold start.
+  result. All workers have run something by then, unless the workload is marked as a cold start. Where every task fails
+  at each of its tries, {DOOMED} times are allowed: that run is doomed, and has only to end about as soon.
 - **Idle nodes**: no node has a free worker for more than {IDLE:g} s while a task waits that could run there. A task
   waits from when it is submitted and has all its inputs until its first try begins, and between its tries.
 - **Left out**: a result that the serializer itself refuses twice and would have taken at the third try. That stop is

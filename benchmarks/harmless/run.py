@@ -100,7 +100,7 @@ def judged(runs: Mapping[str, Sequence[Run]]) -> list[Verdict]:
     for name, made in runs.items():
         stock, ours = ([run for run in made if run.system == system] for system in (STOCK, OURS))
         if stock and ours:
-            found.append(judge(list(zip(stock, ours, strict=False)), WORKLOADS[name].idle))
+            found.append(judge(list(zip(stock, ours, strict=False)), WORKLOADS[name].idle, WORKLOADS[name].ratio))
     return found
 
 

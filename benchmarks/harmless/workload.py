@@ -25,6 +25,13 @@ class IdleRule(enum.Enum):
     """The workload itself keeps a node from working, or has no nodes."""
 
 
+RATIO = 1.05
+"""So many times the makespan of stock Parsl a healthy run may take."""
+
+DOOMED = 1.2
+"""… and one in which every task fails at each of its tries."""
+
+
 @dataclass(frozen=True, slots=True)
 class Size:
     """How large a workload is.
@@ -67,6 +74,7 @@ class Workload:
         options: More options of ``Config``.
         executors: Makes other executors than the usual one.
         worker_init: Lines of bash in front of the usual ones.
+        ratio: So many times the makespan of stock Parsl it may take.
     """
 
     name: str
@@ -82,6 +90,7 @@ class Workload:
     options: Mapping[str, Any] = field(default_factory=dict)
     executors: Callable[[Workload, Size, Path], Sequence[Any]] | None = None
     worker_init: str = ""
+    ratio: float = RATIO
 
     def sized(self, *, short: bool) -> Size:
         """The size to run.

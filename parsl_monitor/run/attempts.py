@@ -74,7 +74,7 @@ class Attempt:
         if not isinstance(failed, RemoteExceptionWrapper):
             return failed
         try:
-            return failed.get_exception()
+            return cast(BaseException, failed.get_exception())
         except Exception:  # noqa: BLE001 - a class of the user's that takes no traceback
             return cast(BaseException, failed.e_value)
 

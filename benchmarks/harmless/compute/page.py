@@ -12,7 +12,8 @@ from benchmarks.figures import Spread
 from benchmarks.harmless.compute.case import Case
 from benchmarks.harmless.compute.catalogue import CASES
 from benchmarks.harmless.compute.judging import LadderVerdict, Verdict
-from benchmarks.harmless.judging import PAIRS, RATIO, SLACK, SLACK_BELOW, STANDS_OUT, STANDS_OUT_SECONDS
+from benchmarks.harmless.judging import PAIRS, SLACK, SLACK_BELOW, STANDS_OUT, STANDS_OUT_SECONDS
+from benchmarks.harmless.workload import RATIO
 
 COLUMNS = (
     "case",

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from benchmarks.harmless.trial import Trial
-from benchmarks.harmless.workload import Size, Workload
+from benchmarks.harmless.workload import DOOMED, IdleRule, Size, Workload
 
 USUAL = Size(3, 1, 150)
 SHORT = Size(1, 2, 60)
@@ -103,6 +103,13 @@ def burst(trial: Trial) -> None:
         trial.submit(app, number, value=number)
 
 
+def all_fail(trial: Trial) -> None:
+    """Every task fails at once, at each of its tries."""
+    app = trial.app(at_once)
+    for number in range(trial.size.tasks):
+        trial.submit(app, number, error="KeyError")
+
+
 WORKLOADS = (
     Workload("share-1", "1 % of the inputs fail, one message", some_fail(0.01, varied=False), USUAL, retries=2),
     Workload("share-10", "10 % of the inputs fail, varied messages", some_fail(0.1, varied=True), USUAL, retries=2),
@@ -137,4 +144,13 @@ WORKLOADS = (
     Workload("sorted-scan-retried", "the same, with retries", scan, Size(3, 2, 300), retries=3),
     Workload("plugins", "every second input needs a module that no node has", plugins, Size(8, 1, 160), retries=1),
     Workload("burst-500", "500 tries that fail at once, then 62 tasks of 0.1 s", burst, Size(3, 2, 562)),
+    Workload(
+        "doomed-3000",
+        "3,000 tasks that fail at once, three times each",
+        all_fail,
+        Size(1, 4, 3000),
+        retries=2,
+        idle=IdleRule.NOT_JUDGED,
+        ratio=DOOMED,
+    ),
 )

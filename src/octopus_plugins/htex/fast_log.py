@@ -4,7 +4,7 @@ Parsl writes some twenty lines for each task to its ``parsl.log``, and a worker 
 process that takes more than everything that is told of the task. Here the same lines are written with one format and
 one system call each. They are the same to the byte, and each is in the kernel's hands when the call returns, as before.
 
-Imported on compute nodes; the standard library only.
+Imported on compute nodes; the standard library, and of ours only a module that needs no more.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import logging
 import os
 import time
 from collections.abc import Callable
+
+from octopus_plugins.htex.log_traceback import exception_text
 
 _LOGGERS = ("parsl", "concurrent.futures")
 """Those to which Parsl adds the handlers of its files."""
@@ -97,9 +99,8 @@ def _quick_emit(handler: logging.FileHandler) -> Callable[[logging.LogRecord], N
         if (
             handler.formatter is not formatter
             or handler.stream is not stream
-            or record.exc_info
-            or record.exc_text
             or record.stack_info
+            or (record.exc_info and not record.exc_text and not _tell(record))
         ):
             usual(handler, record)
             return
@@ -109,9 +110,12 @@ def _quick_emit(handler: logging.FileHandler) -> Callable[[logging.LogRecord], N
                 text = time.strftime(_DATE, time.localtime(created))
                 second = int(created)
             record.message, record.asctime = record.getMessage(), text  # as the formatter leaves them
+            end = "\n"
+            if record.exc_text:
+                end = f"{'' if record.message.endswith(end) else end}{record.exc_text}{end}"
             line = (
                 f"{created:f} {text} {record.processName!s}-{record.process:d} {record.threadName!s}-{record.thread:d}"
-                f" {record.name!s}:{record.lineno:d} {record.funcName!s} {record.levelname!s}: {record.message}\n"
+                f" {record.name!s}:{record.lineno:d} {record.funcName!s} {record.levelname!s}: {record.message}{end}"
             )
             # Not by the descriptor itself: what a full disk does not take stays here, and in order.
             write(line.encode(encoding, errors))
@@ -122,3 +126,15 @@ def _quick_emit(handler: logging.FileHandler) -> Callable[[logging.LogRecord], N
             handler.handleError(record)
 
     return emit
+
+
+def _tell(record: logging.LogRecord) -> bool:
+    """Write down an exception in its record, as the formatter does; False where that is left to it."""
+    kind, error, trace = record.exc_info or (None, None, None)
+    if kind is None or error is None or trace is None:
+        return False
+    try:
+        record.exc_text = exception_text(kind, error, trace)
+    except Exception:  # noqa: BLE001 - the formatter finds it too, and says it in its own way
+        return False
+    return record.exc_text is not None

@@ -15,7 +15,7 @@ from benchmarks.harmless.judging import Run, judge
 from benchmarks.harmless.kinds import KINDS
 from benchmarks.harmless.recording import Mark
 from benchmarks.harmless.run import main
-from benchmarks.harmless.workload import IdleRule
+from benchmarks.harmless.workload import DOOMED, IdleRule
 
 NODES = [Up("h-0", "h", 0.0, 100.0), Up("h-1", "h", 0.0, 100.0)]
 
@@ -139,6 +139,8 @@ def test_fewer_tasks_done_are_harm_whatever_the_time() -> None:
 def test_a_median_above_the_ratio_is_harm_from_five_pairs_on() -> None:
     assert judge(pairs([10.0, 10.0, 10.6, 11.0, 11.0]), IdleRule.EVERY_TRY).missed == ("makespan 1.06 ×",)
     assert not judge(pairs([10.6] * 4), IdleRule.EVERY_TRY).missed
+    assert not judge(pairs([12.0] * 5), IdleRule.EVERY_TRY, DOOMED).missed
+    assert judge(pairs([12.1] * 5), IdleRule.EVERY_TRY, DOOMED).missed == ("makespan 1.21 ×",)
 
 
 def test_with_few_pairs_only_what_stands_out_is_harm() -> None:
