@@ -111,7 +111,8 @@ class TryFuture(Future):  # type: ignore[type-arg]
         attempt = self._attempt
         if attempt is None or attempt.record is None or self._hub is None or not self._hub.only_reader:
             return
-        if isinstance(outcome, RemoteExceptionWrapper) and not attempt.record["app_fu"].done():
+        task = attempt.record.get("app_fu")
+        if isinstance(outcome, RemoteExceptionWrapper) and task is not None and not task.done():
             _TRACEBACK.__set__(outcome.e_value, None)
 
     def _let_go(self) -> None:

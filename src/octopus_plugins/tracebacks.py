@@ -25,6 +25,7 @@ MAX_SOURCES = 2_000
 MAX_LINKS = 100
 """Exceptions of a chain, outermost first, that are told."""
 
+_UNNAMED = frozenset({"builtins", "__main__"})
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
 
@@ -35,7 +36,7 @@ def traceback_text(
     trace: TracebackType | None,
     frames: int | None = None,
     *,
-    say: Callable[[BaseException], str] | None = None,
+    say: Callable[[BaseException], str | None] | None = None,
 ) -> str:
     """An exception with its traceback and its causes, as text.
 
@@ -44,14 +45,17 @@ def traceback_text(
         error: The exception.
         trace: Its traceback.
         frames: Of each traceback at most so many, the innermost ones.
-        say: What an exception says, in the place of Python's own lines; then no code of the user's is called.
+        say: What an exception says, in the place of Python's own lines, which ask it; None leaves it to these.
     """
     parts: list[str] = []
     seen: set[int] = set()
     while True:
         seen.add(id(error))
-        if say is not None:
-            parts.append(f"{kind.__module__}.{kind.__qualname__}: {say(error)}\n".removeprefix("builtins."))
+        said = say(error) if say is not None else None
+        if said is not None:
+            said = f": {said}" if said else ""
+            module = "" if kind.__module__ in _UNNAMED else f"{kind.__module__}."
+            parts.append(f"{module}{kind.__qualname__}{said}\n")
         elif hasattr(error, "exceptions"):  # a group, whose members Python draws beside each other
             parts.append("".join(traceback.format_exception(kind, error, trace, limit=frames and -frames)))
             break

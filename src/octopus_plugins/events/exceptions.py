@@ -8,7 +8,7 @@ exceptions are known by their attribute ``dependent_exceptions_tids``.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, TypeVar
 
 from octopus_plugins.events.base import LARGEST, LEAST
@@ -76,12 +76,14 @@ def failure_details(error: BaseException) -> dict[str, Any]:
         ``exception``, ``causes`` (nearest first, at most MAX_CAUSES), ``traceback`` (at most the last MAX_TRACEBACK
         characters, with source lines where Python finds them), ``exit_code`` and ``signal``.
     """
-    infos = [exception_info(link) for link in _chain(error)]
+    links = _chain(error)
+    infos = [exception_info(link) for link in links]
+    said = {id(link): info.message for link, info in zip(links, infos, strict=True) if not _says_more(link)}
     exit_code, signal = _exit_status(infos)
     return {
         "exception": infos[0],
         "causes": tuple(infos[1:]),
-        "traceback": _guarded(None, _traceback, error),
+        "traceback": _guarded(None, _traceback, error, said),
         "exit_code": exit_code,
         "signal": signal,
     }
@@ -180,8 +182,18 @@ def _location(error: BaseException) -> str | None:
     return None if location is None else _clean(location, MAX_ATTRIBUTE)
 
 
-def _traceback(error: BaseException) -> str:
-    text = traceback_text(type(error), error, error.__traceback__, frames=MAX_FRAMES)
+def _says_more(error: BaseException) -> bool:
+    """Whether Python says more of an exception than its message: a program's line, notes, the members of a group."""
+    return _guarded(
+        True,
+        lambda: isinstance(error, SyntaxError) or any(hasattr(error, name) for name in ("__notes__", "exceptions")),
+    )
+
+
+def _traceback(error: BaseException, said: Mapping[int, str]) -> str:
+    text = traceback_text(
+        type(error), error, error.__traceback__, frames=MAX_FRAMES, say=lambda link: said.get(id(link))
+    )
     return _clean(text[-MAX_TRACEBACK:], MAX_TRACEBACK)
 
 

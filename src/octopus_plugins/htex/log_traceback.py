@@ -49,8 +49,7 @@ def exception_text(kind: type[BaseException], error: BaseException, trace: Trace
     now = time.monotonic()
     known = [_texts.get(key) for key in keys]
     if any(each is None or now > each[0] + SOURCE_SECONDS for each in known):
-        _learn(kind, error, trace, keys, now)
-        known = [_texts.get(key) for key in keys]
+        return _learn(kind, error, trace, keys, now)
     frames = "".join([each[1] for each in known if each is not None])
     said, module = str(error), kind.__module__
     name = kind.__qualname__ if module in ("__main__", "builtins") else f"{module}.{kind.__qualname__}"
@@ -87,9 +86,11 @@ def _keys(trace: TracebackType) -> list[_Key] | None:
     return keys
 
 
-def _learn(kind: type[BaseException], error: BaseException, trace: TracebackType, keys: list[_Key], now: float) -> None:
+def _learn(kind: type[BaseException], error: BaseException, trace: TracebackType, keys: list[_Key], now: float) -> str:
+    """The whole text by Python's own means, whose frames are kept."""
     if len(_texts) > MAX_FRAMES:
         _texts.clear()
-    stack = traceback.TracebackException(kind, error, trace, compact=True).stack
-    for key, frame in zip(keys, stack, strict=True):
+    read = traceback.TracebackException(kind, error, trace, compact=True)
+    for key, frame in zip(keys, read.stack, strict=True):
         _texts[key] = now, "".join(traceback.StackSummary.from_list([frame]).format())
+    return "".join(read.format()).removesuffix("\n")

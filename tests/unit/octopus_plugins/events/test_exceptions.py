@@ -252,3 +252,36 @@ def test_any_message_and_attributes_survive_the_wire(message, attributes):
 def test_the_module_loads_no_framework():
     code = "import sys, octopus_plugins.events.exceptions; sys.exit('parsl' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_exception_is_asked_once_what_it_says() -> None:
+    class CountingError(Exception):
+        asked = 0
+
+        def __str__(self) -> str:
+            CountingError.asked += 1
+            return "one"
+
+    try:
+        try:
+            raise CountingError
+        except CountingError as cause:
+            raise ValueError("two") from cause
+    except ValueError as error:
+        details = failure_details(error)
+    assert CountingError.asked == 1
+    assert details["causes"][0].message == "one"
+    lines = details["traceback"].splitlines()
+    assert lines[-1] == "ValueError: two"
+    assert any(line.endswith("CountingError: one") for line in lines)
+
+
+def test_a_traceback_has_what_python_says_beyond_a_message() -> None:
+    noted = ValueError("two")
+    noted.__notes__ = ["a note"]  # type: ignore[attr-defined]
+    try:
+        compile("a = = 1", "script.py", "exec")
+    except SyntaxError as error:
+        assert 'File "script.py", line 1' in failure_details(error)["traceback"]
+    if sys.version_info >= (3, 11):
+        assert failure_details(noted)["traceback"].splitlines()[-1] == "a note"

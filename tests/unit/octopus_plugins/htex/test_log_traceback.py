@@ -104,6 +104,22 @@ def test_what_is_known_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> Non
     assert exception_text(*raised(remote)) == expected
 
 
+def test_an_exception_is_asked_once_what_it_says() -> None:
+    class CountingError(Exception):
+        asked = 0
+
+        def __str__(self) -> str:
+            CountingError.asked += 1
+            return "one"
+
+    def run() -> None:
+        raise CountingError
+
+    for number in range(1, 4):
+        assert "CountingError: one" in str(exception_text(*raised(run)))
+        assert CountingError.asked == number
+
+
 def caused() -> None:
     try:
         plain()
