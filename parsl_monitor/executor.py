@@ -203,6 +203,10 @@ class ObservedExecutor:
 
     def submit_payload(self, context: dict[str, Any], buffer: bytes) -> Future[Any]:
         """Submit a serialized task; see HighThroughputExecutor.submit_payload."""
+        gave_up = getattr(self, "executor_exception", None)
+        if gave_up is not None:
+            # Parsl raises it for each task, and logs its traceback, which would be longer each time.
+            gave_up.__traceback__ = None
         call = getattr(self._octopus_call, "value", None) or (None, lambda: buffer, None, None)
         steering, repack, walltime, app = call
         hub = self._octopus_hub

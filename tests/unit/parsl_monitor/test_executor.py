@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import Future
 from functools import partial
@@ -54,6 +55,11 @@ class Plain:
         self.sent: list[tuple[dict[str, Any], bytes, Future[Any]]] = []
         self.arrived = threading.Event()
         self.stopped = False
+        self.executor_exception: Exception | None = None
+
+    @property
+    def bad_state_is_set(self) -> bool:
+        return self.executor_exception is not None
 
     def start(self) -> None: ...
 
@@ -62,6 +68,8 @@ class Plain:
         return self.submit_payload({}, b"task")
 
     def submit_payload(self, context: dict[str, Any], buffer: bytes) -> Future[Any]:
+        if self.executor_exception is not None:
+            raise self.executor_exception
         self._task_counter += 1
         future: Future[Any] = Future()
         self.sent.append((context, buffer, future))
@@ -98,6 +106,17 @@ def test_a_task_goes_out_at_once_and_its_result_comes_back(executor: Observed) -
     assert executor.specification == {"priority": 3}
     inner.set_result(42)
     assert future.result(timeout=0) == 42
+
+
+def test_an_executor_that_gave_up_refuses_the_thousandth_task_as_quickly_as_the_first(executor: Observed) -> None:
+    executor.executor_exception = RuntimeError("gave up")
+    lengths = []
+    for _ in range(50):
+        with pytest.raises(RuntimeError, match="gave up") as refused:
+            executor.submit(print, {})
+        assert refused.value is executor.executor_exception, "as in Parsl, the one exception of all tasks"
+        lengths.append(len(list(traceback.walk_tb(refused.value.__traceback__))))
+    assert lengths[0] == lengths[-1], "each raise makes its traceback longer, and Parsl logs all of it twice"
 
 
 def test_steering_never_reaches_parsl(executor: Observed) -> None:
