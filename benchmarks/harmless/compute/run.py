@@ -173,13 +173,17 @@ def _write(
     file: Path,
 ) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
-    content = {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "machine": dict(described),
+    lists = {
         "verdicts": [asdict(verdict) for verdict in verdicts],
         "runs": [asdict(run) for made in runs.values() for run in made],
     }
-    file.write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")
+    # A line for each verdict and run: there are hundreds.
+    parts = [f'"time": {json.dumps(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))}']
+    parts.append(f'"machine": {json.dumps(dict(described))}')
+    for name, items in lists.items():
+        lines = ",\n".join(json.dumps(item, default=str) for item in items)
+        parts.append(f'"{name}": [\n{lines}\n]')
+    file.write_text("{" + ",\n".join(parts) + "}\n", encoding="utf-8")
     return file
 
 
