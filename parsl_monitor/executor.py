@@ -32,6 +32,7 @@ from octopus_plugins.htex.observation import WATCHED, Observation, Settings
 from octopus_plugins.htex.placement_hints import APP, app_key
 from octopus_plugins.htex.pool.launch import launch_command, passes_through
 from octopus_plugins.htex.steering import FRONT_OF_THE_QUEUE, SteeredSpecification, Steering
+from octopus_plugins.tracebacks import forget_traceback
 from parsl_monitor.block_replacement import Revival
 from parsl_monitor.radio import OctopusRadio
 from parsl_monitor.run.attempts import Attempt
@@ -204,9 +205,9 @@ class ObservedExecutor:
     def submit_payload(self, context: dict[str, Any], buffer: bytes) -> Future[Any]:
         """Submit a serialized task; see HighThroughputExecutor.submit_payload."""
         gave_up = getattr(self, "executor_exception", None)
-        if gave_up is not None:
+        if isinstance(gave_up, BaseException):
             # Parsl raises it for each task, and logs its traceback, which would be longer each time.
-            gave_up.__traceback__ = None
+            forget_traceback(gave_up)
         call = getattr(self._octopus_call, "value", None) or (None, lambda: buffer, None, None)
         steering, repack, walltime, app = call
         hub = self._octopus_hub

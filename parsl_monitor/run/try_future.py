@@ -13,14 +13,13 @@ from parsl.app.errors import RemoteExceptionWrapper
 from parsl.serialize.errors import DeserializationError
 
 from octopus_plugins.htex.observation import Observation
+from octopus_plugins.tracebacks import forget_traceback
 from parsl_monitor.run.attempts import Attempt
 
 if TYPE_CHECKING:
     from parsl_monitor.hub import OctopusMonitoringHub
 
 _claiming = threading.Lock()  # one for all: it is held for an assignment
-
-_TRACEBACK: Any = BaseException.__dict__["__traceback__"]  # a class of the user's may have one of its own
 
 
 class TryFuture(Future):  # type: ignore[type-arg]
@@ -113,7 +112,7 @@ class TryFuture(Future):  # type: ignore[type-arg]
             return
         task = attempt.record.get("app_fu")
         if isinstance(outcome, RemoteExceptionWrapper) and task is not None and not task.done():
-            _TRACEBACK.__set__(outcome.e_value, None)
+            forget_traceback(outcome.e_value)
 
     def _let_go(self) -> None:
         """Keep nothing of a try that is over: Parsl keeps this future as long as the user keeps the task's."""

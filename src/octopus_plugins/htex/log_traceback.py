@@ -1,7 +1,7 @@
 """The traceback of an exception as `logging` writes it, to the byte, with what it has of the last one.
 
-Python reads a frame's source, parses it for its carets and indents each line anew for every exception, which takes
-longer than all else in the log of a task that failed. Where many tasks fail they fail in the same frames.
+For every exception Python reads the source of each frame again, parses it for its carets, and indents each line. Where
+many tasks fail, they fail in the same frames.
 
 Imported on compute nodes; the standard library only.
 """
