@@ -5,6 +5,7 @@ are looked at for their arguments only. The private ones, and what happens where
 
 - ``Interchange._send_monitoring_info``, ``expire_bad_managers``, ``get_tasks``, ``process_tasks_to_send``: refused. The
   reports of nodes and the placement of retries hang on them.
+- ``Interchange.process_manager_socket_message``: slots whose worker is being started get tasks, as in stock Parsl.
 - ``DataFlowKernel._complete_task_exception``: refused. Stopping a task that no executor has needs it.
 - ``DataFlowKernel._create_task_log_info``: refused. It would turn what tasks are given into text.
 - ``DataFlowKernel.add_executors``: refused. An executor that is added later would start a process of Parsl's, which

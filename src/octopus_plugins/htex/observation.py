@@ -35,6 +35,9 @@ Whoever submits it takes an `Observation` for an answer."""
 TAG = "octopus"
 """First item of the messages that are ours in Parsl's monitoring channel."""
 
+STARTING, READY = "starting", "ready"
+"""Kinds of those messages that are for the interchange: a pool has to start a worker anew, and the worker has come."""
+
 BUFFER_THRESHOLD = 1_000_000
 """As in Parsl's own worker: results above this many bytes are not kept in its serializer's buffer."""
 

@@ -58,7 +58,7 @@ def told(run: Make, executor: Make, settings: Make) -> Any:
         return futures | {f"after-{number}": apps.double(number) for number in range(4)}
 
     took: dict[str, float] = {}
-    told = run(configured(octopus, executor("small", workers=1, **RARE)), workflow, octopus=octopus)
+    told = run(configured(octopus, executor("small", workers=1, worker_debug=True, **RARE)), workflow, octopus=octopus)
     told.took = took
     return told
 
@@ -91,6 +91,17 @@ def test_its_death_is_in_the_node_s_heartbeat(told: Any) -> None:
 
 def test_the_pool_goes_on_with_a_new_worker(told: Any) -> None:
     assert [told.outcomes[f"after-{number}"] for number in range(4)] == [0, 2, 4, 6]
+
+
+def test_a_task_comes_to_the_pool_when_there_is_a_worker_for_it(told: Any) -> None:
+    """Another node might have had room for it before."""
+    (manager,), (worker,) = (told.run_dir.rglob(name) for name in ("manager.log", "worker_0.log"))
+    died, came = _times(manager, "Worker 0 has died"), _times(manager, "Got executor tasks")
+    started = _times(worker, "Worker 0 started")
+    assert len(died) == 2
+    for death in died:
+        there = min(moment for moment in started if moment > death)
+        assert min(moment for moment in came if moment > death) > (death + there) / 2
 
 
 def test_only_the_pool_speaks_for_the_node(told: Any) -> None:
@@ -144,6 +155,11 @@ def test_without_a_hub_lost_workers_are_found_as_soon(executor: Make, tmp_path: 
         assert time.monotonic() - began < 20
         assert apps.double(3).result(timeout=150) == 6
     processes.wait_until_gone(tmp_path / "run")
+
+
+def _times(log: Path, text: str) -> list[float]:
+    """When a log says something."""
+    return [float(line.split()[0]) for line in log.read_text(encoding="utf-8").splitlines() if text in line]
 
 
 def _is_pool(process: psutil.Process) -> bool:

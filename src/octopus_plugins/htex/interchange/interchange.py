@@ -8,6 +8,7 @@ Run in place of Parsl's ``interchange.py`` through the executor's ``interchange_
   that should go to certain nodes is kept for them, for a second or two.
 - A node that is denied, or on probation, gets fewer tasks than it has room for while other nodes have room, and never
   stands idle for long beside tasks that wait; see `octopus_plugins.htex.interchange.rationing`.
+- A slot whose worker died gets no task before its successor is there, as long as that takes seconds.
 - A manager whose connection is closed (its process died, and its node's kernel said so) is lost after seconds,
   not only when its heartbeats are overdue.
 - When the process that started it is gone, and all tasks have run, it ends. Parsl's stays for ever, keeps its blocks,
@@ -40,6 +41,7 @@ from octopus_plugins.htex.interchange.pending import Pending
 from octopus_plugins.htex.interchange.rationing import Rationing
 from octopus_plugins.htex.interchange.selector import OctopusManagerSelector
 from octopus_plugins.htex.interchange.shunned import NOBODY
+from octopus_plugins.htex.interchange.starting import STARTS, Overhearing, starting
 from octopus_plugins.htex.log_levels import skip_unheard
 from octopus_plugins.htex.reports import ONLY_PLACEMENTS, WITHHELD, canonical
 
@@ -114,6 +116,7 @@ class OctopusInterchange(Interchange):
         self._closed_since: dict[bytes, float] = {}
         self._parent = os.getppid()
         self._orphaned = False
+        self._overhearing = Overhearing(None, self._ready_managers)
         self.manager_selector = _Recall(config["manager_selector"], self)
 
     def _send_monitoring_info(self, monitoring_radio: Any, manager: Any) -> None:
@@ -126,6 +129,7 @@ class OctopusInterchange(Interchange):
         if due:
             self._reported[manager["uid"]] = (standing, now + self.period, withheld)
         report = dict(manager)
+        report.pop(STARTS, None)
         if withheld:
             report[WITHHELD] = withheld
         report[ONLY_PLACEMENTS] = not due
@@ -136,6 +140,13 @@ class OctopusInterchange(Interchange):
         super()._send_monitoring_info(monitoring_radio, report)
         if not manager["active"]:
             self._reported.pop(manager["uid"], None)
+
+    def process_manager_socket_message(self, interesting_managers: Any, monitoring_radio: Any, *more: Any) -> None:
+        """As Parsl's; what managers say of workers that start is heard on the way."""
+        if monitoring_radio is not None:
+            self._overhearing.radio = monitoring_radio
+            monitoring_radio = self._overhearing
+        super().process_manager_socket_message(interesting_managers, monitoring_radio, *more)
 
     def expire_bad_managers(self, interesting_managers: Any, monitoring_radio: Any) -> None:
         """As Parsl's, which runs it once per turn of its loop; also reports managers that are merely alive."""
@@ -160,7 +171,13 @@ class OctopusInterchange(Interchange):
 
     def get_tasks(self, count: int) -> Any:
         """The next tasks for the manager being served; see `octopus_plugins.htex.interchange.rationing`."""
-        if self.serving is None or not self.rationing.applies_to(self._ready_managers[self.serving]["hostname"]):
+        if self.serving is None:
+            return super().get_tasks(count)
+        record = self._ready_managers[self.serving]
+        count -= starting(record)
+        if count <= 0:
+            return []
+        if not self.rationing.applies_to(record["hostname"]):
             return super().get_tasks(count)
         return self.rationing.tasks_for(self.serving, count)
 

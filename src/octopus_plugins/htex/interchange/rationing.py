@@ -14,6 +14,7 @@ from typing import Any
 
 from octopus_plugins.htex.interchange.pending import Kind, Pending
 from octopus_plugins.htex.interchange.shunned import NOBODY, Shunned
+from octopus_plugins.htex.interchange.starting import starting
 from octopus_plugins.htex.interchange.starving import PROBE_FIRST, IdleSlots, Starvation
 from octopus_plugins.htex.placement_hints import PREFER, is_patient, prefers_another, shuns
 
@@ -214,7 +215,7 @@ class Rationing:
 
 def has_room(record: Any) -> bool:
     """Whether a manager can take one more task."""
-    return bool(len(record["tasks"]) < record["max_capacity"])
+    return bool(len(record["tasks"]) + starting(record) < record["max_capacity"])
 
 
 def _shuns(context: Mapping[str, Any], record: Any, now: float) -> bool:

@@ -57,6 +57,7 @@ class Agent:
         restart: Starts a worker anew, by its number.
         restart_period: Seconds that the successor of a worker waits that died young.
         more: What else the node's heartbeat says.
+        tell_start: Says that a worker, by its number, has to be started anew; None where nobody wants to know.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Agent:
         restart: Callable[[int], BaseProcess],
         restart_period: float,
         more: Callable[[], Mapping[str, Any]] = dict,
+        tell_start: Callable[[int], None] | None = None,
     ) -> None:
         self._settings = settings
         self._place = place
@@ -80,6 +82,7 @@ class Agent:
         self._restart = restart
         self._restart_period = restart_period
         self._more = more
+        self._tell_start = tell_start
         self._born: dict[int, float] = {}
         self._waiting: dict[int, float] = {}
         self._next_beat = 0.0
@@ -99,6 +102,8 @@ class Agent:
             if number in self._waiting or worker.is_alive():
                 continue
             dead.append(_status(worker))
+            if self._tell_start is not None:
+                self._tell_start(number)  # before the answer, which makes room for another task
             busy = self._answer(number, worker)
             young = not busy and now - born < SHORT_LIFE
             self._waiting[number] = now + (self._restart_period if young else 0.0)

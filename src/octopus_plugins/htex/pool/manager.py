@@ -17,7 +17,7 @@ from parsl.logconfigs.base import oneshot_initialize_logging
 
 from octopus_plugins.htex.fast_log import quicken
 from octopus_plugins.htex.log_levels import skip_unheard
-from octopus_plugins.htex.observation import TAG, Settings
+from octopus_plugins.htex.observation import READY, STARTING, TAG, Settings
 from octopus_plugins.htex.pool.agent import Agent
 from octopus_plugins.htex.pool.node_producer import NodeProducer
 from octopus_plugins.htex.pool.sampling import Sampler
@@ -42,25 +42,28 @@ class ObservedManager(host.Manager):
 
     def __init__(self, settings: Settings, **options: Any) -> None:
         super().__init__(**options)
+        self._settings = settings
         self._board = Board.create(self.worker_count)
         self._progress = InProgress.create(self.worker_count, self._board.path if self._board is not None else None)
         self._tasks_in_progress: Any = self._progress or self._tasks_in_progress
-        place = {"host": platform.node(), "block": options["block_id"], "manager": self.uid, "worker_id": None}
+        self._place = {"host": platform.node(), "block": options["block_id"], "manager": self.uid, "worker_id": None}
+        # Without a hub, which the periods come with, Parsl's interchange takes no such messages.
+        has_hub = settings.heartbeat_period > 0 or settings.sample_period > 0
+        self._tells_starts = has_hub and PromptResults.fit(self.pending_result_queue)
         put: Callable[[bytes], None] = self.pending_result_queue.put
-        self._producer = NodeProducer(
-            settings, lambda message: put(pickle.dumps({"type": "monitoring", "payload": (TAG, message)}))
-        )
+        self._producer = NodeProducer(settings, lambda message: put(_monitoring(message)))
         self._look_period = min(LOOK_PERIOD, settings.sample_period or LOOK_PERIOD)
         self._agent = Agent(
             settings,
-            place,
+            self._place,
             self._board,
             self._tasks_in_progress,
-            Sampler(settings, place, self._board, self._producer.send),
+            Sampler(settings, self._place, self._board, self._producer.send),
             put,
-            self._start_worker,
+            self._replace_worker,
             float(self.heartbeat_period),
             self._report,
+            self._tell_start if self._tells_starts else None,
         )
 
     def _report(self) -> dict[str, Any]:
@@ -81,6 +84,19 @@ class ObservedManager(host.Manager):
         process: BaseProcess = host.Manager._start_worker(_ToWorkers(self), worker_id)
         return process
 
+    def _replace_worker(self, worker_id: int) -> BaseProcess:
+        greeting = self._about(READY, worker_id) if self._tells_starts else None
+        process: BaseProcess = host.Manager._start_worker(_ToWorkers(self, greeting), worker_id)
+        return process
+
+    def _tell_start(self, worker_id: int) -> None:
+        self.pending_result_queue.put(self._about(STARTING, worker_id))
+
+    def _about(self, kind: str, worker_id: int) -> bytes:
+        """What the interchange is told of a worker."""
+        place = {**self._place, "worker_id": worker_id}
+        return _monitoring({"kind": kind, "executor": self._settings.executor, "place": place})
+
     def worker_watchdog(self, procs: dict[int, BaseProcess]) -> None:
         """Keep workers alive; takes the place of Parsl's, which looks once per heartbeat period."""
         complained = False
@@ -99,15 +115,21 @@ class _ToWorkers:
 
     Args:
         manager: The manager.
+        greeting: What they say when they have come; None for nothing.
     """
 
-    def __init__(self, manager: ObservedManager) -> None:
+    def __init__(self, manager: ObservedManager, greeting: bytes | None = None) -> None:
         self._manager = manager
         queue = manager.pending_result_queue
-        self.pending_result_queue = PromptResults(queue) if PromptResults.fit(queue) else queue
+        self.pending_result_queue = PromptResults(queue, greeting) if PromptResults.fit(queue) else queue
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._manager, name)
+
+
+def _monitoring(message: dict[str, Any]) -> bytes:
+    """A message of ours as it goes through Parsl's monitoring channel."""
+    return pickle.dumps({"type": "monitoring", "payload": (TAG, message)})
 
 
 def run(

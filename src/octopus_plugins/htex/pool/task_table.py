@@ -97,10 +97,18 @@ class PromptResults:
 
     Args:
         queue: The pool's.
+        greeting: What a worker puts into it when it has come; None for nothing.
     """
 
-    def __init__(self, queue: Queue[Any]) -> None:
+    def __init__(self, queue: Queue[Any], greeting: bytes | None = None) -> None:
         self._queue = queue
+        self._greeting = greeting
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A worker has got it, with the last of what it takes from its pool."""
+        self.__dict__ = state
+        if self._greeting is not None:
+            self.put(self._greeting)
 
     def put(self, item: Any) -> None:
         """Put a result into the pipe; returns when it is there, which may be while the pool reads it."""

@@ -40,7 +40,17 @@ class Pool:
         self.tasks: dict[int, Any] = {}
         self.workers: dict[int, BaseProcess] = {}
         sampler = Sampler(settings, PLACE, board, self.samples.append)
-        self.agent = Agent(settings, PLACE, board, self.tasks, sampler, self._put, self.start, restart_period)
+        self.agent = Agent(
+            settings,
+            PLACE,
+            board,
+            self.tasks,
+            sampler,
+            self._put,
+            self.start,
+            restart_period,
+            tell_start=lambda number: self.sent.append({"type": "start", "worker": number}),
+        )
 
     def start(self, number: int) -> BaseProcess:
         worker = get_context("spawn").Process(target=time.sleep, args=(60,))
@@ -179,6 +189,18 @@ def test_all_tasks_of_dead_workers_are_answered_for_before_any_worker_is_started
         pool.end(number)
     pool.look()
     assert answered == [2, 2]
+
+
+def test_that_a_worker_starts_is_told_before_its_task_makes_room_for_another(make_pool: Callable[..., Pool]) -> None:
+    pool = make_pool(workers=2)
+    pool.look()
+    assert [message for message in pool.sent if message["type"] == "start"] == []
+    pool.give(1, 11)
+    pool.end(1)
+    pool.look()
+    pool.look()
+    told = [message for message in pool.sent if message["type"] in ("start", "result")]
+    assert [message.get("worker", message.get("task_id")) for message in told] == [1, 11]
 
 
 def test_the_successor_of_a_worker_that_never_began_waits(make_pool: Callable[..., Pool]) -> None:

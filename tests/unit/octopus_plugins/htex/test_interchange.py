@@ -16,7 +16,9 @@ from octopus_plugins.htex.interchange import interchange as subject
 from octopus_plugins.htex.interchange.interchange import OctopusInterchange
 from octopus_plugins.htex.interchange.rationing import TRIAL_PERIOD
 from octopus_plugins.htex.interchange.selector import HostStanding, OctopusManagerSelector, publish
+from octopus_plugins.htex.interchange.starting import START_SECONDS, STARTS
 from octopus_plugins.htex.interchange.starving import PROBE_FIRST
+from octopus_plugins.htex.observation import READY, STARTING, TAG
 from octopus_plugins.htex.placement_hints import (
     APP,
     AVOID,
@@ -643,6 +645,77 @@ def test_probation_holds_back_nothing_where_no_other_node_is_well(
     for number in range(3):
         submit(number)
     assert serve(a) == [0, 1, 2]
+
+
+@pytest.fixture
+def tell(interchange: OctopusInterchange) -> Callable[..., None]:
+    """Let a manager's pool say something of a worker, as it comes in from a manager: the hub gets it or not."""
+
+    def say(radio: Radio, manager: str, kind: str, worker: int) -> None:
+        socket = connected(interchange, manager)
+        message = {"kind": kind, "executor": "small", "place": {"manager": manager, "worker_id": worker}}
+        socket.send(pickle.dumps({"type": "monitoring", "payload": (TAG, message)}))
+        assert interchange.manager_sock.poll(10_000)
+        interchange.socks = {interchange.manager_sock: zmq.POLLIN}
+        interchange.process_manager_socket_message(set(), radio, None)  # type: ignore[arg-type]
+        socket.close(0)
+
+    return say
+
+
+@pytest.mark.parametrize("avoid", [(), ("node-c",)], ids=["plain", "choosy"])
+def test_a_slot_whose_worker_starts_gets_no_task_until_it_is_there(
+    interchange: OctopusInterchange, submit: Any, serve: Any, manager: Any, tell: Any, avoid: tuple[str, ...]
+) -> None:
+    a = manager("a", max_capacity=2)
+    b = manager("b", max_capacity=2)
+    manager("c", max_capacity=2)
+    radio = Radio()
+    tell(radio, "a", STARTING, 1)
+    tell(radio, "a", STARTING, 1)  # said twice, it is one worker
+    for number in range(4):
+        submit(number, avoid=avoid)
+    assert serve(a, 2) == [0]
+    assert serve(a, 1) == []
+    assert serve(b, 2) == [1, 2]
+    tell(radio, "a", READY, 1)
+    assert serve(a, 1) == [3]
+    assert radio.reports == []
+    interchange._send_monitoring_info(radio, interchange._ready_managers[a])
+    assert STARTS not in radio.reports[0]
+
+
+def test_a_worker_that_does_not_come_holds_its_slot_for_seconds_only(
+    submit: Any, serve: Any, manager: Any, tell: Any, clock: list[float]
+) -> None:
+    a = manager("a", max_capacity=1)
+    tell(Radio(), "a", STARTING, 0)
+    submit(1)
+    clock[0] += START_SECONDS - 0.01
+    assert serve(a, 1) == []
+    clock[0] += 0.01
+    assert serve(a, 1) == [1]
+
+
+def test_a_task_does_not_wait_for_a_node_whose_worker_starts(
+    submit: Any, serve: Any, manager: Any, tell: Any, clock: list[float]
+) -> None:
+    """Its patience is over, and what it avoids has room: the other node only seems to have some."""
+    a = manager("a", max_capacity=1)
+    manager("b", max_capacity=1)
+    submit(1, avoid=("node-a",))
+    clock[0] += AVOID_IDLE_SECONDS
+    assert serve(a, 1) == []
+    tell(Radio(), "b", STARTING, 0)
+    assert serve(a, 1) == [1]
+
+
+def test_what_else_a_pool_says_goes_to_the_hub(manager: Any, tell: Any) -> None:
+    manager("a")
+    radio = Radio()
+    tell(radio, "a", "heartbeat", 0)
+    tell(radio, "unknown", STARTING, 0)
+    assert [report["kind"] for report in radio.reports] == ["heartbeat"]
 
 
 def test_a_manager_whose_connection_is_closed_is_lost_after_a_grace(

@@ -24,6 +24,7 @@ import json, multiprocessing, os, sys
 from octopus_plugins.htex.pool.task_table import InProgress, PromptResults
 
 def work(tasks, results, context, size):
+    results.put(b"it has come")
     tasks[1] = {"task_id": 17, "context": context, "buffer": b"what it is", "resource_spec": {}}
     tasks[2] = {"task_id": 18, "context": {}}
     tasks.pop(2)
@@ -34,13 +35,15 @@ if __name__ == "__main__":
     size, context = int(sys.argv[1]), json.loads(sys.argv[2])
     spawn = multiprocessing.get_context("spawn")
     tasks, queue = InProgress.create(3), spawn.Queue()
-    arguments = (tasks, PromptResults(queue), context, size)
+    arguments = (tasks, PromptResults(queue, b"hello"), context, size)
     worker = spawn.Process(target=work, args=arguments)
     worker.start()
+    greeted = [queue.get(timeout=60).decode() for _ in range(2)]
     arrived = len(queue.get(timeout=60))
     worker.join()
     queue.put(b"the pool's own")
-    found = {"arrived": arrived, "ended": worker.exitcode, "task": tasks.pop(1), "own": queue.get().decode()}
+    found = {"greeted": greeted, "arrived": arrived, "ended": worker.exitcode, "task": tasks.pop(1)}
+    found["own"] = queue.get().decode()
     left = []
     for number in range(3):
         try:
@@ -70,6 +73,7 @@ def test_a_worker_s_task_and_its_result_are_with_the_pool_when_it_dies(tmp_path:
     command = [sys.executable, str(program), str(size), json.dumps(context)]
     found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=120).stdout)
     assert found == {
+        "greeted": ["hello", "it has come"],
         "arrived": size,
         "ended": 9,
         "task": {"task_id": 17, "context": {} if watched is None else {WATCHED: watched}},
