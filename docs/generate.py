@@ -27,6 +27,7 @@ from octopus_plugins.events import (
     Placement,
     Pool,
     Rung,
+    Stop,
     TrySample,
     Usage,
     WorkerState,
@@ -90,6 +91,8 @@ def events_page(page: str) -> str:
         facts = f"Type `{cls.TYPE}`, topic `{cls.TOPIC}`, a {kind}; [schema]({schema})."
         chapters.append(f"### {cls.__name__}\n\n{_summary(cls)}\n\n{facts}\n\n{_table(cls)}")
     chapters += [f"### {cls.__name__}\n\n{_summary(cls)} Part of events.\n\n{_table(cls)}" for cls in PARTS]
+    stops = "\n".join(f"| `{stop}` | {stop.doc} |" for stop in Stop)
+    chapters.append(f"### Stop\n\nWhat `Decision.stop` says.\n\n| value | why it is not retried |\n|---|---|\n{stops}")
     return f"{before}{BEGIN}\n\n" + "\n\n".join(chapters) + f"\n\n{END}{after}"
 
 

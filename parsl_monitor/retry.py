@@ -15,7 +15,7 @@ import msgspec
 from parsl.executors import HighThroughputExecutor, ThreadPoolExecutor
 
 from octopus_plugins.errors import ConfigError
-from octopus_plugins.events import Decision, Event, Failure
+from octopus_plugins.events import Decision, Event, Failure, Stop
 from octopus_plugins.htex.steering import SteeredSpecification, Steering, steering_of
 from octopus_plugins.wrath import History, Policy, categorize, decide, policy_from
 from octopus_plugins.wrath.decisions.budget import terminated, within_budget
@@ -160,13 +160,14 @@ class WrathRetryHandler(DecidingHandler):
                 failure, decision = verdict.failure, self._weigh(verdict, dfk, hub)
             stopped = hub.halts.reason(task_id) if hub is not None else None
             if stopped is not None:
-                decision = terminated(decision, stopped, rule="halted") if decision.action == "retry" else decision
+                if decision.action == "retry":
+                    decision = terminated(decision, failure, Stop.halted, stopped, rule="halted")
             elif own_cost is not None:
-                decision = with_own_cost(decision, own_cost, left)
+                decision = with_own_cost(decision, failure, own_cost, left)
                 if record["executor"] != failed_on and decision.action == "retry":
                     decision = with_own_executor(decision, record["executor"])
             else:
-                decision = within_budget(decision, left, dfk.config.retries)
+                decision = within_budget(decision, failure, left, dfk.config.retries)
             story.tell(*(() if verdict is not None else (failure,)), decision)
         if hub is not None:
             hub.plugins.decided(failure, decision)
@@ -208,7 +209,8 @@ class WrathRetryHandler(DecidingHandler):
         hub = record["dfk"].monitoring
         verdict = hub.verdicts.take(str(record["id"]), record["try_id"]) if hasattr(hub, "verdicts") else None
         if verdict is not None:
-            decision = terminated(verdict.local, "the workflow's own retry_handler raised", rule="retry_handler")
+            why_not = "the workflow's own retry_handler raised"
+            decision = terminated(verdict.local, verdict.failure, Stop.own_handler, why_not, rule="retry_handler")
             hub.story.tell(decision)
             hub.plugins.decided(verdict.failure, decision)
 

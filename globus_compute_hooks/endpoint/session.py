@@ -10,7 +10,7 @@ from globus_compute_hooks.endpoint.attempts import Attempt
 from globus_compute_hooks.endpoint.observation import Observation
 from globus_compute_hooks.endpoint.open_tasks import Ledger
 from globus_compute_hooks.endpoint.recorder import Story
-from octopus_plugins.events import Decision, Failure, Task
+from octopus_plugins.events import Decision, Failure, Stop, Task
 from octopus_plugins.events.task import Earlier, with_earlier
 from octopus_plugins.fabric import Emitter
 from octopus_plugins.htex import reports
@@ -143,7 +143,8 @@ class Session(Story):
             decision = decide(failure, self.history, self.policy)
             if decision.action == "retry":
                 # Whoever starts later has not got what was to be run.
-                decision = terminated(decision, "the endpoint no longer has what was to be run", rule="lost_task")
+                why_not = "the endpoint no longer has what was to be run"
+                decision = terminated(decision, failure, Stop.lost, why_not, rule="lost_task")
             about = {name: getattr(failure, name) for name in _SUBJECT}
             # The order of the earlier session's events is its own.
             for event in (failure, decision, translate.task_event(about, "failed", failure.time)):
@@ -154,14 +155,15 @@ class Session(Story):
     def _settled(self, failure: Failure, attempt: Attempt, *, system: bool) -> Decision:
         decision = self._plugins.change(failure, decide(failure, self.history, self.policy))
         if decision.action == "retry" and not system and decision.layer in translate.USERS_OWN:
-            rule = "max_retries_on_system_failure"
-            return terminated(decision, "an endpoint retries no error of a function's own", rule=rule)
+            why_not = "an endpoint retries no error of a function's own"
+            return terminated(decision, failure, Stop.users_own, why_not, rule="max_retries_on_system_failure")
         if decision.action == "retry" and not system and not self._may_run_again(failure):
-            reason = "its node is no worse than others, and only a policy of the endpoint's own retries what has run"
-            return terminated(decision, reason, rule="max_retries_on_system_failure")
+            why_not = "its node is no worse than others, and only a policy of the endpoint's own retries what has run"
+            return terminated(decision, failure, Stop.not_rerun, why_not, rule="max_retries_on_system_failure")
         if decision.action == "retry" and not system and self._moves_in_vain(failure):
-            return terminated(decision, "what failed like it failed on the next node as well", rule="moved_in_vain")
-        return within_budget(decision, self.retries - attempt.charged, self.retries)
+            why_not = "what failed like it failed on the next node as well"
+            return terminated(decision, failure, Stop.moved_in_vain, why_not, rule="moved_in_vain")
+        return within_budget(decision, failure, self.retries - attempt.charged, self.retries)
 
     def _may_run_again(self, failure: Failure) -> bool:
         """Whether what a function raised may lead to another run of it: the host itself never does that.

@@ -12,7 +12,7 @@ from typing import Any
 
 from globus_compute_hooks.sdk.submission import Submission
 from globus_compute_hooks.translate import FRAMEWORK, OPAQUE, USERS_OWN, run_ended, task_event
-from octopus_plugins.events import Decision, ExceptionInfo, Failure, Heartbeat, Pool, Run, Task
+from octopus_plugins.events import Decision, ExceptionInfo, Failure, Heartbeat, Pool, Run, Stop, Task
 from octopus_plugins.events.exceptions import failure_details
 from octopus_plugins.events.failure import MAX_MESSAGE, MAX_TRACEBACK
 from octopus_plugins.fabric import Emitter
@@ -140,7 +140,8 @@ class Diary(Chronicle):
         """
         with self.lock:
             failure = self.categorized(self._failure(submission, error, "", time.time()))
-            decision = self._settled(decide(failure, self.history, self.policy), submission, system=True, final="")
+            decision = decide(failure, self.history, self.policy)
+            decision = self._settled(decision, failure, submission, system=True, final="")
         target = decision.placement.executor if decision.placement is not None else None
         return decision.action == "retry" and decision.mode != "passive" and target not in (None, submission.endpoint)
 
@@ -165,7 +166,7 @@ class Diary(Chronicle):
                 failure = self.categorized(failure)
             decision = self._plugins.change(failure, decide(failure, self.history, self.policy))
             if decision.action == "retry":
-                decision = self._settled(decision, submission, system=error is not None, final=final)
+                decision = self._settled(decision, failure, submission, system=error is not None, final=final)
             again = decision.action == "retry" and decision.mode != "passive"
             submission.charged += decision.charge
             self.tell(failure, decision)
@@ -173,14 +174,17 @@ class Diary(Chronicle):
         self._plugins.decided(failure, decision)
         return failure, decision
 
-    def _settled(self, decision: Decision, submission: Submission, *, system: bool, final: str) -> Decision:
+    def _settled(
+        self, decision: Decision, failure: Failure, submission: Submission, *, system: bool, final: str
+    ) -> Decision:
         if final:
-            return terminated(decision, final, rule="executor")
+            return terminated(decision, failure, Stop.executor, final, rule="executor")
         if not system and decision.layer in USERS_OWN:
-            return terminated(decision, "a function's own errors are not retried", rule="executor.users_own")
+            why_not = "a function's own errors are not retried"
+            return terminated(decision, failure, Stop.users_own, why_not, rule="executor.users_own")
         if self.retries is None:
             return decision
-        return within_budget(decision, self.retries - submission.charged, self.retries)
+        return within_budget(decision, failure, self.retries - submission.charged, self.retries)
 
     def _about(self, submission: Submission) -> dict[str, Any]:
         labels = {"compute_task_id": submission.compute_id, "endpoint_id": submission.user_endpoint}

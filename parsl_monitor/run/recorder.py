@@ -9,7 +9,7 @@ from typing import Any
 
 from parsl.monitoring.message_type import MessageType
 
-from octopus_plugins.events import Decision, Failure, Task
+from octopus_plugins.events import Decision, Failure, Stop, Task
 from octopus_plugins.fabric import Emitter
 from octopus_plugins.frameworks.recorder import Chronicle
 from octopus_plugins.htex import reports
@@ -143,7 +143,7 @@ class Story(Chronicle):
             return None
         decision = decide(failure, self.history, self.policy)
         if decision.action == "retry":
-            decision = terminated(decision, "Parsl retries no such failure", rule="parsl")
+            decision = terminated(decision, failure, Stop.host, "Parsl retries no such failure", rule="parsl")
         self.tell(failure, decision)
         return failure, decision
 

@@ -71,6 +71,7 @@ def terminate(
         run_id=run,
         task_id=task_id or ANY,
         action="terminate",
+        stop="halted",
         category="halted" if task_id is None else "unknown",
         layer="framework" if task_id is None else "unknown",
         halts_run=task_id is None,

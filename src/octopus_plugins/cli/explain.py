@@ -249,6 +249,8 @@ class _Timeline:
 
     def _news(self, decision: Decision) -> str:
         """The decision's reason without what the failure has said already."""
+        if decision.why_not:
+            return f"not retried: {decision.why_not}"
         found = self._failed.categorization if self._failed is not None else None
         said = found.reason.rstrip(". ") if found is not None else ""
         return decision.reason.removeprefix(said).lstrip("; ") if said else decision.reason

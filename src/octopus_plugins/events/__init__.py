@@ -6,6 +6,7 @@ from octopus_plugins.events.decision import ANY, Decision, Placement, Rung
 from octopus_plugins.events.failure import Categorization, ExceptionInfo, Failure
 from octopus_plugins.events.heartbeat import Heartbeat, WorkerState
 from octopus_plugins.events.resource import Limits, NodeState, ResourceSample, ResourceSamples, TrySample, Usage
+from octopus_plugins.events.states import Stop
 from octopus_plugins.events.task import Block, Pool, Run, Task
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "ResourceSamples",
     "Run",
     "Rung",
+    "Stop",
     "Task",
     "Topic",
     "TryEvent",

@@ -62,7 +62,10 @@ class Decision(TryEvent, frozen=True, kw_only=True, omit_defaults=True):
         action: ``retry`` or ``terminate``; of nodes, ``deny`` or ``allow`` (those of ``deny_hosts``).
         layer: The failure's layer.
         category: The failure's category.
-        reason: One sentence for people.
+        reason: One sentence for people: what failed, and what follows.
+        stop: Why it is not retried, for programs: a value of `octopus_plugins.events.Stop`; empty for ``retry``, and in
+            what older versions recorded.
+        why_not: The same as a clause for people.
         rule: The rule of the policy that decided.
         placement: Where the retry goes; None for ``terminate``.
         delay: Seconds to wait before the retry.
@@ -90,6 +93,8 @@ class Decision(TryEvent, frozen=True, kw_only=True, omit_defaults=True):
     layer: Name = "unknown"
     category: Name = "unknown"
     reason: str = ""
+    stop: Name = ""
+    why_not: str = ""
     rule: Name = ""
     placement: Placement | None = None
     delay: float = 0.0

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from octopus_plugins.events import Categorization, Decision, Failure
+from octopus_plugins.wrath.decisions.budget import what_failed
 
 MARK = "octopus-failure: "
 """Begins the line for programs; JSON follows."""
@@ -54,6 +55,8 @@ def last_line(failure: Failure, decision: Decision) -> str:
         "action": decision.action,
         "rule": decision.rule,
         "reason": decision.reason[:MAX_REASON],
+        "found": what_failed(failure, found)[:MAX_REASON],
+        "stop": decision.stop or None,
     }
     plain = {key: value for key, value in told.items() if value is not None}
     return MARK + msgspec.json.encode(plain).decode()
@@ -87,8 +90,8 @@ def categorization(machine: Mapping[str, Any]) -> Categorization | None:
     if "category" not in machine or "layer" not in machine:
         return None
     found = {name: machine[name] for name in _FOUND if name in machine}
-    # The reason is the decision's, which ends with what became of a retry there.
-    reason = str(machine.get("reason", "")).partition("; not retried: ")[0]
+    # An older endpoint tells the decision's reason only, which ends with what became of a retry there.
+    reason = str(machine.get("found", machine.get("reason", "")))
     evidence = {"endpoint_rule": str(machine.get("rule", ""))}
     try:
         return msgspec.convert({**found, "rule": "endpoint", "reason": reason, "evidence": evidence}, Categorization)

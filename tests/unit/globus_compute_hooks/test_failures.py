@@ -84,7 +84,7 @@ def machine(**told: Any) -> str:
 
 def test_what_an_endpoint_says_of_a_failure_is_believed(told: Told) -> None:
     text = machine(
-        category="memory_exhausted", host="node-3", pid=7, signal=9, reason="it ate; not retried: no retries"
+        category="memory_exhausted", host="node-3", pid=7, signal=9, found="it ate", reason="it ate; and so on"
     )
     failure, _ = judged(diary_of(told, A), submission(), TaskExecutionFailed(text))
     assert failure.categorization is not None

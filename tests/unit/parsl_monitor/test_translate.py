@@ -179,7 +179,8 @@ def test_an_exception_whose_class_is_missing_here_is_told_as_its_worker_describe
 def test_a_failure_at_an_endpoint_is_told_as_the_endpoint_had_it() -> None:
     machine = (
         '{"run_id":"s1","task_id":"c7","endpoint_id":"e0","layer":"runtime","category":"worker_lost","scope":"worker",'
-        '"host":"n1","pid":12,"signal":9,"exception":"parsl.WorkerLost","reason":"lost; not retried: why","rule":"r"}'
+        '"host":"n1","pid":12,"signal":9,"exception":"parsl.WorkerLost","found":"lost",'
+        '"reason":"lost; not retried: why","rule":"r"}'
     )
     error = TaskExecutionFailed(f"Octopus: worker_lost on n1, terminate: lost\nTraceback\noctopus-failure: {machine}")
     failure = failure_event(SUBJECT, error, None, 1.0)

@@ -6,13 +6,14 @@ import zlib
 
 from msgspec.structs import replace
 
-from octopus_plugins.events import Decision, Failure, Placement, Rung
+from octopus_plugins.events import Decision, Failure, Placement, Rung, Stop
+from octopus_plugins.wrath.decisions.budget import not_retried, what_failed
 from octopus_plugins.wrath.decisions.circuit_breaker import Systemic, find_systemic
 from octopus_plugins.wrath.decisions.context import Case
 from octopus_plugins.wrath.decisions.ladder import Climb, climb, passed_over
 from octopus_plugins.wrath.decisions.node_denial import find_denied
 from octopus_plugins.wrath.decisions.resources import larger_resources
-from octopus_plugins.wrath.decisions.termination import Stop, find_stop
+from octopus_plugins.wrath.decisions.termination import Termination, find_termination
 from octopus_plugins.wrath.history.history import History
 from octopus_plugins.wrath.policy.category import OTHER_BLOCK, OTHER_EXECUTOR, OTHER_NODE, SAME_NODE, CategoryPolicy
 from octopus_plugins.wrath.policy.policy import HALT, Policy
@@ -52,13 +53,14 @@ def decide(failure: Failure, history: History, policy: Policy) -> Decision:
     """
     categorization = failure.categorization or categorize(failure, history)
     case = Case.of(failure, categorization, history, policy)
-    stop = find_stop(case)
-    if stop is not None:
-        return _terminate(case, stop, passed_over(case, stop.reason))
+    found = find_termination(case)
+    if found is not None:
+        return _terminate(case, found, passed_over(case, found.why_not))
     ladder = climb(case)
     if ladder.placement is None:
         tried = "; ".join(f"{rung.name}: {rung.reason}" for rung in ladder.rungs if rung.name in case.entry.rungs)
-        return _terminate(case, Stop(f"{case.category}.rungs", f"no place can help ({tried})"), ladder.rungs)
+        nowhere = Termination(Stop.no_place, f"{case.category}.rungs", f"no place can help ({tried})")
+        return _terminate(case, nowhere, ladder.rungs)
     return _retry(case, ladder.placement, ladder)
 
 
@@ -129,7 +131,7 @@ def _retry(case: Case, placement: Placement, ladder: Climb) -> Decision:
         case,
         "retry",
         rule=f"{case.category}.{placement.rung}",
-        reason=f"{_what(case)}; retried {where}{more}{after}",
+        reason=f"{what_failed(case.failure, case.categorization)}; retried {where}{more}{after}",
         rungs=ladder.rungs,
         placement=placement,
         wait=wait,
@@ -137,15 +139,20 @@ def _retry(case: Case, placement: Placement, ladder: Climb) -> Decision:
     )
 
 
-def _terminate(case: Case, stop: Stop, rungs: tuple[Rung, ...]) -> Decision:
-    reason, systemic = f"{_what(case)}; not retried: {stop.reason}", find_systemic(case)
+def _terminate(case: Case, found: Termination, rungs: tuple[Rung, ...]) -> Decision:
+    reason, systemic = not_retried(what_failed(case.failure, case.categorization), found.why_not), find_systemic(case)
     if systemic is not None and systemic.action == HALT:
         reason = f"{reason}; the run is stopped: {systemic.reason}"
-    return _decision(case, "terminate", rule=stop.rule, reason=reason, rungs=rungs, systemic=systemic)
-
-
-def _what(case: Case) -> str:
-    return case.categorization.reason.rstrip(". ") or f"failed with {case.failure.exception.type}"
+    return _decision(
+        case,
+        "terminate",
+        rule=found.rule,
+        reason=reason,
+        stop=found.stop.value,
+        why_not=found.why_not,
+        rungs=rungs,
+        systemic=systemic,
+    )
 
 
 def _decision(
@@ -155,6 +162,8 @@ def _decision(
     rule: str,
     reason: str,
     rungs: tuple[Rung, ...],
+    stop: str = "",
+    why_not: str = "",
     placement: Placement | None = None,
     wait: float = 0.0,
     resources: dict[str, str | int | float | bool | None] | None = None,
@@ -178,6 +187,8 @@ def _decision(
         layer=case.categorization.layer,
         category=case.categorization.category,
         reason=reason,
+        stop=stop,
+        why_not=why_not,
         rule=rule,
         placement=placement,
         delay=wait,

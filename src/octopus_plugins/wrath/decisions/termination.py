@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from octopus_plugins.events import Failure
+from octopus_plugins.events import Failure, Stop
 from octopus_plugins.wrath.decisions.context import MAX_LOOKED_AT, Case
 from octopus_plugins.wrath.history.fingerprint import signature
 from octopus_plugins.wrath.history.run_state import MAX_FAULT_HOSTS
@@ -40,44 +40,46 @@ KNOWN_DEFECT = 2
 """Tasks that must have shown a failure, each on two nodes, before further ones are taken at their word."""
 
 
-class Stop(msgspec.Struct, frozen=True, gc=False):
+class Termination(msgspec.Struct, frozen=True, gc=False):
     """Why a task is not retried.
 
     Attributes:
+        stop: Which of the reasons that there are.
         rule: The policy's entry, such as ``code_error.confirm``.
-        reason: A clause for people.
+        why_not: A clause for people.
     """
 
+    stop: Stop
     rule: str
-    reason: str
+    why_not: str
 
 
-def find_stop(case: Case) -> Stop | None:
+def find_termination(case: Case) -> Termination | None:
     """The first reason not to retry, or None."""
     for check in _CHECKS:
-        stop = check(case)
-        if stop is not None:
-            return stop
+        found = check(case)
+        if found is not None:
+            return found
     return None
 
 
-def _halted(case: Case) -> Stop | None:
+def _halted(case: Case) -> Termination | None:
     if case.run is not None and case.run.halted is not None:
-        return Stop("run.halted", f"the run was stopped ({case.run.halted})")
+        return Termination(Stop.halted, "run.halted", f"the run was stopped ({case.run.halted})")
     return None
 
 
-def _not_resolvable(case: Case) -> Stop | None:
+def _not_resolvable(case: Case) -> Termination | None:
     if case.entry.action == "terminate":
-        return Stop(f"{case.category}.action", "no retry can help")
+        return Termination(Stop.not_retryable, f"{case.category}.action", "no retry can help")
     # A run that names its retries gets them: what a type alone seems to prove, a licence server may have caused.
     unnamed = case.run is None or case.run.retries is None
     if case.categorization.resolvable == "no" and (case.entry.confirm or unnamed):
-        return Stop(f"{case.category}.resolvable", "no retry can help")
+        return Termination(Stop.not_retryable, f"{case.category}.resolvable", "no retry can help")
     return None
 
 
-def _refused_by_serializer(case: Case) -> Stop | None:
+def _refused_by_serializer(case: Case) -> Termination | None:
     """A function, an argument or a result that the serializer itself refused, and again."""
     if case.category is not Category.serialization or not _is_refusal(case.failure):
         return None
@@ -85,7 +87,9 @@ def _refused_by_serializer(case: Case) -> Stop | None:
     times = sum(seen.values()) + 1
     if times < SERIALIZER_REFUSALS:
         return None
-    return Stop("serialization.refused", f"the serializer itself refused it {times} times")
+    return Termination(
+        Stop.serializer_refused, "serialization.refused", f"the serializer itself refused it {times} times"
+    )
 
 
 def _is_refusal(failure: Failure) -> bool:
@@ -95,7 +99,7 @@ def _is_refusal(failure: Failure) -> bool:
     return any(words in message for words in _NOT_PICKLED) and in_serializer(failure)
 
 
-def _hopeless(case: Case) -> Stop | None:
+def _hopeless(case: Case) -> Termination | None:
     """Costly and hopeless: a long try that failed in the same way on several nodes, and next to no chance is left."""
     rules, failure = case.policy.termination, case.failure
     if not rules.enabled or case.task is None or cost(failure) < rules.cost:
@@ -113,7 +117,8 @@ def _hopeless(case: Case) -> Stop | None:
     chance = PRIOR_WEIGHT * case.entry.recovery / (PRIOR_WEIGHT + repeated)
     if chance >= rules.recovery:
         return None
-    return Stop(
+    return Termination(
+        Stop.hopeless,
         "termination.hopeless",
         f"a try costs {cost(failure):.0f} s, it failed in the same way on {len(nodes)} nodes "
         f"({', '.join(sorted(nodes)[:4])}), no task has recovered from it, and the chance of a retry is about "
@@ -128,14 +133,18 @@ def cost(failure: Failure) -> float:
     return (failure.ended if failure.ended is not None else failure.time) - failure.started
 
 
-def _run_failures(case: Case) -> Stop | None:
+def _run_failures(case: Case) -> Termination | None:
     limit, seen = case.policy.maximum_failures, case.run.failures if case.run else 0
     if limit and seen + 1 > limit:
-        return Stop("maximum_failures", f"the run has failed {seen + 1} times, and the policy allows {limit}")
+        return Termination(
+            Stop.run_failures,
+            "maximum_failures",
+            f"the run has failed {seen + 1} times, and the policy allows {limit}",
+        )
     return None
 
 
-def _too_large(case: Case) -> Stop | None:
+def _too_large(case: Case) -> Termination | None:
     """A request for more memory than any executor that the task may get to has on any of its nodes."""
     requested = case.categorization.evidence.get("requested")
     if case.category is not Category.memory_exhausted or not isinstance(requested, (int, float)):
@@ -147,7 +156,8 @@ def _too_large(case: Case) -> Stop | None:
     known = [given for given in sizes if given]
     if not known or len(known) < len(sizes) or requested <= max(known):
         return None
-    return Stop(
+    return Termination(
+        Stop.too_large,
         "memory_exhausted.too_large",
         f"{size(requested)} were asked for, and no executor that it may get to has more than {size(max(known))}",
     )
@@ -172,7 +182,7 @@ def _largest_memory(case: Case, label: str | None) -> float | None:
     return max(totals)
 
 
-def _known_defect(case: Case) -> Stop | None:
+def _known_defect(case: Case) -> Termination | None:
     """The very failure that other tasks of the app confirmed on different nodes, when none ever ended well."""
     if not case.entry.confirm or case.categorization.scope != "task":
         return None
@@ -186,7 +196,8 @@ def _known_defect(case: Case) -> Stop | None:
     if not _never_succeeded(case):
         return None
     nodes = ", ".join(sorted(defect.hosts)[:4])
-    return Stop(
+    return Termination(
+        Stop.known_defect,
         f"{case.category}.known",
         f"{defect.confirmed} other tasks of {case.failure.app} failed in the very same way, each on different nodes "
         f"({nodes}), and none of it ever ended well",
@@ -199,13 +210,13 @@ def _never_succeeded(case: Case) -> bool:
     return case.run is not None and case.run.heard and (app is None or not app.successes)
 
 
-def _confirmed(case: Case) -> Stop | None:
+def _confirmed(case: Case) -> Termination | None:
     if not case.entry.confirm:
         return None
     return _everywhere(case) if case.categorization.scope == "node" else _repeated(case)
 
 
-def _everywhere(case: Case) -> Stop | None:
+def _everywhere(case: Case) -> Termination | None:
     """What is missing on every node that is up, and the app never succeeded anywhere: that is the app's want."""
     failure = case.failure
     if not failure.host or case.categorization.evidence.get("subject") is None:
@@ -218,7 +229,8 @@ def _everywhere(case: Case) -> Stop | None:
     if len(faulty) < MAX_FAULT_HOSTS and any(host not in faulty for host in case.hosts if _counts(case, host)):
         return None
     nodes = ", ".join(sorted(faulty)[:4]) + (", …" if len(faulty) > 4 else "")
-    return Stop(f"{case.category}.confirm", f"it is the same on all {len(faulty)} known nodes ({nodes})")
+    why_not = f"it is the same on all {len(faulty)} known nodes ({nodes})"
+    return Termination(Stop.confirmed, f"{case.category}.confirm", why_not)
 
 
 def _counts(case: Case, host: str) -> bool:
@@ -226,7 +238,7 @@ def _counts(case: Case, host: str) -> bool:
     return known is None or known.is_up(case.failure.time)
 
 
-def _repeated(case: Case) -> Stop | None:
+def _repeated(case: Case) -> Termination | None:
     """The same failure again, on different nodes where there are others."""
     seen = case.task.signature_hosts(signature(case.failure)) if case.task else {}
     times = sum(seen.values()) + 1
@@ -236,48 +248,54 @@ def _repeated(case: Case) -> Stop | None:
     if len(nodes) < case.entry.confirm and _others_can_be_had(case):
         return None
     if times == 1:
-        return Stop(f"{case.category}.confirm", "the policy takes its first failure for proof")
+        return Termination(Stop.confirmed, f"{case.category}.confirm", "the policy takes its first failure for proof")
     where = f"on {len(nodes)} nodes ({', '.join(nodes[:4])})" if len(nodes) > 1 else f"{times} times"
-    return Stop(f"{case.category}.confirm", f"the same failure {where}")
+    return Termination(Stop.confirmed, f"{case.category}.confirm", f"the same failure {where}")
 
 
 def _others_can_be_had(case: Case) -> bool:
     return case.steerable and case.failure.host is not None and case.other_host(untried=True) is not None
 
 
-def _attempts(case: Case) -> Stop | None:
+def _attempts(case: Case) -> Termination | None:
     limit, tries = case.entry.maximum_attempts, case.attempts + 1
     if not limit and not case.entry.budget and (case.run is None or case.run.retries is None):
         limit = UNKNOWN_RETRIES + 1
     if limit and tries >= limit:
         times = "once" if tries == 1 else f"{tries} times"
-        return Stop(f"{case.category}.maximum_attempts", f"it failed so {times}, and the policy allows {limit} tries")
+        return Termination(
+            Stop.attempts_used_up,
+            f"{case.category}.maximum_attempts",
+            f"it failed so {times}, and the policy allows {limit} tries",
+        )
     return None
 
 
-def _budget(case: Case) -> Stop | None:
+def _budget(case: Case) -> Termination | None:
     retries, left = case.run.retries if case.run else None, case.budget_left()
     name = case.entry.budget
     spent = f"the {case.policy.budgets[name]} failures that budget {name!r} pays for are used up" if left == 0 else ""
     if retries is None:
         # With no budget of the run's behind it, the category's own is the last bound.
-        return Stop(f"budgets.{name}", spent) if spent else None
+        return Termination(Stop.budget_used_up, f"budgets.{name}", spent) if spent else None
     if retries <= 0:
-        return Stop("run.retries", "the run allows no retries")
+        return Termination(Stop.no_retries, "run.retries", "the run allows no retries")
     if case.charged + case.charge > retries:
         both = f"{spent}, and so are " if spent else ""
         verb = "" if spent else " are used up"
-        return Stop("run.retries", f"{both}the run's {retries} retries per task{verb}")
+        return Termination(Stop.retries_used_up, "run.retries", f"{both}the run's {retries} retries per task{verb}")
     return None
 
 
-def _tries(case: Case) -> Stop | None:
+def _tries(case: Case) -> Termination | None:
     """The limits above count what is remembered; this one holds also for a task that the history forgot."""
     tried = case.failure.try_id
     retries = case.run.retries if case.run else None
     if tried <= 0 or tried < most_retries(case.policy, retries):
         return None
-    return Stop("run.tries", f"it was tried {tried + 1} times, more often than the limits allow")
+    return Termination(
+        Stop.tries_used_up, "run.tries", f"it was tried {tried + 1} times, more often than the limits allow"
+    )
 
 
 def most_retries(policy: Policy, retries: int | None) -> float:
@@ -297,7 +315,7 @@ def most_retries(policy: Policy, retries: int | None) -> float:
     return free + sum(entry.maximum_attempts or UNKNOWN_RETRIES + 1 for entry in charged if not entry.budget)
 
 
-_CHECKS: tuple[Callable[[Case], Stop | None], ...] = (
+_CHECKS: tuple[Callable[[Case], Termination | None], ...] = (
     _halted,
     _not_resolvable,
     _refused_by_serializer,

@@ -40,6 +40,8 @@ EFFECTS = frozenset(
 # What is added to a decision after it was made, on its way into the stream and through it.
 _ADDED_LATER = frozenset({"labels", "truncated", "order"})
 _OF_ITS_DECIDER = frozenset({"decider", "serial", "time", "policy_digest", "imposed"})
+# What older versions did not say of a termination.
+_NOT_YET_TOLD = frozenset({"stop", "why_not"})
 
 # Of what happened at the same time, this is the order in which it is told.
 _RANKS: tuple[type[Event], ...] = (Run, Block, Heartbeat, Task, Failure, Decision)
@@ -171,6 +173,8 @@ def differences(recorded: Decision, decision: Decision) -> tuple[str, ...]:
         decision: As decided now.
     """
     passed_over = _ADDED_LATER if recorded.decider == decision.decider else _ADDED_LATER | _OF_ITS_DECIDER
+    if recorded.action == "terminate" and not recorded.stop:
+        passed_over |= _NOT_YET_TOLD
     return tuple(
         name
         for name in recorded.__struct_fields__

@@ -13,7 +13,9 @@ def failure() -> Failure:
         host="n1",
         exit_code=3,
         exception=ExceptionInfo(type="KeyError", message="'k'"),
-        categorization=Categorization(layer="application", category="code_error", scope="task", confidence=0.9),
+        categorization=Categorization(
+            layer="application", category="code_error", scope="task", confidence=0.9, reason="a bug"
+        ),
     )
 
 
@@ -59,13 +61,20 @@ def test_text_without_the_line_or_with_a_broken_one_has_nothing_to_read() -> Non
 
 
 def test_whoever_submitted_takes_place_and_category_from_it() -> None:
-    machine = failure_text.read(failure_text.told("text", failure(), decision("a bug; not retried: no retry can help")))
+    machine = failure_text.read(failure_text.told("text", failure(), decision("a decision's own words")))
     assert machine is not None
     assert failure_text.place(machine) == {"host": "n1", "exit_code": 3}
     found = failure_text.categorization(machine)
     assert found is not None
     assert (found.layer, found.category, found.confidence) == ("application", "code_error", 0.9)
     assert (found.rule, found.reason, found.evidence) == ("endpoint", "a bug", {"endpoint_rule": "r"})
+
+
+def test_an_older_endpoint_tells_the_reason_of_its_decision_only() -> None:
+    machine = {"layer": "application", "category": "code_error", "rule": "r", "reason": "a bug; not retried: why"}
+    found = failure_text.categorization(machine)
+    assert found is not None
+    assert found.reason == "a bug; not retried: why"
 
 
 def test_what_has_not_the_type_that_it_should_have_is_not_taken() -> None:

@@ -180,6 +180,16 @@ def test_fields_that_only_explain_are_no_change_of_what_happens() -> None:
     assert {one.changes for one in found} == {()}
 
 
+def test_what_an_older_version_did_not_say_of_a_termination_is_no_difference() -> None:
+    run = Recorder(Policy())
+    run.tell(Run(run_id="r", time=run.now, state="configured", retries=0))
+    own = run.fail("1", 0, "small-0", 2)
+    assert (own.action, own.stop, own.why_not) == ("terminate", "no_retries", "the run allows no retries")
+    older = msgspec.structs.replace(own, stop="", why_not="")
+    (one,) = replay([older if event == own else event for event in run.events], Policy())
+    assert (one.recorded, one.decision.stop, one.differs) == (older, own.stop, ())
+
+
 def test_a_failure_that_nobody_decided_is_judged_and_differs_from_nothing() -> None:
     events = [event for event in recorded() if not isinstance(event, Decision)]
     found = list(replay(events, Policy()))
