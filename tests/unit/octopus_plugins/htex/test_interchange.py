@@ -648,19 +648,23 @@ def test_probation_holds_back_nothing_where_no_other_node_is_well(
 
 
 @pytest.fixture
-def tell(interchange: OctopusInterchange) -> Callable[..., None]:
+def tell(interchange: OctopusInterchange) -> Iterator[Callable[..., None]]:
     """Let a manager's pool say something of a worker, as it comes in from a manager: the hub gets it or not."""
 
+    sockets: dict[str, Any] = {}
+
     def say(radio: Radio, manager: str, kind: str, worker: int) -> None:
-        socket = connected(interchange, manager)
+        if manager not in sockets:
+            sockets[manager] = connected(interchange, manager)
         message = {"kind": kind, "executor": "small", "place": {"manager": manager, "worker_id": worker}}
-        socket.send(pickle.dumps({"type": "monitoring", "payload": (TAG, message)}))
+        sockets[manager].send(pickle.dumps({"type": "monitoring", "payload": (TAG, message)}))
         assert interchange.manager_sock.poll(10_000)
         interchange.socks = {interchange.manager_sock: zmq.POLLIN}
-        interchange.process_manager_socket_message(set(), radio, None)  # type: ignore[arg-type]
-        socket.close(0)
+        interchange.process_manager_socket_message(set(), radio, None)
 
-    return say
+    yield say
+    for socket in sockets.values():
+        socket.close(0)
 
 
 @pytest.mark.parametrize("avoid", [(), ("node-c",)], ids=["plain", "choosy"])
