@@ -1,5 +1,5 @@
-"""Write the generated pages: ``docs/schema/*.json``, ``docs/categories.md``, and the tables of ``docs/events.md`` and
-``docs/doctor.md``.
+"""Write the generated pages: ``docs/schema/*.json``, ``docs/categories.md``, and the tables of ``docs/events.md``,
+``docs/errors.md`` and ``docs/doctor.md``.
 
 ``python docs/generate.py`` writes them; with ``--check`` it exits 1 where one is stale and writes nothing.
 """
@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from octopus_plugins.doctor import DIAGNOSES, STEPS
+from octopus_plugins.errors import CODES
 from octopus_plugins.events import (
     EVENT_CLASSES,
     Categorization,
@@ -53,6 +54,7 @@ def pages() -> dict[Path, str]:
     made[DOCS / "categories.md"] = CATEGORIES_HEAD + category_table().strip() + "\n"
     made[DOCS / "policy.md"] = policy_page((DOCS / "policy.md").read_text(encoding="utf-8"))
     made[DOCS / "events.md"] = events_page((DOCS / "events.md").read_text(encoding="utf-8"))
+    made[DOCS / "errors.md"] = errors_page((DOCS / "errors.md").read_text(encoding="utf-8"))
     made[DOCS / "doctor.md"] = doctor_page((DOCS / "doctor.md").read_text(encoding="utf-8"))
     return made
 
@@ -73,6 +75,14 @@ def doctor_page(page: str) -> str:
             chapters.append(f"### {name or 'any step'}\n\n" + "\n".join([*head, *rows]))
     text = "\n\n".join(chapters).replace("{twice:.0f}", "120").replace("<", "&lt;")
     return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
+
+
+def errors_page(page: str) -> str:
+    """The page about errors with its table written anew, between the two marks."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    rows = "\n".join(f"| `{code}` | {meaning} |" for code, meaning in CODES.items())
+    return f"{before}{BEGIN}\n\n| code | what it means |\n|---|---|\n{rows}\n\n{END}{after}"
 
 
 def schema_file(event_type: str) -> Path:

@@ -81,7 +81,8 @@ def enable(
             return config
         if config.monitoring.monitoring_hub_active:
             raise ConfigError(
-                f"the configuration is loaded with {_said(added['asked'])}; enable a new Config with {_said(asked)}"
+                f"the configuration is loaded with {_said(added['asked'])}",
+                remedy=f"enable a new Config with {_said(asked)}",
             )
         disable(config)
         try:
@@ -95,13 +96,19 @@ def enable(
         hub = OctopusMonitoringHub(octopus=octopus, listen=listen)
     elif not isinstance(hub, OctopusMonitoringHub):
         raise ConfigError(
-            "the configuration has a MonitoringHub already; put OctopusMonitoringHub in its place, with"
-            " logging_endpoint= to keep Parsl's own database as well"
+            "the configuration has a MonitoringHub already",
+            remedy=(
+                "put OctopusMonitoringHub in its place, with logging_endpoint= to keep Parsl's own database as well"
+            ),
         )
     elif lost := asked.keys() & _OF_THE_HUB:
-        raise ConfigError(f"the configuration has an OctopusMonitoringHub; give {_named(lost)} to it, not to enable")
+        raise ConfigError(
+            "the configuration has an OctopusMonitoringHub", remedy=f"give {_named(lost)} to it, not to enable"
+        )
     if isinstance(handler, WrathRetryHandler) and (lost := asked.keys() & _OF_THE_HANDLER):
-        raise ConfigError(f"the configuration has a WrathRetryHandler; give {_named(lost)} to it, not to enable")
+        raise ConfigError(
+            "the configuration has a WrathRetryHandler", remedy=f"give {_named(lost)} to it, not to enable"
+        )
     if not isinstance(handler, WrathRetryHandler):
         handler = WrathRetryHandler(
             policy,

@@ -251,11 +251,13 @@ class ObservedExecutor:
         """
         if not self._octopus_takes_notices():
             raise ConfigError(
-                f"executor {self.label!r} has an interchange_launch_cmd of its own, which takes no grants; leave it out"
+                f"executor {self.label!r} has an interchange_launch_cmd of its own, which takes no grants",
+                remedy="leave it out",
             )
         if secret and not self.encrypted:
             raise CredentialsError(
-                f"executor {self.label!r} is not encrypted, and tokens would travel in clear text; set encrypted=True"
+                f"executor {self.label!r} is not encrypted, and tokens would travel in clear text",
+                remedy="set encrypted=True",
             )
         self._notice(GRANT, packed)
 

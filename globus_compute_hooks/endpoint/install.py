@@ -138,7 +138,7 @@ def _directory(name: str) -> Path:
     directory = endpoints_home() / name
     if name in ("", ".", "..") or os.sep in name or not _is_endpoint(directory):
         known = ", ".join(sorted(path.name for path in endpoints_home().glob("*") if _is_endpoint(path))) or "none"
-        raise ConfigError(f"there is no endpoint {name!r} in {endpoints_home()}; there are: {known}")
+        raise ConfigError(f"there is no endpoint {name!r} in {endpoints_home()}", remedy=f"there are: {known}")
     return directory
 
 
@@ -183,7 +183,9 @@ def _inherited(plain: str) -> list[str]:
     except yaml.YAMLError as error:
         raise ConfigError(f"{ENVIRONMENT} cannot be read as YAML: {error}") from error
     if not isinstance(told, dict):
-        raise ConfigError(f"{ENVIRONMENT} is no mapping of variables to values; Globus Compute ignores it as it is")
+        raise ConfigError(
+            f"{ENVIRONMENT} is no mapping of variables to values", remedy="Globus Compute ignores it as it is"
+        )
     value = told.get("PYTHONPATH", os.environ.get("PYTHONPATH") if os.geteuid() != 0 else None)
     return [entry for entry in str(value or "").split(os.pathsep) if entry and entry != str(SITE)]
 

@@ -62,7 +62,7 @@ class EngineOptions:
             if name not in OctopusConfig.model_fields:
                 close = difflib.get_close_matches(str(name), known, n=1)
                 hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"
-                raise ConfigError(f"{WHERE}.{name}: there is no such option; {hint}")
+                raise ConfigError(f"{WHERE}.{name}: there is no such option", remedy=hint)
         periods = {name: _period(name, own[name]) for name in ("heartbeat_period", "sample_period") if name in own}
         policy = own.get("policy")
         return cls(_config(settings), _policy(policy, own.get("mode")), own_policy=policy is not None, **periods)

@@ -109,7 +109,7 @@ class Recovering(Executor):
         own = () if self.endpoint_id is None else (str(self.endpoint_id),)
         if own and known.ladder and own[0] not in known.ladder:
             raise ConfigError(
-                f"endpoint_id = {own[0]!r}: is not on the ladder ({', '.join(known.ladder)}); put it there"
+                f"endpoint_id = {own[0]!r}: is not on the ladder ({', '.join(known.ladder)})", remedy="put it there"
             )
         plugins = plugins if plugins is not None else load_plugins()
         emitter = Emitter(config, transform=plugins.transform if plugins.has_transforms else None)

@@ -48,6 +48,6 @@ def _check(where: str, name: Any, value: Any) -> None:
     if name not in known:
         close = difflib.get_close_matches(str(name), known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
-        raise ConfigError(f"{where}.{name}: there is no such option; {hint}")
+        raise ConfigError(f"{where}.{name}: there is no such option", remedy=hint)
     if name in OPTIONS and value is not None and not isinstance(value, dict):
         raise ConfigError(f"{where}.{name} = {value!r}: must be a dict, as for the executor")

@@ -200,7 +200,11 @@ class OctopusConfig(BaseModel):
         environment = _from_environment()
         profile = settings.get("profile") or environment.get("profile") or tables.get("profile") or "local"
         if profile not in PROFILES:
-            raise ConfigError(f"profile {profile!r} is unknown; choose one of {', '.join(PROFILES)}")
+            raise ConfigError(
+                f"profile {profile!r} is unknown",
+                remedy=f"choose one of {', '.join(PROFILES)}",
+                code="config_key_unknown",
+            )
         merged: dict[str, Any] = {}
         sources: dict[str, str] = {}
         for source, values in (
@@ -210,7 +214,10 @@ class OctopusConfig(BaseModel):
         ):
             for name, value in values.items():
                 if name not in cls.model_fields:
-                    raise ConfigError(f"unknown setting {name!r} in {source}{_did_you_mean(name, cls.model_fields)}")
+                    raise ConfigError(
+                        f"unknown setting {name!r} in {source}{_did_you_mean(name, cls.model_fields)}",
+                        code="config_key_unknown",
+                    )
                 if value is not None:
                     merged[name] = value
                     sources[name] = f"OCTOPUS_{name.upper()}" if source == "the environment" else source
@@ -247,16 +254,23 @@ class OctopusConfig(BaseModel):
             running = read_local_broker()
             if running is not None:
                 return running.address
-            raise ConfigError("no local broker is running; start one with `octopus broker up`")
+            raise ConfigError("no local broker is running", remedy="start one with `octopus broker up`")
         if self.profile == "octopus":
             login = read_login(self.credentials_dir, self.environment)
             if login is None:
-                raise ConfigError("nobody is logged in to the Octopus service; log in with `octopus login`")
+                raise ConfigError(
+                    "nobody is logged in to the Octopus service",
+                    remedy="log in with `octopus login`",
+                    code="login_missing",
+                )
             if login["endpoint"]:
                 return login["endpoint"]
         raise ConfigError(
-            f"profile {self.profile!r} needs bootstrap_servers: set OCTOPUS_BOOTSTRAP_SERVERS, or put"
-            f' `bootstrap_servers = "host:port"` under [{self.profile}] in {config_home() / "config.toml"}'
+            f"profile {self.profile!r} needs bootstrap_servers",
+            remedy=(
+                'set OCTOPUS_BOOTSTRAP_SERVERS, or put `bootstrap_servers = "host:port"` under'
+                f" [{self.profile}] in {config_home() / 'config.toml'}"
+            ),
         )
 
     @property
@@ -361,17 +375,25 @@ def _read_file(path: str | os.PathLike[str] | None) -> tuple[Path, dict[str, Any
             tables = tomllib.load(stream)
     except (FileNotFoundError, NotADirectoryError):
         if named:
-            raise ConfigError(f"there is no configuration file {file}") from None
+            raise ConfigError(f"there is no configuration file {file}", code="config_file_missing") from None
         return file, {}
     except (OSError, tomllib.TOMLDecodeError) as error:
         if not named and is_out_of_reach(file):
             return file, {}
-        raise ConfigError(f"{file} cannot be read as TOML: {error}") from error
+        raise ConfigError(f"{file} cannot be read as TOML: {error}", code="config_file_unreadable") from error
     for name in tables:
         if name != "profile" and name not in PROFILES:
-            raise ConfigError(f"unknown key {name!r} in {file}{_did_you_mean(name, ('profile', *PROFILES))}")
+            raise ConfigError(
+                f"unknown key {name!r} in {file}{_did_you_mean(name, ('profile', *PROFILES))}",
+                code="config_key_unknown",
+            )
         if isinstance(tables[name], dict) and "sasl_password" in tables[name] and file.stat().st_mode & 0o077:
-            raise ConfigError(f"{file} has a password in it and can be read by others; `chmod 600 {file}`")
+            raise ConfigError(
+                f"{file} has a password in it and can be read by others",
+                remedy=f"`chmod 600 {file}`",
+                code="config_file_exposed",
+                command=f"chmod 600 {file}",
+            )
     return file, tables
 
 

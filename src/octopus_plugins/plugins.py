@@ -117,7 +117,9 @@ class Plugins:
         """
         name = plugin if isinstance(plugin, str) else self._manager.get_name(plugin)
         if name is None or not self._manager.has_plugin(name):
-            raise PluginError(f"no plugin {plugin!r} is registered; there are: {', '.join(self.names()) or 'none'}")
+            raise PluginError(
+                f"no plugin {plugin!r} is registered", remedy=f"there are: {', '.join(self.names()) or 'none'}"
+            )
         self._manager.unregister(name=name)
         self._found = {}
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from click.testing import CliRunner
 
 from octopus_plugins.cli.group import cli
+from octopus_plugins.errors import OctopusError
 
 # What is staged, and the one diagnosis that it must get. Of those in test_doctor.py, no broker is needed to be real.
 HERE = {
@@ -101,6 +105,19 @@ def examine(timeout: float = 60.0, **environment: object) -> Report:
     assert done.stderr == "", done.stderr
     findings = [json.loads(line) for line in done.stdout.splitlines()]
     return Report(done.exit_code, {each["step"]: each for each in findings}, done.output)
+
+
+@contextlib.contextmanager
+def other_words() -> Iterator[None]:
+    """Every error of ours says what it says in other words: nobody may go by them."""
+    plain = OctopusError.__init__
+
+    def altered(error: OctopusError, what: str = "", *, remedy: str = "", **more: Any) -> None:
+        plain(error, f"~{what[::-1]}~", remedy=f"~{remedy[::-1]}~", **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OctopusError, "__init__", altered)
+        yield
 
 
 def assert_diagnosed(report: Report, code: str) -> None:

@@ -27,7 +27,7 @@ from octopus_plugins.local import tansu
 from octopus_plugins.local.embedded import EmbeddedBroker
 from octopus_plugins.local.processes import free_port
 
-from .doctor import HERE, STAGED, assert_diagnosed, examine
+from .doctor import HERE, STAGED, assert_diagnosed, examine, other_words
 
 CANARY = "canary-password"
 STEPS = [
@@ -337,7 +337,10 @@ def test_what_is_wrong_is_told_from_all_else(what: str, address: str, tmp_path: 
     with contextlib.ExitStack() as stack:
         settings = HOW[what](address, tmp_path, stack)
         report = examine(40, **settings)
+        with other_words():
+            again = examine(40, **settings)
     assert_diagnosed(report, HERE[what])
+    assert_diagnosed(again, HERE[what])
     assert CANARY not in report.output
 
 

@@ -160,7 +160,9 @@ def _publish(config: OctopusConfig, as_json: bool, effect: str, **fields: Any) -
     )
     outgoing = load_plugins().transform(decision)
     if outgoing is None:
-        raise PluginError("a plugin withheld the decision; uninstall the plugin, or decide from another environment")
+        raise PluginError(
+            "a plugin withheld the decision", remedy="uninstall the plugin, or decide from another environment"
+        )
     send_now(config, outgoing)
     if as_json:
         click.echo(screen.json_line(outgoing))

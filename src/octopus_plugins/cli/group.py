@@ -59,7 +59,7 @@ class OctopusGroup(click.Group):
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         if (name or cmd.name) in _BUILT_IN:
-            raise PluginError(f"octopus has a command {name or cmd.name!r} of its own; choose another name")
+            raise PluginError(f"octopus has a command {name or cmd.name!r} of its own", remedy="choose another name")
         super().add_command(cmd, name)
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -91,8 +91,8 @@ def whoami(as_json: bool) -> None:
     key = load_key(config)
     if key.subject != identity.subject:
         raise CredentialsError(
-            f"the login is of {identity.username}, the key in {key_path(config)} of {key.username}; `octopus logout`,"
-            " then `octopus login`"
+            f"the login is of {identity.username}, the key in {key_path(config)} of {key.username}",
+            remedy="`octopus logout`, then `octopus login`",
         )
     told = {
         "username": identity.username,

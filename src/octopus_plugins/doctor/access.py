@@ -6,10 +6,10 @@ import time
 from typing import Any
 
 from octopus_plugins.doctor.case import Case
-from octopus_plugins.doctor.findings import Finding, code_of, not_needed, not_tried, ok, said, trouble
-from octopus_plugins.errors import CredentialsError, MissingDependencyError, ServiceError
+from octopus_plugins.doctor.findings import Finding, not_needed, not_tried, ok, trouble
+from octopus_plugins.errors import CredentialsError, MissingDependencyError, OctopusError, ServiceError
 from octopus_plugins.fabric.octopus.keys import key_path, own_key
-from octopus_plugins.fabric.octopus.login import NOBODY, GlobusLogin
+from octopus_plugins.fabric.octopus.login import GlobusLogin
 from octopus_plugins.fabric.octopus.service import Service, greet
 
 _NOT_OCTOPUS = "not needed: only the Octopus service asks for it"
@@ -19,24 +19,21 @@ SKEW_SECONDS = 300.0
 
 _DRIFT_SECONDS = 60.0
 
+# What the errors of each question come to, by their codes.
 _LOGIN = {
-    "DIASPORA_SDK_CLIENT_SECRET": "login.client_refused",
-    "can be read or changed by others": "login.exposed",
-    "belongs to another user": "login.exposed",
-    "is damaged": "login.damaged",
+    "login_client_refused": "login.client_refused",
+    "secret_exposed": "login.exposed",
+    "login_damaged": "login.damaged",
 }
-
 _KEY = {
-    "can be read or changed by others": "key.exposed",
-    "belongs to another user": "key.exposed",
-    "is for the service": "key.other_service",
-    "is asked for": "key.other_namespace",
+    "secret_exposed": "key.exposed",
+    "key_of_other_service": "key.other_service",
+    "key_of_other_namespace": "key.other_namespace",
 }
-
 _GREETING = {
-    "unknown host": "service.unknown_host",
-    "not trusted": "service.untrusted",
-    "no answer within": "service.slow",
+    "service_unknown_host": "service.unknown_host",
+    "certificate_untrusted": "service.untrusted",
+    "service_slow": "service.slow",
 }
 
 
@@ -48,14 +45,14 @@ def login(case: Case) -> Finding:
         case.identity = GlobusLogin(case.config).identity()
     except MissingDependencyError as error:
         case.package_missing = True
-        return trouble("login.package", said(error))
+        return trouble("login.package", error.what)
     except ServiceError as error:
-        return trouble("login.globus_away", said(error))
+        return trouble("login.globus_away", error.what)
     except CredentialsError as error:
-        if NOBODY not in str(error):
-            code = code_of(str(error), _LOGIN, "login.ended")
+        if error.code != "login_missing":
             file = str(key_path(case.config).with_name("tokens.json"))
-            return trouble(code, said(error), {"command": _mend(str(error)), "file": file})
+            texts = {"command": _mend(error), "file": file}
+            return trouble(_LOGIN.get(error.code, "login.ended"), error.what, texts)
         if key_path(case.config).exists():
             return trouble("login.only_key", "no login for the web service is kept here, but a key is")
         case.login_missing = True
@@ -76,8 +73,7 @@ def key(case: Case) -> Finding:
     try:
         found = own_key(config)
     except CredentialsError as error:
-        code = code_of(str(error), _KEY, "key.damaged")
-        return trouble(code, said(error), {"command": _mend(str(error))})
+        return trouble(_KEY.get(error.code, "key.damaged"), error.what, {"command": _mend(error)})
     if case.identity is not None and case.identity.subject != found.subject:
         return trouble("key.other_user", f"the login is of {case.identity.username}, the key of {found.username}")
     if found.expires is not None and found.expires <= time.time():
@@ -94,10 +90,9 @@ def key(case: Case) -> Finding:
     )
 
 
-def _mend(text: str) -> str:
-    """The command that a message about modes names."""
-    command = text.rpartition("if you trust what is in it, `")[2].partition("`")[0]
-    return f"`{command}`" if command.startswith("chmod") else "set OCTOPUS_CREDENTIALS_DIR to a directory of your own"
+def _mend(error: OctopusError) -> str:
+    """What to do about a file that others can read."""
+    return f"`{error.command}`" if error.command else "set OCTOPUS_CREDENTIALS_DIR to a directory of your own"
 
 
 def service(case: Case) -> Finding:
@@ -110,8 +105,7 @@ def service(case: Case) -> Finding:
     try:
         greeting = greet(config)
     except ServiceError as error:
-        code = code_of(str(error), _GREETING, "service.away")
-        return trouble(code, said(error), case.texts())
+        return trouble(_GREETING.get(error.code, "service.away"), error.what, case.texts())
     case.skew = greeting.skew
     details: dict[str, Any] = {"url": greeting.url, "milliseconds": round(1000 * greeting.seconds, 1)}
     reached = f"{greeting.url} answers in {1000 * greeting.seconds:.0f} ms"
@@ -124,8 +118,7 @@ def service(case: Case) -> Finding:
     try:
         topics = Service(config, GlobusLogin(config), case.identity).list_topics()
     except ServiceError as error:
-        refused = "octopus login" in str(error)
-        return trouble("service.refused" if refused else "service.failing", said(error))
+        return trouble("service.refused" if error.code == "login_refused" else "service.failing", error.what)
     return ok("service", f"{reached} and lists {len(topics)} topics", topics=topics, **details)
 
 

@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from octopus_plugins.config import OctopusConfig
 from octopus_plugins.doctor.case import Case, Server
-from octopus_plugins.doctor.findings import Finding, code_of, ok, said, trouble
+from octopus_plugins.doctor.findings import Finding, ok, trouble
 from octopus_plugins.doctor.network import parse_servers, reach, resolve
 from octopus_plugins.errors import CredentialsError, FabricError
 from octopus_plugins.events import Topic
@@ -17,11 +17,12 @@ from octopus_plugins.fabric.kafka.reader import reading_options
 from octopus_plugins.fabric.kafka.topics import QuietLogger, ask_admin, namespace, topic_name
 
 _REFUSALS = {
-    "refuse the key": "auth.key",
-    "no user": "auth.no_user",
-    "supported mechanisms": "auth.mechanism",
-    "refused the credentials": "auth.password",
-    "client's certificate": "tls.client_certificate",
+    "key_refused": "auth.key",
+    "user_missing": "auth.no_user",
+    "mechanism_refused": "auth.mechanism",
+    "sasl_not_offered": "auth.no_sasl",
+    "credentials_refused": "auth.password",
+    "client_certificate_refused": "tls.client_certificate",
 }
 
 
@@ -31,17 +32,14 @@ def auth(case: Case) -> Finding:
     try:
         protocol = kafka_options(config)["security.protocol"]
     except CredentialsError as error:
-        return trouble("auth.token", said(error))
+        return trouble("auth.token", error.what)
     try:
         case.metadata = ask_admin(config, lambda admin, seconds: admin.list_topics(timeout=seconds))
     except FabricError as error:
-        text = said(error)
-        silent = "auth.no_user" if protocol == "PLAINTEXT" and "isconnected" in text else "auth.silent"
+        # That a connection in clear text is cut is librdkafka's word, and all that it says of it.
+        silent = "auth.no_user" if protocol == "PLAINTEXT" and "isconnected" in error.what else "auth.silent"
         default = "auth.token" if isinstance(error, CredentialsError) else silent
-        code = code_of(text, _REFUSALS, default)
-        if text.rstrip(" .").endswith("supported mechanisms:"):
-            code = "auth.no_sasl"
-        return trouble(code, text, case.texts(), step="auth")
+        return trouble(_REFUSALS.get(error.code, default), error.what, case.texts(), step="auth")
     who = _who(config.with_local_user(), protocol)
     return ok("auth", f"the brokers let {who} in", protocol=protocol)
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from octopus_plugins.doctor.case import Case
-from octopus_plugins.doctor.findings import Finding, not_needed, ok, said, trouble
+from octopus_plugins.doctor.findings import Finding, not_needed, ok, trouble
 from octopus_plugins.errors import SpoolError
 from octopus_plugins.fabric.kafka.topics import namespace
 from octopus_plugins.fabric.produce.counts_file import ProcessCounts, last_counts
@@ -31,7 +31,7 @@ def spool(case: Case) -> Finding:
         _try_to_write(case)
         waiting = orphans(config)
     except SpoolError as error:
-        return trouble("spool.not_writable", said(error))
+        return trouble("spool.not_writable", error.what)
     except OSError as error:
         code = {
             errno.ENOSPC: "spool.full",

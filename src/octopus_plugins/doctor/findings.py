@@ -86,14 +86,3 @@ def trouble(
         tuple(notes),
         details,
     )
-
-
-def said(error: BaseException) -> str:
-    """What an error of ours says was wrong, without what it says to do."""
-    text = str(error)
-    return text.rpartition("; ")[0] or text
-
-
-def code_of(text: str, codes: Mapping[str, str], default: str) -> str:
-    """The code for the first of these fragments that a message has."""
-    return next((code for fragment, code in codes.items() if fragment in text), default)

@@ -21,7 +21,7 @@ def address(case: Case) -> Finding:
         named = parse_servers(config.servers)
     except ConfigError as error:
         code = "address.no_local_broker" if config.profile == "local" else "address.none"
-        return trouble(code, str(error).partition(":")[0].partition(";")[0], case.texts())
+        return trouble(code, error.what, case.texts())
     known: dict[Server, str] = {}
     unknown: list[str] = []
     for server in named:

@@ -7,16 +7,16 @@ import warnings
 
 from octopus_plugins.config import NOT_LOGGED_IN, OctopusConfig, config_file
 from octopus_plugins.doctor.case import Case
-from octopus_plugins.doctor.findings import Finding, code_of, ok, said, trouble
+from octopus_plugins.doctor.findings import Finding, ok, trouble
 from octopus_plugins.errors import ConfigError, CredentialsError
 from octopus_plugins.fabric.kafka.client_options import kafka_options
 from octopus_plugins.fabric.kafka.topics import namespace
 
 _LOADING = {
-    "there is no configuration file": "settings.no_file",
-    "cannot be read as TOML": "settings.not_toml",
-    "unknown": "settings.unknown_key",
-    "has a password in it": "settings.exposed",
+    "config_file_missing": "settings.no_file",
+    "config_file_unreadable": "settings.not_toml",
+    "config_key_unknown": "settings.unknown_key",
+    "config_file_exposed": "settings.exposed",
 }
 
 
@@ -28,15 +28,15 @@ def settings(case: Case) -> Finding:
             warnings.simplefilter("always")
             config = case.load()
     except ConfigError as error:
-        code = code_of(str(error), _LOADING, "settings.wrong_value")
-        return trouble(code, said(error) if code == "settings.exposed" else str(error), {"file": file})
+        code = _LOADING.get(error.code, "settings.wrong_value")
+        return trouble(code, error.what if code == "settings.exposed" else str(error), {"file": file})
     case.config = config
     try:
         if config.profile != "octopus":
             kafka_options(config)
     except CredentialsError as error:
-        code = "settings.clear_text" if "clear text" in str(error) else "settings.incomplete"
-        return trouble(code, said(error))
+        code = "settings.clear_text" if error.code == "clear_text_refused" else "settings.incomplete"
+        return trouble(code, error.what)
     except ConfigError:
         pass  # there is no address yet: the step of that name says so
     variables = sorted(

@@ -26,14 +26,15 @@ def check_seams(host: str, seams: Iterable[Seam]) -> None:
     """
     for owner, name, expected in seams:
         if not hasattr(owner, name):
-            raise UnsupportedHostError(f"{host} has no {owner.__name__}.{name}; {_REMEDY}")
+            raise UnsupportedHostError(f"{host} has no {owner.__name__}.{name}", remedy=_REMEDY)
         function = inspect.unwrap(getattr(owner, name))
         first = 0 if inspect.ismodule(owner) else 1  # self
         present = tuple(inspect.signature(function).parameters)[first:]
         if present[: len(expected)] != expected:
             raise UnsupportedHostError(
-                f"{host} has another {owner.__name__}.{name} than octopus-plugins knows"
-                f" (expected arguments {expected}, found {present}); {_REMEDY}"
+                f"{host} has another {owner.__name__}.{name} than octopus-plugins knows (expected arguments"
+                f" {expected}, found {present})",
+                remedy=_REMEDY,
             )
 
 
@@ -53,5 +54,6 @@ def check_names(host: str, owner: Any, name: str, expected: Iterable[str]) -> No
     for attribute in expected:
         if attribute not in used:
             raise UnsupportedHostError(
-                f"{host} has a {owner.__name__}.{name} without {attribute!r}, which octopus-plugins reads; {_REMEDY}"
+                f"{host} has a {owner.__name__}.{name} without {attribute!r}, which octopus-plugins reads",
+                remedy=_REMEDY,
             )

@@ -39,8 +39,8 @@ def make_certificates(directory: Path) -> None:
         from cryptography.hazmat.primitives.asymmetric import ec
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
-            "a secure Kafka needs the package cryptography, which makes its certificates; install it with"
-            " `pip install 'octopus-plugins[local]'`"
+            "a secure Kafka needs the package cryptography, which makes its certificates",
+            remedy="install it with `pip install 'octopus-plugins[local]'`",
         ) from error
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     authority = ec.generate_private_key(ec.SECP256R1())

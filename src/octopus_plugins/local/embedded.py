@@ -47,14 +47,14 @@ class EmbeddedBroker:
     def address(self) -> str:
         """``host:port`` of the running broker; stays the same over ``start`` and ``stop``."""
         if self._address is None:
-            raise BrokerStartError("this embedded broker is not running; use it in a `with` block")
+            raise BrokerStartError("this embedded broker is not running", remedy="use it in a `with` block")
         return self._address
 
     @property
     def pid(self) -> int:
         """Process id of the running broker."""
         if self._process is None:
-            raise BrokerStartError("this embedded broker is not running; use it in a `with` block")
+            raise BrokerStartError("this embedded broker is not running", remedy="use it in a `with` block")
         return self._process.pid
 
     def start(self) -> None:
@@ -116,8 +116,8 @@ def up(port: int | None = None) -> Running:
     if running is not None:
         if running.kind != EMBEDDED or (port is not None and not running.address.endswith(f":{port}")):
             raise BrokerStartError(
-                f"{running.name} runs already at {running.address} (process {running.pid}); stop it with"
-                " `octopus broker down` to have another one"
+                f"{running.name} runs already at {running.address} (process {running.pid})",
+                remedy="stop it with `octopus broker down` to have another one",
             )
         return running
     log = log_place(EMBEDDED)

@@ -33,8 +33,11 @@ def class_path() -> str:
         libs = Path(home) / "libs"
         if not any(libs.glob(_NEEDED)):
             raise BrokerStartError(
-                f"KAFKA_HOME is {home}, but {libs} has no Kafka of version 4; set it to the directory of an unpacked"
-                " Apache Kafka 4, or unset it to have the jars fetched by Maven"
+                f"KAFKA_HOME is {home}, but {libs} has no Kafka of version 4",
+                remedy=(
+                    "set it to the directory of an unpacked Apache Kafka 4, or unset it to have the jars"
+                    " fetched by Maven"
+                ),
             )
         return f"{libs}/*"
     return f"{_fetched()}/*"
@@ -102,8 +105,8 @@ def _fetch(maven: Path, pom: bytes, jars: Path) -> None:
             )
         except subprocess.TimeoutExpired:
             raise BrokerStartError(
-                f"Maven did not fetch Apache Kafka's jars within {_MAVEN_SECONDS} s; check the network, or set"
-                " KAFKA_HOME to the directory of an unpacked Apache Kafka 4"
+                f"Maven did not fetch Apache Kafka's jars within {_MAVEN_SECONDS} s",
+                remedy="check the network, or set KAFKA_HOME to the directory of an unpacked Apache Kafka 4",
             ) from None
         if done.returncode or not any(draft.glob(_NEEDED)):
             said = "\n".join(line for line in done.stdout.splitlines() if line.startswith("[ERROR]")) or done.stdout

@@ -54,8 +54,8 @@ def plan(home: Path, nodes: int, secure: bool, port: int | None) -> Layout:
     if (len(before.ports), before.secure) != (nodes, secure):
         was = f"--nodes {len(before.ports)}" + (" --secure" if before.secure else "")
         raise BrokerStartError(
-            f"{home} holds the data of another cluster, made with {was}; say so again to go on with it, or delete it"
-            " with `octopus broker down --purge`"
+            f"{home} holds the data of another cluster, made with {was}",
+            remedy="say so again to go on with it, or delete it with `octopus broker down --purge`",
         )
     if port in {None, before.ports[1].clients} and all(_are_free(ports) for ports in before.ports.values()):
         return before
@@ -72,7 +72,7 @@ def _load(home: Path) -> Layout | None:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BrokerStartError(
-            f"{file} cannot be read: {error}; `octopus broker down --purge` deletes what is there"
+            f"{file} cannot be read: {error}", remedy="`octopus broker down --purge` deletes what is there"
         ) from error
 
 

@@ -93,8 +93,8 @@ class Nodes:
                     reason = f"only nodes {', '.join(map(str, sorted(up)))} are up"
             time.sleep(0.1)
         raise BrokerStartError(
-            f"Apache Kafka did not come up at {admin.servers} within {_READY_SECONDS:g} s: {reason}; its logs are in"
-            f" {self._home}"
+            f"Apache Kafka did not come up at {admin.servers} within {_READY_SECONDS:g} s: {reason}",
+            remedy=f"its logs are in {self._home}",
         )
 
     def _raise_if_ended(self) -> None:

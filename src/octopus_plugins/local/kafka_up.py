@@ -45,8 +45,8 @@ def _up(config: OctopusConfig, nodes: int, secure: bool, port: int | None) -> Ru
     if running is not None:
         if not _is_the_same(running, nodes, secure, port):
             raise BrokerStartError(
-                f"{running.name} runs already at {running.address} (process {running.pid}); stop it with"
-                " `octopus broker down` to have another one"
+                f"{running.name} runs already at {running.address} (process {running.pid})",
+                remedy="stop it with `octopus broker down` to have another one",
             )
         return running
     kafka = ApacheKafka(nodes, secure=secure, port=port, home=kafka_home(), detached=True)
@@ -63,7 +63,9 @@ def _up(config: OctopusConfig, nodes: int, secure: bool, port: int | None) -> Ru
         raise
     found = status()
     if found is None:
-        raise BrokerStartError(f"Apache Kafka ended again right after its start; its logs are in {kafka_home()}")
+        raise BrokerStartError(
+            "Apache Kafka ended again right after its start", remedy=f"its logs are in {kafka_home()}"
+        )
     return replace(found, started=True)
 
 

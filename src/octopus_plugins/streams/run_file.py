@@ -78,10 +78,12 @@ def read_file(path: str | os.PathLike[str], run_id: str | None = None) -> list[E
     known = list(dict.fromkeys(event.run_id for event in events if event.run_id != ANY))
     if run_id is None or run_id == LAST:
         if len(known) > 1:
-            raise ConfigError(f"{os.fspath(path)} has {len(known)} runs; choose one with --run: {_several(known)}")
+            raise ConfigError(
+                f"{os.fspath(path)} has {len(known)} runs", remedy=f"choose one with --run: {_several(known)}"
+            )
         return events
     if run_id not in known:
-        raise ConfigError(f"{os.fspath(path)} has no run {run_id!r}; it has {_several(known)}")
+        raise ConfigError(f"{os.fspath(path)} has no run {run_id!r}", remedy=f"it has {_several(known)}")
     return _without_others([event for event in events if event.run_id == run_id or _is_of_all_runs(event)], run_id)
 
 
@@ -116,7 +118,7 @@ def _decoded(line: bytes, where: str) -> list[Event]:
         event = decode(line)
     except SchemaError as error:
         raise SchemaError(
-            f"{where}: {error}; one CloudEvent per line is expected, as `octopus wrath record` writes it"
+            f"{where}: {error}", remedy="one CloudEvent per line is expected, as `octopus wrath record` writes it"
         ) from error
     return [] if event is None else list(event.unfolded())
 

@@ -44,11 +44,13 @@ class Stream(Generic[T]):
         profile: str | None = None,
     ) -> None:
         if limit is not None and (not isinstance(limit, int) or limit < 1):
-            raise ConfigError(f"limit={limit!r} is not a whole number of at least 1; leave it out to get all")
+            raise ConfigError(f"limit={limit!r} is not a whole number of at least 1", remedy="leave it out to get all")
         if follow and query.until is not None:
-            raise ConfigError("follow=True goes on until it is closed; leave out until, or follow")
+            raise ConfigError("follow=True goes on until it is closed", remedy="leave out until, or follow")
         if config is not None and profile is not None and config.profile != profile:
-            raise ConfigError(f"profile={profile!r} contradicts the config, which is of {config.profile!r}; give one")
+            raise ConfigError(
+                f"profile={profile!r} contradicts the config, which is of {config.profile!r}", remedy="give one"
+            )
         self.query = query
         self.follow = follow
         self.limit = limit
@@ -191,4 +193,6 @@ class Stream(Generic[T]):
 
     def _refuse_endless(self, call: str) -> None:
         if self.follow and self.limit is None:
-            raise ConfigError(f"{call} would wait forever on a stream that follows; give a limit, or leave out follow")
+            raise ConfigError(
+                f"{call} would wait forever on a stream that follows", remedy="give a limit, or leave out follow"
+            )

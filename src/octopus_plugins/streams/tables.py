@@ -226,5 +226,5 @@ def column_named(event_class: type[Event], name: str) -> Column:
     column = countable.get(short.get(name, name))
     if column is None:
         known = ", ".join([*short, *countable])
-        raise ConfigError(f"{event_class.__name__} has no field {name!r} to count by; it has: {known}")
+        raise ConfigError(f"{event_class.__name__} has no field {name!r} to count by", remedy=f"it has: {known}")
     return column

@@ -164,7 +164,9 @@ def _whole_id(config: OctopusConfig, run_id: str, task_id: str) -> str:
     if task_id in found or not found:
         return task_id
     if len(found) > 1:
-        raise ConfigError(f"several tasks begin with {task_id!r}: {', '.join(sorted(found)[:8])}; give more of the id")
+        raise ConfigError(
+            f"several tasks begin with {task_id!r}: {', '.join(sorted(found)[:8])}", remedy="give more of the id"
+        )
     return found.pop()
 
 

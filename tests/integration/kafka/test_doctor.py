@@ -24,7 +24,7 @@ from octopus_plugins.fabric.kafka.admin import add_scram_user
 from octopus_plugins.fabric.octopus.keys import log_in
 from octopus_plugins.local import ApacheKafka
 
-from ..doctor import KAFKA, assert_diagnosed, examine
+from ..doctor import KAFKA, assert_diagnosed, examine, other_words
 from ..standin.globus import Person, StandinGlobus
 from ..standin.kafka import KafkaBackend
 from ..standin.service import StandinService
@@ -115,8 +115,11 @@ HOW: dict[str, Callable[[Scene], Settings]] = {
 
 @pytest.mark.parametrize("what", KAFKA)
 def test_what_is_wrong_is_told_from_all_else(what: str, scene: Scene) -> None:
-    report = examine(TIMEOUT, **HOW[what](scene))
+    settings = HOW[what](scene)
+    report = examine(TIMEOUT, **settings)
     assert_diagnosed(report, KAFKA[what])
+    with other_words():
+        assert_diagnosed(examine(TIMEOUT, **settings), KAFKA[what])
     assert PASSWORD not in report.output
     assert str(scene.user["sasl_password"]) not in report.output
 

@@ -132,7 +132,7 @@ def _await(config: OctopusConfig, what: str, request: Callable[[AdminClient, flo
         if error is not None:
             reason = KafkaError(error.code())  # what the broker itself says is the inside of its request
             raise CredentialsError(
-                f"{what} could not be set at {config.servers}: {reason.str()}; an administrator may do so"
+                f"{what} could not be set at {config.servers}: {reason.str()}", remedy="an administrator may do so"
             )
 
 

@@ -33,6 +33,7 @@ _SETTLING_SECONDS = 60.0
 _REFUSALS = {KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED}
 _CERTIFICATE = re.compile(r"alert .*(certificate|unknown ca)")
 _CLOSED = re.compile("Broken pipe|Connection reset|Disconnected")
+_MECHANISMS = "supported mechanisms:"
 _NO_TLS = "connecting to a PLAINTEXT"
 _OF_THE_KEY = re.compile(r"^.*?(SASL authentication error|OAUTHBEARER token): ")
 _CUT_MEANWHILE = " failed: Local: "
@@ -104,25 +105,25 @@ class Refusals:
         """
         if self._told is None and (self._hint is None or _CLOSED.search(self._hint)):
             self._told = _refused_for_want_of_a_user(self._config)
-        return self._told or BrokerUnreachableError(unreachable(self._config, self._hint or reason))
+        return self._told or unreachable(self._config, self._hint or reason)
 
 
-def unreachable(config: OctopusConfig, reason: str) -> str:
-    """One sentence that says that no broker answers, why, and what to do."""
+def unreachable(config: OctopusConfig, reason: str) -> BrokerUnreachableError:
+    """The error for brokers that do not answer."""
     remedy = (
         "`octopus broker up` starts one"
         if config.profile == "local"
         else "check bootstrap_servers and the network (`octopus doctor` finds where the way ends)"
     )
-    return f"no Kafka broker answers at {config.address} ({reason}); {remedy}"
+    return BrokerUnreachableError(f"no Kafka broker answers at {config.address} ({reason})", remedy=remedy)
 
 
 def forbidden(config: OctopusConfig, name: str) -> CredentialsError:
     """The error for a topic, by its Kafka name, that the brokers do not let this user read."""
     user = f" by user {config.sasl_username}" if config.sasl_username else ""
     return CredentialsError(
-        f"topic {name} may not be read{user} at {config.address}; set namespace to your own, or ask whoever runs the"
-        " broker to grant it"
+        f"topic {name} may not be read{user} at {config.address}",
+        remedy="set namespace to your own, or ask whoever runs the broker to grant it",
     )
 
 
@@ -136,27 +137,35 @@ def _refusal(config: OctopusConfig, error: KafkaError) -> CredentialsError | Non
         if config.profile == "octopus":
             reason = _OF_THE_KEY.sub("", said)
             return CredentialsError(
-                f"the brokers at {config.address} refuse the key of {config.namespace} ({reason}); it was replaced or"
-                " has ended: run `octopus login`, here or wherever this home directory is, and what runs goes on by"
-                " itself"
+                f"the brokers at {config.address} refuse the key of {config.namespace} ({reason})",
+                remedy=(
+                    "it was replaced or has ended: run `octopus login`, here or wherever this home"
+                    " directory is, and what runs goes on by itself"
+                ),
+                code="key_refused",
             )
         user = f" of user {config.sasl_username}" if config.sasl_username else ""
         remedy = f"check sasl_username, sasl_password and sasl_mechanism of {where}"
-        return CredentialsError(f"{config.address} refused the credentials{user}: {said}; {remedy}")
+        code = "credentials_refused"
+        if _MECHANISMS in said:
+            code = "sasl_not_offered" if said.rstrip(" .").endswith(_MECHANISMS) else "mechanism_refused"
+        return CredentialsError(f"{config.address} refused the credentials{user}: {said}", remedy=remedy, code=code)
     if _NO_TLS in said:
         return CredentialsError(
-            f"{config.address} does not speak TLS ({said}); if that is as it should be, set security_protocol of"
-            f" {where} to PLAINTEXT or SASL_PLAINTEXT"
+            f"{config.address} does not speak TLS ({said})",
+            remedy=f"if that is as it should be, set security_protocol of {where} to PLAINTEXT or SASL_PLAINTEXT",
         )
     if _CERTIFICATE.search(said):
         return CredentialsError(
-            f"{config.address} refused the client's certificate: {said}; check ssl_certificate_location and"
-            f" ssl_key_location of {where}"
+            f"{config.address} refused the client's certificate: {said}",
+            remedy=f"check ssl_certificate_location and ssl_key_location of {where}",
+            code="client_certificate_refused",
         )
     if error.code() == KafkaError._SSL:
         return CredentialsError(
-            f"{config.address} cannot be trusted: {said}; set ssl_ca_location of {where} to the certificate of the"
-            " authority that its operator names"
+            f"{config.address} cannot be trusted: {said}",
+            remedy=f"set ssl_ca_location of {where} to the certificate of the authority that its operator names",
+            code="certificate_untrusted",
         )
     return None
 
@@ -174,8 +183,8 @@ def _refused_for_clear_text(config: OctopusConfig) -> CredentialsError | None:
     if protocol.endswith("SSL") or not _speaks_tls(config):
         return None
     return CredentialsError(
-        f"{config.address} speaks TLS only, and {protocol} is refused; set security_protocol of profile"
-        f" {config.profile!r} to SSL or SASL_SSL, and ssl_ca_location"
+        f"{config.address} speaks TLS only, and {protocol} is refused",
+        remedy=f"set security_protocol of profile {config.profile!r} to SSL or SASL_SSL, and ssl_ca_location",
     )
 
 
@@ -185,8 +194,12 @@ def _refused_for_want_of_a_user(config: OctopusConfig) -> CredentialsError | Non
     if kafka_options(config)["security.protocol"] != "SSL" or not _speaks_tls(config):
         return None
     return CredentialsError(
-        f"{config.address} closes connections that have TLS but no user; set security_protocol of profile"
-        f" {config.profile!r} to SASL_SSL, and sasl_mechanism, sasl_username and sasl_password"
+        f"{config.address} closes connections that have TLS but no user",
+        remedy=(
+            f"set security_protocol of profile {config.profile!r} to SASL_SSL, and sasl_mechanism,"
+            " sasl_username and sasl_password"
+        ),
+        code="user_missing",
     )
 
 

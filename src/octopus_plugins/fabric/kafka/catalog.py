@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from confluent_kafka import KafkaError
 
 from octopus_plugins.config import OctopusConfig
-from octopus_plugins.errors import BrokerUnreachableError, ConfigError, FabricError, TopicMissingError
+from octopus_plugins.errors import ConfigError, FabricError, TopicMissingError
 from octopus_plugins.fabric.kafka.auth_errors import unreachable
 from octopus_plugins.fabric.kafka.topics import kafka_topics, request_admin, topic_name
 
@@ -105,8 +105,8 @@ def delete_topic(config: OctopusConfig, name: str) -> None:
     if missing:
         raise _no_such_topic(config, name)
     if error.retriable() or error.code() == KafkaError._TRANSPORT:
-        raise BrokerUnreachableError(unreachable(config, error.str()))
-    raise FabricError(f"{config.address} did not delete {full}: {error.str()}; ask whoever runs it")
+        raise unreachable(config, error.str())
+    raise FabricError(f"{config.address} did not delete {full}: {error.str()}", remedy="ask whoever runs it")
 
 
 def describe_topic(config: OctopusConfig, name: str) -> TopicDescription:
@@ -137,4 +137,6 @@ def describe_topic(config: OctopusConfig, name: str) -> TopicDescription:
 
 
 def _no_such_topic(config: OctopusConfig, name: str) -> TopicMissingError:
-    return TopicMissingError(f"there is no topic {topic_name(config, name)}; `octopus topics list` shows what there is")
+    return TopicMissingError(
+        f"there is no topic {topic_name(config, name)}", remedy="`octopus topics list` shows what there is"
+    )

@@ -31,8 +31,9 @@ def kafka_options(config: OctopusConfig) -> dict[str, Any]:
     encrypted = protocol in {"SSL", "SASL_SSL"}
     if not encrypted and not config.allow_plaintext and not config.on_loopback():
         raise CredentialsError(
-            f"{protocol} would send everything in clear text to {config.servers}, which is not on this machine; set"
-            " security_protocol to SSL or SASL_SSL, or allow_plaintext = true if the network is trusted"
+            f"{protocol} would send everything in clear text to {config.servers}, which is not on this machine",
+            remedy="set security_protocol to SSL or SASL_SSL, or allow_plaintext = true if the network is trusted",
+            code="clear_text_refused",
         )
     if encrypted:
         options |= _tls(config)
@@ -53,7 +54,7 @@ def _msk(config: OctopusConfig) -> dict[str, Any]:
     # A token is as good as the key for a quarter of an hour: in clear text for tests on this machine only.
     if protocol != "SASL_SSL" and not (protocol == "SASL_PLAINTEXT" and config.on_loopback()):
         raise CredentialsError(
-            f"profile 'octopus' is reached by SASL_SSL only, not by {protocol}; unset security_protocol"
+            f"profile 'octopus' is reached by SASL_SSL only, not by {protocol}", remedy="unset security_protocol"
         )
     options: dict[str, Any] = {
         "bootstrap.servers": config.servers,
@@ -76,8 +77,8 @@ def _tls(config: OctopusConfig) -> dict[str, Any]:
     options: dict[str, Any] = {"ssl.ca.location": config.ssl_ca_location or "probe"}
     if bool(config.ssl_certificate_location) != bool(config.ssl_key_location):
         raise CredentialsError(
-            "mTLS needs both ssl_certificate_location and ssl_key_location; only one of them is set in profile"
-            f" {config.profile!r}"
+            "mTLS needs both ssl_certificate_location and ssl_key_location",
+            remedy=f"only one of them is set in profile {config.profile!r}",
         )
     if config.ssl_certificate_location:
         options["ssl.certificate.location"] = config.ssl_certificate_location
@@ -91,7 +92,8 @@ def _sasl(config: OctopusConfig) -> dict[str, Any]:
     if missing:
         variables = ", ".join(f"OCTOPUS_{name.upper()}" for name in missing)
         raise CredentialsError(
-            f"SASL needs {' and '.join(missing)} in profile {config.profile!r}; set {variables} or the keys in the file"
+            f"SASL needs {' and '.join(missing)} in profile {config.profile!r}",
+            remedy=f"set {variables} or the keys in the file",
         )
     assert config.sasl_password is not None
     return {

@@ -8,7 +8,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka import Producer as KafkaProducer
 
 from octopus_plugins.config import OctopusConfig
-from octopus_plugins.errors import BrokerUnreachableError, FabricError
+from octopus_plugins.errors import FabricError
 from octopus_plugins.events import Event, encode
 from octopus_plugins.fabric.kafka.auth_errors import Refusals, unreachable
 from octopus_plugins.fabric.kafka.client_options import kafka_options
@@ -55,8 +55,8 @@ def send_now(config: OctopusConfig, event: Event) -> None:
         raise refusals.told
     if remaining:
         producer.purge()
-        raise BrokerUnreachableError(unreachable(config, "it did not take the record in time"))
+        raise unreachable(config, "it did not take the record in time")
     if failed and failed[0].retriable():
-        raise BrokerUnreachableError(unreachable(config, failed[0].str()))
+        raise unreachable(config, failed[0].str())
     if failed:
         raise FabricError(f"{config.address} did not take the record for {name}: {failed[0].str()}")

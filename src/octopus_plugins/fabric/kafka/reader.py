@@ -251,8 +251,10 @@ class Reader:
             raise forbidden(self._config, self._name)
         reason = error.str() if error is not None else "it has no partitions"
         raise TopicMissingError(
-            f"topic {self._name} cannot be read at {self._config.address}: {reason}; `octopus topics ensure`"
-            " creates it, and `octopus topics list` shows what is there under this namespace"
+            f"topic {self._name} cannot be read at {self._config.address}: {reason}",
+            remedy=(
+                "`octopus topics ensure` creates it, and `octopus topics list` shows what is there under this namespace"
+            ),
         )
 
     def _events(self, messages: list[Any], ends: dict[int, int]) -> list[Event]:

@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from octopus_plugins.config import NOT_LOGGED_IN, OctopusConfig, read_login
-from octopus_plugins.errors import BrokerUnreachableError, TopicMissingError
+from octopus_plugins.errors import TopicMissingError
 from octopus_plugins.events import Topic
 from octopus_plugins.fabric.kafka.auth_errors import Refusals, unreachable
 from octopus_plugins.fabric.kafka.client_options import kafka_options
@@ -96,8 +96,10 @@ def ensure_topics(config: OctopusConfig) -> set[Topic]:
             created.add(topic)
         elif error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise TopicMissingError(
-                f"topic {name} does not exist at {config.address} and could not be created: {error.str()};"
-                " ask whoever runs the broker to create it, or set `namespace` to one that you may create topics in"
+                f"topic {name} does not exist at {config.address} and could not be created: {error.str()}",
+                remedy=(
+                    "ask whoever runs the broker to create it, or set `namespace` to one that you may create topics in"
+                ),
             )
     # Brokers hear of a new topic a moment after it was made: who made it must not find it missing.
     deadline = time.monotonic() + config.connect_timeout
@@ -160,7 +162,7 @@ def request_admin(
         if not late:
             return errors
         if time.monotonic() >= deadline:
-            raise BrokerUnreachableError(unreachable(config, f"no answer about {what}: {late[0].str()}"))
+            raise unreachable(config, f"no answer about {what}: {late[0].str()}")
 
 
 def _error(answer: Future[Any], seconds: float) -> KafkaError | None:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from octopus_plugins.config import NOT_LOGGED_IN, OctopusConfig, key_file
 from octopus_plugins.errors import CredentialsError, ServiceError
-from octopus_plugins.fabric.octopus.login import NOBODY, GlobusLogin, Identity
+from octopus_plugins.fabric.octopus.login import GlobusLogin, Identity, nobody
 from octopus_plugins.fabric.octopus.secret_files import locked, read_secret, write_secret
 from octopus_plugins.fabric.octopus.service import Service
 
@@ -77,15 +77,16 @@ def load_key(config: OctopusConfig) -> Key:
     try:
         data = read_secret(path)
     except FileNotFoundError:
-        raise CredentialsError(f"{NOBODY} (there is no {path})") from None
+        raise nobody(f" (there is no {path})") from None
     key = _decode(data)
     if key is None:
         # Nothing of the text goes into the message: part of it may be the key.
-        raise CredentialsError(f"{path} is damaged; `octopus login` writes it anew")
+        raise CredentialsError(f"{path} is damaged", remedy="`octopus login` writes it anew")
     if key.environment != config.environment:
         raise CredentialsError(
-            f"the key in {path} is for the service {key.environment!r}, not {config.environment!r}; log in to that one"
-            " with `octopus login`"
+            f"the key in {path} is for the service {key.environment!r}, not {config.environment!r}",
+            remedy="log in to that one with `octopus login`",
+            code="key_of_other_service",
         )
     return key
 
@@ -99,8 +100,9 @@ def own_key(config: OctopusConfig) -> Key:
     key = load_key(config)
     if config.namespace not in {key.namespace, NOT_LOGGED_IN}:
         raise CredentialsError(
-            f"{key.username} is logged in, with the namespace {key.namespace}, but {config.namespace} is asked for;"
-            " unset OCTOPUS_NAMESPACE (on the Octopus service the login says it), or log in as the one meant"
+            f"{key.username} is logged in, with the namespace {key.namespace}, but {config.namespace} is asked for",
+            remedy="unset OCTOPUS_NAMESPACE (on the Octopus service the login says it), or log in as the one meant",
+            code="key_of_other_namespace",
         )
     return key
 
@@ -128,8 +130,8 @@ def fetch_key(config: OctopusConfig, service: Service, identity: Identity, *, ro
         kept = _kept(config)
         if kept is not None and kept.subject != identity.subject:
             raise CredentialsError(
-                f"the key in {key_path(config)} is of {kept.username}, and this login of {identity.username};"
-                " `octopus logout` first, or set OCTOPUS_CREDENTIALS_DIR to another directory for it"
+                f"the key in {key_path(config)} is of {kept.username}, and this login of {identity.username}",
+                remedy="`octopus logout` first, or set OCTOPUS_CREDENTIALS_DIR to another directory for it",
             )
         if kept is not None and not rotate and key_stamp(config) != before:
             return kept, True  # another login had the lock before us
@@ -143,7 +145,7 @@ def fetch_key(config: OctopusConfig, service: Service, identity: Identity, *, ro
             raise
         key = _made(config, service, identity, reply)
         if rotate and kept is not None and key.access_key == kept.access_key:
-            raise ServiceError(f"{service.url} gave the old key again; try `octopus login --rotate` once more")
+            raise ServiceError(f"{service.url} gave the old key again", remedy="try `octopus login --rotate` once more")
         if key == kept:
             return kept, False  # the file stays as it is: whoever watches it has nothing to do
         write_secret(key_path(config), _encode(key))
@@ -161,7 +163,7 @@ def remove_key(config: OctopusConfig) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise CredentialsError(f"{key_path(config)} cannot be removed: {error}; remove it by hand") from error
+        raise CredentialsError(f"{key_path(config)} cannot be removed: {error}", remedy="remove it by hand") from error
     return True
 
 
@@ -248,6 +250,6 @@ def open_service(config: OctopusConfig) -> Service:
         return Service(config, GlobusLogin(config), Identity(key.subject, key.username))
     except CredentialsError as error:
         raise CredentialsError(
-            f"the key of {key.username} is here, but no login for the web service: {error}; a service account needs"
-            " DIASPORA_SDK_CLIENT_ID and DIASPORA_SDK_CLIENT_SECRET for it"
+            f"the key of {key.username} is here, but no login for the web service: {error}",
+            remedy="a service account needs DIASPORA_SDK_CLIENT_ID and DIASPORA_SDK_CLIENT_SECRET for it",
         ) from error

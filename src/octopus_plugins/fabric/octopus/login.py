@@ -30,7 +30,12 @@ if TYPE_CHECKING:
 _AUTH = "auth.globus.org"
 _RETRIES = 2
 
-NOBODY = "nobody is logged in to the Octopus service; log in with `octopus login`"
+
+def nobody(more: str = "") -> CredentialsError:
+    """The error for want of a login."""
+    return CredentialsError(
+        f"nobody is logged in to the Octopus service{more}", remedy="log in with `octopus login`", code="login_missing"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,31 +217,36 @@ class GlobusLogin:
             yield
         except IdentityMismatchError as error:
             raise CredentialsError(
-                f"this login is of another identity ({error.new_id}) than the one kept here ({error.stored_id});"
-                " `octopus logout` first, or set OCTOPUS_CREDENTIALS_DIR to another directory for it"
+                f"this login is of another identity ({error.new_id}) than the one kept here ({error.stored_id})",
+                remedy="`octopus logout` first, or set OCTOPUS_CREDENTIALS_DIR to another directory for it",
             ) from error
         except TokenValidationError as error:
-            raise CredentialsError(NOBODY) from error
+            raise nobody() from error
         except CommandLineLoginFlowEOFError as error:
-            raise CredentialsError("no code was given; run `octopus login` in a terminal and paste it there") from error
+            raise CredentialsError(
+                "no code was given", remedy="run `octopus login` in a terminal and paste it there"
+            ) from error
         except globus_sdk.GlobusAPIError as error:
             if error.http_status >= 500:
-                raise ServiceError(f"Globus Auth failed ({error.http_status}); try again in a minute") from error
+                raise ServiceError(
+                    f"Globus Auth failed ({error.http_status})", remedy="try again in a minute"
+                ) from error
             remedy = (
                 "check DIASPORA_SDK_CLIENT_ID and DIASPORA_SDK_CLIENT_SECRET"
                 if self._secret
                 else "the login has ended or was revoked: log in again with `octopus login`"
             )
             reason = error.message or error.code or error.http_status
-            raise CredentialsError(f"Globus Auth refused ({reason}); {remedy}") from error
+            code = "login_client_refused" if self._secret else None
+            raise CredentialsError(f"Globus Auth refused ({reason})", remedy=remedy, code=code) from error
         except globus_sdk.NetworkError as error:
             raise ServiceError(
-                f"Globus Auth does not answer ({type(error.underlying_exception).__name__}); check the network"
-                " (`octopus doctor` looks at each step), then try again"
+                f"Globus Auth does not answer ({type(error.underlying_exception).__name__})",
+                remedy="check the network (`octopus doctor` looks at each step), then try again",
             ) from error
         except (KeyError, ValueError, globus_sdk.GlobusError) as error:
             raise CredentialsError(
-                f"the login did not work: {error}; try `octopus logout`, then `octopus login`"
+                f"the login did not work: {error}", remedy="try `octopus logout`, then `octopus login`"
             ) from error
 
 
@@ -251,8 +261,8 @@ def octopus_extra() -> Iterator[None]:
         yield
     except ImportError as error:
         raise MissingDependencyError(
-            f"the Octopus service needs the package {error.name or error}; install it with"
-            " `pip install 'octopus-plugins[octopus]'`"
+            f"the Octopus service needs the package {error.name or error}",
+            remedy="install it with `pip install 'octopus-plugins[octopus]'`",
         ) from error
 
 
@@ -261,8 +271,8 @@ def _client_credentials() -> tuple[str | None, str | None]:
     secret = os.environ.get("DIASPORA_SDK_CLIENT_SECRET") or None
     if secret and not client_id:
         raise ConfigError(
-            "DIASPORA_SDK_CLIENT_SECRET is set without DIASPORA_SDK_CLIENT_ID; set both for a service"
-            " account, or neither"
+            "DIASPORA_SDK_CLIENT_SECRET is set without DIASPORA_SDK_CLIENT_ID",
+            remedy="set both for a service account, or neither",
         )
     return client_id, secret
 
@@ -338,7 +348,9 @@ def _token_storage(path: Any, namespace: str) -> TokenStorage:
             except ValueError:
                 kept = None
             if not isinstance(kept, dict):
-                raise CredentialsError(f"{path} is damaged; remove it and `octopus login` again")
+                raise CredentialsError(
+                    f"{path} is damaged", remedy="remove it and `octopus login` again", code="login_damaged"
+                )
             return kept
 
     return SecretTokenStorage(namespace)

@@ -30,7 +30,7 @@ def read_secret(path: Path) -> bytes:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise CredentialsError(f"{path} cannot be read: {error}; check its owner and mode") from error
+        raise CredentialsError(f"{path} cannot be read: {error}", remedy="check its owner and mode") from error
 
 
 def write_secret(path: Path, data: bytes) -> None:
@@ -60,7 +60,8 @@ def write_secret(path: Path, data: bytes) -> None:
             raise
     except OSError as error:
         raise CredentialsError(
-            f"{path} cannot be written: {error}; make room, or set OCTOPUS_CREDENTIALS_DIR to a directory of your own"
+            f"{path} cannot be written: {error}",
+            remedy="make room, or set OCTOPUS_CREDENTIALS_DIR to a directory of your own",
         ) from error
 
 
@@ -76,7 +77,7 @@ def make_secret_directory(directory: Path) -> None:
         _check(directory, directory.stat(), "700")
     except OSError as error:
         raise CredentialsError(
-            f"{directory} cannot be made: {error}; set OCTOPUS_CREDENTIALS_DIR to a directory of your own"
+            f"{directory} cannot be made: {error}", remedy="set OCTOPUS_CREDENTIALS_DIR to a directory of your own"
         ) from error
 
 
@@ -96,7 +97,7 @@ def locked(path: Path, timeout: float) -> Iterator[None]:
     try:
         number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise CredentialsError(f"{path} cannot be opened: {error}; check its owner and mode") from error
+        raise CredentialsError(f"{path} cannot be opened: {error}", remedy="check its owner and mode") from error
     try:
         while True:
             try:
@@ -105,12 +106,13 @@ def locked(path: Path, timeout: float) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() >= deadline:
                     raise CredentialsError(
-                        f"another process has held {path} for more than {timeout:g} s; wait for it, or end it"
+                        f"another process has held {path} for more than {timeout:g} s", remedy="wait for it, or end it"
                     ) from None
                 time.sleep(_TRY_LOCK_EVERY)
             except OSError as error:
                 raise CredentialsError(
-                    f"{path} cannot be locked: {error}; set OCTOPUS_CREDENTIALS_DIR to a directory on a disk that can"
+                    f"{path} cannot be locked: {error}",
+                    remedy="set OCTOPUS_CREDENTIALS_DIR to a directory on a disk that can",
                 ) from error
         yield
     finally:
@@ -120,10 +122,14 @@ def locked(path: Path, timeout: float) -> Iterator[None]:
 def _check(path: Path, found: os.stat_result, mode: str) -> None:
     if found.st_uid != os.geteuid():
         raise CredentialsError(
-            f"{path} belongs to another user; set OCTOPUS_CREDENTIALS_DIR to a directory of your own"
+            f"{path} belongs to another user",
+            remedy="set OCTOPUS_CREDENTIALS_DIR to a directory of your own",
+            code="secret_exposed",
         )
     if stat.S_IMODE(found.st_mode) & 0o077:
         raise CredentialsError(
-            f"{path} can be read or changed by others (mode {stat.S_IMODE(found.st_mode):03o});"
-            f" if you trust what is in it, `chmod {mode} {path}`, else `octopus login --rotate` after that"
+            f"{path} can be read or changed by others (mode {stat.S_IMODE(found.st_mode):03o})",
+            remedy=f"if you trust what is in it, `chmod {mode} {path}`, else `octopus login --rotate` after that",
+            code="secret_exposed",
+            command=f"chmod {mode} {path}",
         )

@@ -64,13 +64,20 @@ def greet(config: OctopusConfig) -> Greeting:
             seconds = reply.elapsed.total_seconds()
             next(reply.iter_content(_GREETING_BYTES), b"")  # or the service hears of a connection that was cut
     except requests.exceptions.SSLError as error:
-        raise ServiceError(f"the certificate of {url} is not trusted; check service_url and the proxy") from error
+        raise ServiceError(
+            f"the certificate of {url} is not trusted",
+            remedy="check service_url and the proxy",
+            code="certificate_untrusted",
+        ) from error
     except requests.exceptions.Timeout as error:
-        raise ServiceError(f"{url} gives no answer within {config.service_timeout:g} s; try again later") from error
+        raise ServiceError(
+            f"{url} gives no answer within {config.service_timeout:g} s", remedy="try again later", code="service_slow"
+        ) from error
     except requests.exceptions.RequestException as error:
         unknown = "NameResolutionError" in str(error) or "getaddrinfo" in str(error)
         what = "has an unknown host" if unknown else f"takes no connection ({type(error).__name__})"
-        raise ServiceError(f"{url} {what}; check service_url and the network") from error
+        code = "service_unknown_host" if unknown else None
+        raise ServiceError(f"{url} {what}", remedy="check service_url and the network", code=code) from error
     return Greeting(url, reply.status_code, seconds, _skew(reply.headers.get("Date"), sent + seconds / 2))
 
 
@@ -134,7 +141,9 @@ class Service:
         reply = self._ask("give the key", lambda: self._client.create_key(self._subject))
         for name in ("access_key", "secret_key"):
             if not isinstance(reply.get(name), str) or not reply[name]:
-                raise ServiceError(f"{self.url} gave a key without {name}; this may be a service that we do not know")
+                raise ServiceError(
+                    f"{self.url} gave a key without {name}", remedy="this may be a service that we do not know"
+                )
         return reply
 
     def delete_key(self) -> None:
@@ -155,7 +164,7 @@ class Service:
         namespaces = reply.get("namespaces")
         topics = namespaces.get(self._namespace, []) if isinstance(namespaces, dict) else None
         if not isinstance(topics, list):
-            raise ServiceError(f"{self.url} gave no list of topics; this may be a service that we do not know")
+            raise ServiceError(f"{self.url} gave no list of topics", remedy="this may be a service that we do not know")
         return sorted(str(each) for each in topics)
 
     def create_topic(self, name: str) -> None:
@@ -212,14 +221,14 @@ class Service:
             if reply is not None and not trouble:
                 return reply
             if status is not None and not (status in _PASSING or status == 500):
-                raise ServiceError(f"{self.url} did not {what}: {trouble}; {_remedy(trouble)}")
+                raise _refused(f"{self.url} did not {what}: {trouble}", trouble)
             pause = _PAUSE_SECONDS[min(attempt, len(_PAUSE_SECONDS) - 1)]
             if time.monotonic() + pause >= deadline:
                 break
             time.sleep(pause)
         raise ServiceError(
-            f"{self.url} did not {what} within {self._timeout:g} s: {trouble}; try again later, or set"
-            " OCTOPUS_SERVICE_TIMEOUT to more seconds"
+            f"{self.url} did not {what} within {self._timeout:g} s: {trouble}",
+            remedy="try again later, or set OCTOPUS_SERVICE_TIMEOUT to more seconds",
         )
 
     def _once(self, call: Callable[[], Any], seconds: float) -> tuple[dict[str, Any] | None, int | None, str]:
@@ -263,11 +272,13 @@ def check_name(name: str) -> None:
         )
 
 
-def _remedy(trouble: str) -> str:
+def _refused(what: str, trouble: str) -> ServiceError:
+    """The error for what the service itself says."""
     if "Token" in trouble or "audience" in trouble or "user ID" in trouble or "401" in trouble or "403" in trouble:
-        return "log in again with `octopus login`; if that does not help, `octopus logout` before it"
+        remedy = "log in again with `octopus login`; if that does not help, `octopus logout` before it"
+        return ServiceError(what, remedy=remedy, code="login_refused")
     if trouble.startswith("Namespace") and "not found" in trouble:
-        return "`octopus login` makes your namespace"
+        return ServiceError(what, remedy="`octopus login` makes your namespace", code="login_refused")
     if trouble.startswith("HTTP 404"):
-        return "check service_url (OCTOPUS_SERVICE_URL)"
-    return "if this is not clear, ask whoever runs the service"
+        return ServiceError(what, remedy="check service_url (OCTOPUS_SERVICE_URL)")
+    return ServiceError(what, remedy="if this is not clear, ask whoever runs the service")

@@ -237,7 +237,9 @@ def _sessions(config: OctopusConfig) -> list[Path]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise SpoolError(f"the spool {config.spool_dir} cannot be read: {error}; check its owner and mode") from error
+        raise SpoolError(
+            f"the spool {config.spool_dir} cannot be read: {error}", remedy="check its owner and mode"
+        ) from error
     return [each for each in directories if _is_ours(config, _description(each))]
 
 

@@ -60,7 +60,9 @@ def policy_from_data(data: Mapping[str, Any]) -> Policy:
         raise PolicyError(f"the recorded policy's categories = {entries!r}: must be a table")
     unknown = sorted(set(entries) - set(CATEGORIES))
     if unknown:
-        raise PolicyError(f"the recorded policy's categories.{unknown[0]}: no such category in this version; {_REMEDY}")
+        raise PolicyError(
+            f"the recorded policy's categories.{unknown[0]}: no such category in this version", remedy=_REMEDY
+        )
     values["categories"] = {
         CATEGORIES[name]: _made(CategoryPolicy, entry, f"categories.{name}.") for name, entry in entries.items()
     }
@@ -78,7 +80,7 @@ def _made(cls: type[Any], values: Any, where: str) -> Any:
         raise PolicyError(f"the recorded policy's {where[:-1]} = {values!r}: must be a table")
     unknown = sorted(set(values) - {item.name for item in fields(cls)})
     if unknown:
-        raise PolicyError(f"the recorded policy's {where}{unknown[0]}: no such key in this version; {_REMEDY}")
+        raise PolicyError(f"the recorded policy's {where}{unknown[0]}: no such key in this version", remedy=_REMEDY)
     try:
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
     except PolicyError as error:

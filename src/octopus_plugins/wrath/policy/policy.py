@@ -204,7 +204,7 @@ class Policy:
         for name in self.budgets:
             if name not in drawn_on and name not in DEFAULT_BUDGETS:
                 used = ", ".join(sorted(drawn_on - {""}))
-                raise PolicyError(f"budgets.{name}: no category draws on it; those in use are {used}")
+                raise PolicyError(f"budgets.{name}: no category draws on it", remedy=f"those in use are {used}")
         for category, entry in self.categories.items():
             if entry.budget and entry.budget not in self.budgets:
                 names = ", ".join(sorted(self.budgets))

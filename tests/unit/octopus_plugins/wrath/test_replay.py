@@ -28,7 +28,7 @@ from octopus_plugins.events import (
 )
 from octopus_plugins.wrath import Category, CategoryPolicy, History, Policy, decide
 from octopus_plugins.wrath.policy.data import policy_from_data, policy_to_data
-from octopus_plugins.wrath.replay.replay import canonical, in_order, missing, recorded_policy, replay
+from octopus_plugins.wrath.replay.replay import EFFECTS, canonical, in_order, missing, recorded_policy, replay
 from octopus_plugins.wrath.replay.summary import summarise
 
 START = 1_700_000_000.0
@@ -178,6 +178,29 @@ def test_fields_that_only_explain_are_no_change_of_what_happens() -> None:
     found = list(replay(events, Policy(name="other", ladder=("small", "large"))))
     assert {one.differs for one in found} == {("policy",)}
     assert {one.changes for one in found} == {()}
+
+
+def test_no_decision_hangs_on_the_words_of_the_events_before_it() -> None:
+    policy = Policy(ladder=("small", "large"))
+    events = recorded(policy)
+    plain = list(replay(events, policy))
+    altered = list(replay([in_other_words(event) for event in events], policy))
+    assert len(plain) > 20
+    names = sorted(EFFECTS | {"stop", "rule"})
+    for one, other in zip(plain, altered, strict=True):
+        assert [getattr(one.decision, name) for name in names] == [getattr(other.decision, name) for name in names]
+
+
+def in_other_words(event: Event) -> Event:
+    """The event with every sentence of ours in it backwards."""
+    if isinstance(event, Failure) and event.categorization is not None:
+        found = msgspec.structs.replace(event.categorization, reason=event.categorization.reason[::-1])
+        return msgspec.structs.replace(event, categorization=found)
+    if not isinstance(event, Decision):
+        return event
+    rungs = tuple(msgspec.structs.replace(rung, reason=rung.reason[::-1]) for rung in event.considered)
+    changed = {name: getattr(event, name)[::-1] for name in ("reason", "why_not", "systemic")}
+    return msgspec.structs.replace(event, considered=rungs, **changed)
 
 
 def test_what_an_older_version_did_not_say_of_a_termination_is_no_difference() -> None:
