@@ -18,13 +18,10 @@ from octopus_plugins.wrath.history.history import History
 from octopus_plugins.wrath.policy.category import OTHER_BLOCK, OTHER_EXECUTOR, OTHER_NODE, SAME_NODE, CategoryPolicy
 from octopus_plugins.wrath.policy.policy import HALT, Policy
 from octopus_plugins.wrath.rules.categorizer import categorize
-from octopus_plugins.wrath.taxonomy.categories import Category
+from octopus_plugins.wrath.taxonomy.categories import Trait
 
 JITTER = 0.1
 """Share by which a delay is varied up or down, so that tasks that failed together do not come back together."""
-
-SHARED_SERVICES = frozenset({Category.filesystem_error, Category.monitoring_lost, Category.network_unreachable})
-"""What all places have in common: time helps there, and moving seldom."""
 
 FREE_MOVES = 2
 """Retries that need no wait, of what lies with the task or where it moves; after that only time is left to try."""
@@ -91,7 +88,7 @@ def _wait(case: Case, rung: str, place: float) -> float:
     """
     attempts = case.attempts
     if rung != SAME_NODE or case.categorization.scope == "task":
-        attempts -= 1 if case.category in SHARED_SERVICES else FREE_MOVES
+        attempts -= 1 if Trait.shared in case.category.traits else FREE_MOVES
     wait = max(delay(case.entry, attempts, case.failure.id) if attempts >= 0 else 0.0, place)
     return wait if case.run is None or not case.run.began else round(min(wait, case.run.spare), 3)
 

@@ -13,7 +13,7 @@ from octopus_plugins.wrath.decisions.ranking import preferred
 from octopus_plugins.wrath.decisions.resources import larger_resources
 from octopus_plugins.wrath.policy.category import OTHER_BLOCK, OTHER_EXECUTOR, OTHER_NODE, RUNGS, SAME_NODE
 from octopus_plugins.wrath.rules.rule import size
-from octopus_plugins.wrath.taxonomy.categories import Category
+from octopus_plugins.wrath.taxonomy.categories import Category, Trait
 
 MAX_AVOIDED = 16
 """Hosts named in a placement; the ones tried last matter most, and events are bounded."""
@@ -40,19 +40,6 @@ FIRST_WAIT = 0.5
 POOR = 0.2
 POOR_FAILURES = 10
 """Success rate below which, and failures from which on, an executor is passed over while another one may help."""
-
-FIXED_BY_NODE = frozenset(
-    {
-        Category.executable_missing,
-        Category.gpu_error,
-        Category.library_missing,
-        Category.module_missing,
-        Category.node_unhealthy,
-        Category.permission_denied,
-        Category.version_mismatch,
-    }
-)
-"""What a node lacks now it lacks at the next try as well."""
 
 
 class Step(msgspec.Struct, frozen=True, gc=False):
@@ -171,7 +158,7 @@ def _patience(case: Case) -> float:
     here = history.app_on(failure.run_id, failure.app, failure.host)
     if here is not None and here.successes:
         return AVOID_NOT
-    if case.category in FIXED_BY_NODE and case.categorization.scope == "node":
+    if Trait.lasting in case.category.traits and case.categorization.scope == "node":
         return AVOID_LACKING
     if case.is_last_retry or _is_suspect(case):
         return AVOID_SUSPECT
@@ -191,7 +178,7 @@ def _same_node(case: Case) -> Step:
     denied = failure.host and case.history.is_denied(failure.host, failure.time, failure.run_id, failure.app)
     if denied and case.steerable:
         return Step(False, f"{host} is denied")
-    if case.category in FIXED_BY_NODE and case.categorization.scope == "node":
+    if Trait.lasting in case.category.traits and case.categorization.scope == "node":
         return Step(False, f"{host} will not have it at the next try either")
     if case.category is Category.executor_bad_state:
         return Step(False, f"{case.executor_name} takes no more tasks")

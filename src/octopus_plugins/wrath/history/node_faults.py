@@ -4,43 +4,10 @@ from __future__ import annotations
 
 from octopus_plugins.events import Categorization, Failure
 from octopus_plugins.events.base import MAX_NAME
-from octopus_plugins.wrath.taxonomy.categories import Category
+from octopus_plugins.wrath.taxonomy.categories import Trait, with_trait
 
-NODE_FAULTS = frozenset(
-    category.value
-    for category in (
-        Category.disk_full,
-        Category.executable_missing,
-        Category.file_descriptors_exhausted,
-        Category.filesystem_error,
-        Category.gpu_error,
-        Category.library_missing,
-        Category.module_missing,
-        Category.node_unhealthy,
-        Category.permission_denied,
-        Category.process_limit,
-        Category.version_mismatch,
-    )
-)
-"""Categories that speak against the node. Lost and preempted nodes are not to blame, nor is one for the network."""
-
-NOT_COMPARED = frozenset(
-    category.value
-    for category in (
-        Category.dependency_failed,
-        Category.executor_bad_state,
-        Category.halted,
-        Category.join_failed,
-        Category.manager_lost,
-        Category.monitoring_lost,
-        Category.node_down,
-        Category.preempted,
-        Category.block_failed,
-        Category.lost_task,
-        Category.serialization,
-    )
-)
-"""Categories that say nothing of how the next task fares on a living node: where they show is chance."""
+NODE_FAULTS = frozenset(category.value for category in with_trait(Trait.node_fault))
+NOT_COMPARED = frozenset(category.value for category in with_trait(Trait.not_compared))
 
 
 def fault_of(failure: Failure, categorization: Categorization) -> tuple[str, str, str]:
