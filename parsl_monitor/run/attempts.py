@@ -75,7 +75,7 @@ class Attempt:
             return failed
         try:
             return cast(BaseException, failed.get_exception())
-        except Exception:  # noqa: BLE001 - a class of the user's that takes no traceback
+        except BaseException:  # noqa: BLE001 - a class of the user's that takes no traceback
             return cast(BaseException, failed.e_value)
 
     def forget(self) -> None:

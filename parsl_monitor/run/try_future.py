@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from parsl.app.errors import RemoteExceptionWrapper
 from parsl.serialize.errors import DeserializationError
 
+from octopus_plugins.events.exceptions import exception_info
 from octopus_plugins.htex.observation import Observation
 from octopus_plugins.tracebacks import forget_traceback
 from parsl_monitor.run.attempts import Attempt
@@ -145,8 +146,8 @@ class ErrorsTo:
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if error is None or not isinstance(error, Exception):
-            return False
+        if error is None or isinstance(error, KeyboardInterrupt):
+            return False  # all else a stranger's class may have raised, SystemExit too: Parsl's thread would end
         if not self._outer.done():
             self._outer.set_exception(error)
         return True
@@ -162,9 +163,10 @@ def read(packed: Any, attempt: Attempt) -> tuple[Any, Exception | None]:
         attempt.usage = {**attempt.usage, **observation.usage} if attempt.usage else observation.usage
         attempt.post_mortem = observation.post_mortem
         return observation.result(packed), None
-    except Exception as error:  # noqa: BLE001 - whatever a foreign pickle raises is this task's failure alone
+    except BaseException as error:  # noqa: BLE001 - whatever a foreign pickle raises is this task's failure alone
         attempt.unreadable = True
-        unread = DeserializationError(f"the task's result cannot be read on the submit side: {error}")
+        said = exception_info(error).message
+        unread = DeserializationError(f"the task's result cannot be read on the submit side: {said}")
         unread.__cause__ = error
         return None, unread
 

@@ -51,10 +51,22 @@ def exception_text(kind: type[BaseException], error: BaseException, trace: Trace
     if any(each is None or now > each[0] + SOURCE_SECONDS for each in known):
         return _learn(kind, error, trace, keys, now)
     frames = "".join([each[1] for each in known if each is not None])
-    said, module = str(error), kind.__module__
+    said = _said(error)
+    if said is None:
+        return None
+    module = kind.__module__
     name = kind.__qualname__ if module in ("__main__", "builtins") else f"{module}.{kind.__qualname__}"
     last = f"{name}: {said}" if said else name
     return f"Traceback (most recent call last):\n{frames}{last}"
+
+
+def _said(error: BaseException) -> str | None:
+    """What an exception says; None where Python makes something else of it."""
+    try:
+        said = str(error)
+    except:  # noqa: E722 - as `traceback` does: what it says may raise anything, and a thread of Parsl's writes it down
+        return None
+    return said if type(said) is str else None
 
 
 def _is_plain(kind: type[BaseException], error: BaseException) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -180,21 +181,31 @@ def test_a_worker_that_raises_what_cannot_be_read_back_costs_only_its_task(
 ) -> None:
     octopus = settings()
 
+    handlers: list[logging.Handler] = []
+
     def hostile() -> dict[str, Any]:
+        handlers.extend(each for each in logging.getLogger("parsl").handlers if isinstance(each, logging.FileHandler))
         return workflow() | {
             "unreadable": apps.unreadable(),
             "unprintable": apps.unprintable(),
+            **{f"exits-{number}": apps.exits_when_asked() for number in range(4)},
             "leave": apps.leave(),
         }
 
     config = configured(
         octopus, executor=executor("small", workers=2), policy={"categories": {"worker_lost": {"maximum_attempts": 2}}}
     )
+    config.initialize_logging = True  # Parsl writes each of them down, and leaves the file open
     told = run(config, hostile, octopus=octopus)
+    for handler in handlers:
+        handler.close()
     assert_well(told)
     assert told.failures("unreadable")[0].exception.type.endswith("DeserializationError")
     assert "octopus_module_of_nobody" in told.failures("unreadable")[0].exception.message
     assert told.failures("unprintable")[0].exception.type.endswith("Mute")
+    for number in range(4):  # the second of a kind is written to Parsl's log another way than the first
+        assert told.failures(f"exits-{number}")[0].exception.type.endswith("Exits")
+        assert told.states(f"exits-{number}")[-1] == "failed"
     assert told.failures("leave")[0].exception.type.endswith("WorkerLost")
     for name in ("unreadable", "unprintable", "leave"):
         assert told.states(name)[-1] == "failed"

@@ -111,6 +111,7 @@ class OctopusInterchange(Interchange):
         self.rationing = Rationing(self._ready_managers, self.pending_task_queue)
         self._notices: dict[str, tuple[bytes, set[bytes]]] = {}
         self._reported: dict[str, tuple[Any, ...]] = {}
+        self._placed: dict[str, tuple[int, ...]] = {}
         self._next_round = 0.0
         self._next_probe = 0.0
         self._closed_since: dict[bytes, float] = {}
@@ -124,8 +125,10 @@ class OctopusInterchange(Interchange):
         known = self._reported.get(manager["uid"])
         now, withheld = time.monotonic(), self.rationing.withheld(manager["hostname"])
         due = known is None or known[0] != standing or now >= known[1] or withheld > known[2] * WITHHELD_GROWTH + 1.0
-        if not due and not self.placements:
-            return
+        tasks = tuple(manager["tasks"]) if self.placements else ()
+        if not due and (not self.placements or tasks == self._placed.get(manager["uid"])):
+            return  # Parsl asks again in each turn of its loop while tasks wait that this manager does not get
+        self._placed[manager["uid"]] = tasks
         if due:
             self._reported[manager["uid"]] = (standing, now + self.period, withheld)
         report = dict(manager)
@@ -140,6 +143,7 @@ class OctopusInterchange(Interchange):
         super()._send_monitoring_info(monitoring_radio, report)
         if not manager["active"]:
             self._reported.pop(manager["uid"], None)
+            self._placed.pop(manager["uid"], None)
 
     def process_manager_socket_message(self, interesting_managers: Any, monitoring_radio: Any, *more: Any) -> None:
         """As Parsl's; what managers say of workers that start is heard on the way."""

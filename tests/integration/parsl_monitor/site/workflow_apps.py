@@ -226,6 +226,15 @@ def leave() -> None:
 
 
 @python_app
+def exits_when_asked() -> None:
+    class Exits(Exception):
+        def __str__(self) -> str:
+            raise SystemExit(3)
+
+    raise Exits
+
+
+@python_app
 def unprintable() -> None:
     class Mute(Exception):
         def __str__(self) -> str:

@@ -247,7 +247,8 @@ def test_where_each_task_is_can_be_had_at_once_and_is_no_heartbeat(
     record = interchange._ready_managers[manager("a")]
     for task in range(3):
         record["tasks"].append(task)
-        interchange._send_monitoring_info(radio, record)
+        for _ in range(2):  # as in each turn of a loop in which it gets none
+            interchange._send_monitoring_info(radio, record)
     assert radio.reports[-1]["tasks"] == [0, 1, 2]
     assert [report[ONLY_PLACEMENTS] for report in radio.reports] == [False, True, True]
 

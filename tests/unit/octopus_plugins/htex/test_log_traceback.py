@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import logging
 import os
@@ -152,6 +153,37 @@ def unreadable() -> None:
     raise MuteError
 
 
+def speechless(what: type[BaseException]) -> Callable[[], None]:
+    class SpeechlessError(Exception):
+        def __str__(self) -> str:
+            raise what(3)
+
+    def run() -> None:
+        raise SpeechlessError
+
+    return run
+
+
+def in_a_text_of_its_own() -> None:
+    class Text(str):
+        __slots__ = ()
+
+        def __str__(self) -> str:
+            return "its text"
+
+        def __format__(self, form: str) -> str:
+            return "its format"
+
+    class OwnTextError(Exception):
+        def __str__(self) -> str:
+            return Text("plain")
+
+    raise OwnTextError
+
+
+ODD = [unreadable, in_a_text_of_its_own, *map(speechless, (SystemExit, asyncio.CancelledError, KeyboardInterrupt))]
+
+
 class NotedError(Exception):
     """Has notes, as Python 3.11 lets any exception have."""
 
@@ -190,7 +222,7 @@ def test_what_python_says_more_of_is_left_to_python(run: Callable[[], Any]) -> N
     assert exception_text(*raised(run)) is None
 
 
-@pytest.mark.parametrize("run", [*QUICK, *LEFT, unreadable, many])
+@pytest.mark.parametrize("run", [*QUICK, *LEFT, *ODD, many])
 def test_a_log_has_the_same_bytes(run: Callable[[], Any], tmp_path: Path) -> None:
     from parsl.log_utils import DEFAULT_FORMAT
 
