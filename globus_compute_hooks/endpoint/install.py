@@ -183,9 +183,7 @@ def _inherited(plain: str) -> list[str]:
     except yaml.YAMLError as error:
         raise ConfigError(f"{ENVIRONMENT} cannot be read as YAML: {error}") from error
     if not isinstance(told, dict):
-        raise ConfigError(
-            f"{ENVIRONMENT} is no mapping of variables to values", remedy="Globus Compute ignores it as it is"
-        )
+        raise ConfigError(f"{ENVIRONMENT} is no mapping of variables to values; Globus Compute ignores it as it is")
     value = told.get("PYTHONPATH", os.environ.get("PYTHONPATH") if os.geteuid() != 0 else None)
     return [entry for entry in str(value or "").split(os.pathsep) if entry and entry != str(SITE)]
 

@@ -148,7 +148,7 @@ class Query:
         now = time.time()
         start, end = moment(since, name="since", now=now), moment(until, name="until", now=now)
         if start is not None and end is not None and start > end:
-            raise ConfigError(f"since={since!r} is later than until={until!r}", remedy="nothing can lie between them")
+            raise ConfigError(f"since={since!r} is later than until={until!r}; nothing can lie between them")
         wanted = {name: _values(name, value) for name, value in filters.items() if value is not None}
         for name, values in wanted.items():
             known = _known_values(event_class, name, values)

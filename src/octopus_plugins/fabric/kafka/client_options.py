@@ -77,8 +77,8 @@ def _tls(config: OctopusConfig) -> dict[str, Any]:
     options: dict[str, Any] = {"ssl.ca.location": config.ssl_ca_location or "probe"}
     if bool(config.ssl_certificate_location) != bool(config.ssl_key_location):
         raise CredentialsError(
-            "mTLS needs both ssl_certificate_location and ssl_key_location",
-            remedy=f"only one of them is set in profile {config.profile!r}",
+            "mTLS needs both ssl_certificate_location and ssl_key_location; only one of them is set in profile"
+            f" {config.profile!r}"
         )
     if config.ssl_certificate_location:
         options["ssl.certificate.location"] = config.ssl_certificate_location

@@ -141,9 +141,7 @@ class Service:
         reply = self._ask("give the key", lambda: self._client.create_key(self._subject))
         for name in ("access_key", "secret_key"):
             if not isinstance(reply.get(name), str) or not reply[name]:
-                raise ServiceError(
-                    f"{self.url} gave a key without {name}", remedy="this may be a service that we do not know"
-                )
+                raise ServiceError(f"{self.url} gave a key without {name}; this may be a service that we do not know")
         return reply
 
     def delete_key(self) -> None:
@@ -164,7 +162,7 @@ class Service:
         namespaces = reply.get("namespaces")
         topics = namespaces.get(self._namespace, []) if isinstance(namespaces, dict) else None
         if not isinstance(topics, list):
-            raise ServiceError(f"{self.url} gave no list of topics", remedy="this may be a service that we do not know")
+            raise ServiceError(f"{self.url} gave no list of topics; this may be a service that we do not know")
         return sorted(str(each) for each in topics)
 
     def create_topic(self, name: str) -> None:
