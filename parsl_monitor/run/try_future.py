@@ -149,7 +149,8 @@ class ErrorsTo:
         if error is None or isinstance(error, KeyboardInterrupt):
             return False  # all else a stranger's class may have raised, SystemExit too: Parsl's thread would end
         if not self._outer.done():
-            self._outer.set_exception(error)
+            # Parsl's own callback takes an Exception, and its thread would end with anything else.
+            self._outer.set_exception(error if isinstance(error, Exception) else unreadable(error))
         return True
 
 
@@ -165,10 +166,15 @@ def read(packed: Any, attempt: Attempt) -> tuple[Any, Exception | None]:
         return observation.result(packed), None
     except BaseException as error:  # noqa: BLE001 - whatever a foreign pickle raises is this task's failure alone
         attempt.unreadable = True
-        said = exception_info(error).message
-        unread = DeserializationError(f"the task's result cannot be read on the submit side: {said}")
-        unread.__cause__ = error
-        return None, unread
+        return None, unreadable(error)
+
+
+def unreadable(error: BaseException) -> DeserializationError:
+    """The error of a task whose result cannot be read, for whatever reading it raised."""
+    said = exception_info(error).message
+    unread = DeserializationError(f"the task's result cannot be read on the submit side: {said}")
+    unread.__cause__ = error
+    return unread
 
 
 def copy(attempt: Attempt, inner: Future[Any]) -> None:

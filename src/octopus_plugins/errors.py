@@ -54,6 +54,7 @@ CODES = {
     "service_unknown_host": "The host of the Octopus web service is unknown.",
     "spool_failed": "The spool could not be written or read.",
     "topic_missing": "A topic does not exist, and could not be created.",
+    "unspecified": "An error of a class that has no code of its own.",
     "user_missing": "The brokers close connections that have no user.",
 }
 """What `OctopusError.code` may be, each with what it means. Codes are added, and not renamed."""
@@ -75,7 +76,7 @@ class OctopusError(Exception):
         command: As given.
     """
 
-    code = "config_invalid"
+    code = "unspecified"
 
     def __init__(
         self, what: str = "", *, remedy: str = "", code: str | None = None, command: str | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 import threading
 import weakref
 from concurrent.futures import Future
@@ -10,11 +12,14 @@ from typing import Any
 
 import pytest
 from parsl.app.errors import RemoteExceptionWrapper
+from parsl.serialize import serialize
+from parsl.serialize.errors import DeserializationError
 
+from octopus_plugins.htex.observation import Observation
 from parsl_monitor.errors import RunHaltedError
 from parsl_monitor.run.attempts import Attempt
 from parsl_monitor.run.cancellation import Halts
-from parsl_monitor.run.try_future import TryFuture, copy
+from parsl_monitor.run.try_future import ErrorsTo, TryFuture, copy, read
 
 
 class FakeHub:
@@ -229,3 +234,27 @@ def test_a_stopped_run_begins_no_try() -> None:
     hub.halts.stop_run("enough")
     with pytest.raises(RunHaltedError, match="enough"):
         begin(hub)
+
+
+class Exits:
+    """What was pickled as this asks for the end of the process where it is read."""
+
+    def __reduce__(self) -> Any:
+        return sys.exit, (3,)
+
+
+def test_a_result_that_exits_where_it_is_read_is_its_task_s_failure_alone() -> None:
+    attempt = Attempt("small")
+    result, error = read(Observation(serialize(Exits()), {}, 1.0, 2.0, {}, None).packed(), attempt)
+    assert result is None and attempt.unreadable
+    assert isinstance(error, DeserializationError) and isinstance(error.__cause__, SystemExit)
+
+
+@pytest.mark.parametrize("raised", [SystemExit(3), asyncio.CancelledError(), ValueError("no")])
+def test_what_is_raised_on_the_way_to_a_future_is_an_exception_there(raised: BaseException) -> None:
+    outer: Future[Any] = Future()
+    with ErrorsTo(outer):
+        raise raised
+    error = outer.exception()
+    assert isinstance(error, Exception)
+    assert error is raised or error.__cause__ is raised

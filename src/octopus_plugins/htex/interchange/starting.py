@@ -1,6 +1,6 @@
 """Workers that a pool is starting anew: slots that look free to the interchange, and that nobody serves yet.
 
-To start a worker takes half a second on a laptop and ten on a busy parallel file system. What is handed to its pool
+To start a worker takes half a second on a quiet machine and longer on a busy file system. What is handed to its pool
 meanwhile waits there, though another node may have room before: as a rule a retry, which is first in the queue. A pool
 of ours says when a worker has to be started, and the worker when it has come. Both travel as monitoring messages, and
 go no further than the interchange.
@@ -46,8 +46,14 @@ class Overhearing:
     def send(self, message: Any) -> None:
         """Send the hub a message that came from a manager."""
         match message:
-            case (observation.TAG, {"kind": observation.STARTING | observation.READY as kind, "place": place}):
-                self._hear(kind, place["manager"], place["worker_id"])
+            case (
+                observation.TAG,
+                {
+                    "kind": observation.STARTING | observation.READY as kind,
+                    "place": {"manager": str(manager), "worker_id": int(worker)},
+                },
+            ):
+                self._hear(kind, manager, worker)
             case _:
                 self.radio.send(message)
 
