@@ -26,6 +26,7 @@ from parsl.app.errors import RemoteExceptionWrapper
 from parsl.executors.execute_task import execute_task
 from parsl.serialize import serialize
 
+from octopus_plugins.exception_description import describe
 from octopus_plugins.htex.observation import (
     BUFFER_THRESHOLD,
     Observation,
@@ -38,16 +39,12 @@ from octopus_plugins.htex.observation import (
 from octopus_plugins.htex.worker.monitor import Running, WorkerWatch, put, used_since
 from octopus_plugins.htex.worker.walltime import Guard
 from octopus_plugins.htex.worker_table import OVERTIME
-from octopus_plugins.tracebacks import plain_text, traceback_text
 
 FRAMES = (100, 40, 10, 0)
 """Innermost frames of a traceback that are left, one after the other, where the whole cannot be written: the pickler
 makes many calls for each, one within the other, and what recursed without end leaves it no room."""
 
 MAX_CAUSES = 100
-
-MAX_DESCRIPTION = 8_192
-"""Characters of an exception's message, and of its traceback, as described on the worker."""
 
 
 def execute(
@@ -86,8 +83,10 @@ def execute(
     try:
         payload = None if is_large(result) else _written(result)
     except Exception:  # noqa: BLE001 - a result that cannot be written is the task's failure, as in Parsl's worker
-        failed = True
-        payload = serialize(RemoteExceptionWrapper(*sys.exc_info()), buffer_threshold=BUFFER_THRESHOLD)
+        failed, unwritten = True, RemoteExceptionWrapper(*sys.exc_info())
+        payload = serialize(unwritten, buffer_threshold=BUFFER_THRESHOLD)
+        # What the task raised is why it failed, even where it cannot be sent.
+        result = result if isinstance(result, RemoteExceptionWrapper) else unwritten
     ended = time.time()
     usage = used_since(before, ended)
     post_mortem = observer.ended(walltime) if failed else None
@@ -126,16 +125,9 @@ def _shorten(wrapper: RemoteExceptionWrapper, keep: int) -> None:
 
 
 def _described(wrapper: RemoteExceptionWrapper) -> dict[str, Any]:
-    """An exception in words, for a submit side that lacks its class; nothing of the user's is called for it."""
-    kind, error = wrapper.e_type, wrapper.e_value
-    try:
-        return {
-            "mro": [f"{cls.__module__}.{cls.__qualname__}".removeprefix("builtins.") for cls in kind.__mro__[:-1]],
-            "message": plain_text(error)[:MAX_DESCRIPTION],
-            "traceback": traceback_text(kind, error, error.__traceback__, say=plain_text)[-MAX_DESCRIPTION:],
-        }
-    except Exception:  # noqa: BLE001 - a hostile exception: its pickle is all there is then
-        return {}
+    """What an exception tells, as long as nothing of it was pickled; nothing of the task's own is called for it."""
+    error = wrapper.e_value
+    return describe(error, trace=wrapper.e_traceback, call=False) if isinstance(error, BaseException) else {}
 
 
 class _Observer(WorkerWatch):

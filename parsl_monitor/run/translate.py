@@ -20,8 +20,8 @@ from octopus_plugins.events import (
     Run,
     Task,
 )
-from octopus_plugins.events.exceptions import failed_dependencies, failure_details
-from octopus_plugins.events.failure import MAX_CAUSES, MAX_STDERR, MAX_TRACEBACK
+from octopus_plugins.events.exceptions import details_from, exception_info, failed_dependencies, failure_details
+from octopus_plugins.events.failure import MAX_STDERR, MAX_TRACEBACK
 from octopus_plugins.events.task import Earlier
 from octopus_plugins.frameworks import failure_text
 from octopus_plugins.htex import reports
@@ -181,14 +181,7 @@ def failure_event(subject: Try, error: BaseException, attempt: Attempt | None, n
         attempt: What was seen of it on its worker, if anything.
         now: Unix seconds.
     """
-    details = {**failure_details(error), "dependencies": failed_dependencies(error)}
-    described = (attempt.post_mortem or {}).get("error") if attempt is not None and attempt.unreadable else None
-    if described:
-        # The submit side lacks the exception's class; its worker has described it.
-        mro = tuple(described["mro"])
-        info = ExceptionInfo(type=mro[0], mro=mro, message=described["message"])
-        causes = (details["exception"], *details["causes"])[:MAX_CAUSES]
-        details |= {"exception": info, "causes": causes, "traceback": described["traceback"]}
+    details = {**_details(error, attempt), "dependencies": failed_dependencies(error)}
     machine = globus_compute.explained(error)
     if machine:
         # Its endpoint has seen what happened, and knows where and why.
@@ -196,6 +189,19 @@ def failure_event(subject: Try, error: BaseException, attempt: Attempt | None, n
         details |= {"exception": _told(details["exception"], machine), "traceback": str(error)[-MAX_TRACEBACK:]}
         details["categorization"] = failure_text.categorization(machine)
     return _failure(subject, attempt, now, details)
+
+
+def _details(error: BaseException, attempt: Attempt | None) -> dict[str, Any]:
+    """What the exception tells: as its worker saw it, where it did; pickling loses causes and whole classes."""
+    seen = ((attempt.post_mortem or {}).get("error") if attempt is not None else None) or {}
+    try:
+        details = details_from(seen)
+    except (KeyError, msgspec.ValidationError):
+        return failure_details(error)  # no worker described it, or one of another version
+    info = details["exception"]
+    if seen["exception"].get("incomplete") and (here := exception_info(error)).type == info.type:
+        details["exception"] = msgspec.structs.replace(info, message=here.message)
+    return details
 
 
 def _told(info: ExceptionInfo, machine: Mapping[str, Any]) -> ExceptionInfo:

@@ -81,7 +81,7 @@ def plain_text(error: BaseException) -> str:
     Python's own text where its class and what it was made with are Python's own; else what it was made with that is.
     """
     kind, given = type(error), BaseException.__dict__["args"].__get__(error)
-    plain = [value for value in given if type(value) in _PLAIN]
+    plain = [value for value in given if type(value) in PLAIN]
     if type(kind.__str__) is WrapperDescriptorType and len(plain) == len(given):
         return str(error)
     return ", ".join(map(str, plain))
@@ -94,7 +94,8 @@ def forget_traceback(error: BaseException) -> None:
 
 _TRACEBACK: Any = BaseException.__dict__["__traceback__"]
 
-_PLAIN = frozenset({str, bytes, int, float, complex, bool, type(None)})
+PLAIN = frozenset({str, bytes, int, float, complex, bool, type(None)})
+"""Types whose values say what they are without calling anybody's code."""
 
 
 def _stack_text(trace: TracebackType, frames: int | None) -> str:

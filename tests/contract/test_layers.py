@@ -17,7 +17,7 @@ CORE = "octopus_plugins"
 # From the ground up. What stands in one row does not import its neighbours.
 LAYERS = (
     {"errors", "homes", "lazy", "nodes", "text", "tracebacks"},
-    {"config"},
+    {"config", "exception_description"},
     {"events"},
     {"hookspecs"},
     {"plugins"},

@@ -96,7 +96,7 @@ def unpacks_too_many() -> Any:
     return first, second
 
 
-@CASES.python(BUG)
+@CASES.python(Category.unknown)
 def own_exception() -> Any:
     """Raises an exception class of its own."""
 
@@ -113,7 +113,7 @@ class PickyError(Exception):
         super().__init__(f"cell {cell}: {why}")
 
 
-@CASES.python(BUG)
+@CASES.python(Category.unknown)
 def exception_without_pickling() -> Any:
     """Raises an exception whose class cannot be unpickled."""
     raise PickyError(7, "diverged")

@@ -120,7 +120,7 @@ CASES.bash(
 )
 CASES.bash(
     "illegal_instruction",
-    CRASH,
+    Category.hardware_mismatch,
     "printf 'int main(void) { __builtin_trap(); }' > {scratch}/t.c && gcc {scratch}/t.c -o {scratch}/t && {scratch}/t",
     structured=True,
 )

@@ -11,7 +11,12 @@ CASES = Cases()
 EXIT = Category.app_exit
 
 CASES.bash("exit_one", EXIT, "exit 1", structured=True)
-CASES.bash("exit_forty_two", EXIT, "echo 'did not converge after 500 iterations' >&2; exit 42", structured=True)
+CASES.bash(
+    "exit_forty_two",
+    Category.numerical_error,
+    "echo 'did not converge after 500 iterations' >&2; exit 42",
+    structured=True,
+)
 CASES.bash("exit_in_silence", EXIT, "exit 3", structured=True, stderr=False)
 CASES.bash("grep_finds_nothing", EXIT, "grep needle /etc/hostname", structured=True)
 CASES.bash("perl_dies", EXIT, "perl -e 'die \"energy rose\\n\"'", structured=True)
@@ -23,9 +28,9 @@ CASES.bash("make_fails", EXIT, "cd {scratch} && printf 'all:\\n\\tfalse\\n' > Ma
 CASES.bash("sqlite_refuses", EXIT, "sqlite3 :memory: 'SELEC 1'", structured=True)
 CASES.bash("python_program_with_a_bug", Category.code_error, "python3 -c 'print(undefined)'")
 CASES.bash("python_program_asserts", EXIT, "python3 -c 'assert 1 > 2, \"mass is lost\"'", structured=True)
-CASES.bash("killed_program", EXIT, "kill -KILL $$", structured=True)
+CASES.bash("killed_program", Category.worker_lost, "kill -KILL $$", structured=True)
 CASES.bash("terminated_program", EXIT, "kill -TERM $$", structured=True)
-CASES.bash("killed_child", EXIT, "bash -c 'kill -KILL $$'; exit $?", structured=True)
+CASES.bash("killed_child", Category.worker_lost, "bash -c 'kill -KILL $$'; exit $?", structured=True)
 CASES.bash("pipe_fails", EXIT, "set -o pipefail; false | cat", structured=True)
 
 

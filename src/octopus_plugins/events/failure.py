@@ -8,11 +8,37 @@ import msgspec
 
 from octopus_plugins.events.base import Moment, Name, Topic, TryEvent, Whole
 from octopus_plugins.events.resource import Limits, NodeState, Usage
+from octopus_plugins.exception_description import MAX_CAUSES, MAX_MESSAGE, MAX_TRACEBACK
 
-MAX_MESSAGE = 4_096
-MAX_TRACEBACK = 16_384
+__all__ = [
+    "MAX_CAUSES",
+    "MAX_MESSAGE",
+    "MAX_STDERR",
+    "MAX_TRACEBACK",
+    "Categorization",
+    "ExceptionInfo",
+    "Failure",
+    "Frame",
+]
+
 MAX_STDERR = 8_192
-MAX_CAUSES = 8
+
+
+class Frame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One call on the way to where an exception was raised.
+
+    Attributes:
+        module: Name of the module.
+        function: Name of the function.
+        line: Line of its file.
+        origin: Whose code it is: ``own`` (the task's), ``library`` (an installed package's), ``standard`` (Python's own
+            library's).
+    """
+
+    module: str
+    function: str
+    line: int = 0
+    origin: str = "own"
 
 
 class ExceptionInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -22,8 +48,11 @@ class ExceptionInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         type: Full name, ``module.QualName``; builtins without their module.
         message: ``str(exception)``, at most MAX_MESSAGE characters.
         mro: Full names of the class and its bases, most derived first, without ``object``.
-        attributes: Public attributes with plain values, such as ``errno`` or ``exitcode``.
+        attributes: Public attributes with plain values, such as ``errno`` or ``exitcode``, and what libraries tell
+            beyond them: ``http_status``, ``retry_after``, ``error_code``, ``grpc_code``, ``number``.
         location: ``file:line in function`` of the innermost frame that is not the framework's.
+        notes: What was added to it (``add_note``).
+        frames: The innermost frames that are not the framework's, outermost first.
     """
 
     type: str
@@ -31,6 +60,8 @@ class ExceptionInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     mro: tuple[str, ...] = ()
     attributes: dict[str, str | int | float | bool | None] = {}
     location: str | None = None
+    notes: tuple[str, ...] = ()
+    frames: tuple[Frame, ...] = ()
 
 
 class Categorization(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -62,7 +93,8 @@ class Failure(TryEvent, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         exception: What was raised, or what the framework reports in its place.
-        causes: Its chain of causes (``__cause__``, else ``__context__``), nearest first, at most MAX_CAUSES.
+        causes: Its chain of causes (``__cause__``, else ``__context__``; of a group its members), nearest first, at
+            most MAX_CAUSES.
         traceback: At most the last MAX_TRACEBACK characters.
         exit_code: Exit code, where there was one.
         signal: Number of the signal that ended it, where known.

@@ -183,7 +183,7 @@ def test_a_bash_app_s_failure_has_its_exit_code_and_the_end_of_its_standard_erro
     assert failure.exit_code == 7
     assert failure.stderr_tail.endswith("solver: licence expired\n")
     assert "BashExitFailure" in failure.exception.type
-    assert failure.categorization.category == "app_exit"
+    assert failure.categorization.category == "credentials_rejected"
     assert told.tasks("bash")[0].stderr.endswith("complain.err")
 
 

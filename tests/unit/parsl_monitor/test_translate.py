@@ -168,11 +168,17 @@ def test_standard_error_on_a_remote_host_has_no_tail_here() -> None:
 
 
 def test_an_exception_whose_class_is_missing_here_is_told_as_its_worker_described_it() -> None:
-    described = {"mro": ["site.LicenceError", "Exception"], "message": "no seat", "traceback": "Traceback: no seat"}
+    described = {
+        "exception": {"type": "site.LicenceError", "mro": ["site.LicenceError", "Exception"], "message": "no seat"},
+        "causes": [{"type": "OSError", "mro": ["OSError", "Exception"], "attributes": {"errno": 111}}],
+        "traceback": "Traceback: no seat",
+        "exit_code": None,
+        "signal": None,
+    }
     attempt = Attempt("small", post_mortem={"error": described}, unreadable=True)
     failure = failure_event(Try("run", "1", 0), ModuleNotFoundError("No module named 'site'"), attempt, 1.0)
     assert (failure.exception.type, failure.exception.message) == ("site.LicenceError", "no seat")
-    assert [cause.type for cause in failure.causes] == ["ModuleNotFoundError"]
+    assert [cause.type for cause in failure.causes] == ["OSError"]
     assert failure.traceback == "Traceback: no seat"
 
 

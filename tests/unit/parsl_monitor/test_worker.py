@@ -96,7 +96,7 @@ def test_an_exception_is_described_without_calling_the_users_code(monkeypatch: p
 
     mortem = execute(fail).post_mortem
     assert mortem is not None
-    assert mortem["error"]["message"] == "no answer, 7"
+    assert mortem["error"]["exception"]["message"] == "no answer, 7"
     assert mortem["error"]["traceback"].splitlines()[-1].endswith("Blocking: no answer, 7")
     assert "in fail" in mortem["error"]["traceback"]
 
@@ -104,7 +104,7 @@ def test_an_exception_is_described_without_calling_the_users_code(monkeypatch: p
 def test_python_s_own_exceptions_are_described_in_python_s_words() -> None:
     mortem = execute(lambda: open("/nonexistent/octopus")).post_mortem  # noqa: PTH123, SIM115
     assert mortem is not None
-    assert mortem["error"]["message"] == "[Errno 2] No such file or directory: '/nonexistent/octopus'"
+    assert mortem["error"]["exception"]["message"] == "[Errno 2] No such file or directory: '/nonexistent/octopus'"
 
 
 def test_a_wide_table_costs_no_look_at_each_column() -> None:
@@ -258,6 +258,6 @@ def test_what_travels_is_builtins_only() -> None:
 def test_an_exception_is_described_for_a_submit_side_that_lacks_its_class() -> None:
     post_mortem = execute(lambda: {}["absent"]).post_mortem
     assert post_mortem is not None
-    assert post_mortem["error"]["mro"] == ["KeyError", "LookupError", "Exception", "BaseException"]
-    assert post_mortem["error"]["message"] == "'absent'"
+    assert post_mortem["error"]["exception"]["mro"] == ["KeyError", "LookupError", "Exception", "BaseException"]
+    assert post_mortem["error"]["exception"]["message"] == "'absent'"
     assert "absent" in post_mortem["error"]["traceback"]

@@ -122,6 +122,13 @@ _SHARED = CategoryPolicy(
     maximum_interval=120.0,
     rungs=(OTHER_NODE, SAME_NODE, OTHER_EXECUTOR),
 )
+_SERVICE = CategoryPolicy(
+    initial_interval=5.0,
+    backoff_coefficient=2.0,
+    maximum_interval=300.0,
+    rungs=(SAME_NODE, OTHER_NODE, OTHER_EXECUTOR),
+    recovery=0.8,
+)
 _CROWDED = CategoryPolicy(initial_interval=1.0, maximum_interval=60.0, rungs=(OTHER_NODE, OTHER_EXECUTOR, SAME_NODE))
 _LOST = (OTHER_NODE, SAME_NODE, OTHER_EXECUTOR)
 
@@ -155,6 +162,8 @@ DEFAULT_CATEGORIES: dict[Category, CategoryPolicy] = {
     Category.block_failed: _outside(OTHER_EXECUTOR, OTHER_NODE, SAME_NODE, initial_interval=1.0),
     Category.preempted: _outside(*_LOST),
     Category.process_limit: CategoryPolicy(initial_interval=1.0, maximum_interval=60.0, rungs=_LOST),
+    Category.resource_busy: replace(_SHARED, recovery=0.7),
+    Category.peer_lost: _CROWDED,
     Category.node_down: _outside(OTHER_NODE, OTHER_EXECUTOR, SAME_NODE),
     Category.node_unhealthy: CategoryPolicy(
         initial_interval=1.0, maximum_interval=60.0, rungs=(OTHER_NODE, OTHER_EXECUTOR, SAME_NODE)
@@ -166,6 +175,11 @@ DEFAULT_CATEGORIES: dict[Category, CategoryPolicy] = {
     Category.gpu_error: _NODE,
     Category.network_unreachable: _SHARED,
     Category.filesystem_error: _SHARED,
+    Category.service_unavailable: _SERVICE,
+    Category.credentials_rejected: replace(_SHARED, recovery=0.02),
+    Category.setup_failed: _NODE,
+    Category.container_failed: _NODE,
+    Category.hardware_mismatch: _NODE,
     Category.unknown: _task(0.2),
 }
 
@@ -186,6 +200,10 @@ _EARLY: dict[Category, dict[str, Any]] = {
     Category.executable_missing: _EVERYWHERE,
     Category.permission_denied: _EVERYWHERE,
     Category.gpu_error: _EVERYWHERE,
+    Category.setup_failed: _EVERYWHERE,
+    Category.container_failed: _EVERYWHERE,
+    Category.hardware_mismatch: _EVERYWHERE,
+    Category.credentials_rejected: _TWICE,
     Category.worker_lost: {"maximum_attempts": 5, "confirm": 4, "budget": OUTSIDE},
     Category.serialization: {"action": "terminate", "maximum_attempts": 1},
 }

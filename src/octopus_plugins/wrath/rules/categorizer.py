@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from octopus_plugins.events import Categorization, Failure
 from octopus_plugins.wrath.rules.default import DEFAULT_RULES
-from octopus_plugins.wrath.rules.rule import Match, Rule, Scalar, Trust, chain, names, quote, text
+from octopus_plugins.wrath.rules.rule import Match, Rule, Scalar, Trust, chain, names, quote, spoken
 from octopus_plugins.wrath.rules.traceback_text import exceptions_in_text, is_opaque
 from octopus_plugins.wrath.taxonomy.categories import Category
 
@@ -138,7 +138,7 @@ class _Attempt:
 
     def _has_words(self, words: tuple[str, ...]) -> bool:
         if self._text is None:
-            self._text = text(self._failure)
+            self._text = spoken(self._failure)[1]
         said = self._text
         for word in words:  # noqa: SIM110 - a generator takes twice the time, and most failures meet them all
             if word in said:

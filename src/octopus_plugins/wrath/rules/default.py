@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from octopus_plugins.wrath.rules import application, data, environment, framework, installation, limit, memory, runtime
+from octopus_plugins.wrath.rules import class_names, framework
+from octopus_plugins.wrath.rules.application import code, data
+from octopus_plugins.wrath.rules.environment import filesystem, gpu, installation, network, node, services, setup
 from octopus_plugins.wrath.rules.rule import Rule
+from octopus_plugins.wrath.rules.runtime import busy, deaths, limit, losses, memory
 
 DEFAULT_RULES: tuple[Rule, ...] = (
     *framework.RULES,
     *memory.RULES,
     *limit.RULES,
-    *runtime.RULES,
+    *losses.RULES,
+    *gpu.RULES,
     *installation.RULES,
-    *environment.RULES,
+    *services.RULES,
+    *busy.RULES,
+    *setup.RULES,
+    *filesystem.RULES,
+    *network.RULES,
+    *deaths.RULES,
+    *class_names.RULES,
+    *node.RULES,
     *data.RULES,
-    *application.RULES,
+    *code.RULES,
 )

@@ -22,6 +22,15 @@ _VERSION_WORDS = (
     "code expected at",
     "does not match interchange version",
     "python version mismatch",
+    "an integer is required (got type bytes)",
+    "_make_skeleton_class",
+    "_fill_function",
+    "_make_function",
+    "numpy._core",
+    "numpy.core.multiarray",
+    "unpickle",
+    "different versions of python",
+    "incompatible version",
 )
 
 
@@ -89,8 +98,17 @@ def _version_words(failure: Failure, history: History | None) -> Match:
     return Match(f"versions do not fit{place(failure)}: {line_with(failure, _VERSION_WORDS)}", confidence=0.7)
 
 
+_UNPICKLERS = ("/dill/_dill.py", "/cloudpickle/", "/pickle.py", "/parsl/serialize/", "/globus_compute_sdk/serialize/")
+
+
+def _reading(failure: Failure) -> bool:
+    """Whether a pickle was being read."""
+    trace = failure.traceback or ""
+    return any(path in trace for path in _UNPICKLERS) and ("load" in trace or "deserialize" in trace)
+
+
 def _version_read(failure: Failure, history: History | None) -> Match | None:
-    return _version_words(failure, history) if in_serializer(failure) else None
+    return _version_words(failure, history) if in_serializer(failure) or _reading(failure) else None
 
 
 def _version_records(failure: Failure, history: History | None) -> Match | None:

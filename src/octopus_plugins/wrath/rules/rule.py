@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from octopus_plugins.events import ExceptionInfo, Failure
+from octopus_plugins.wrath.rules.phrases import Phrases
 from octopus_plugins.wrath.taxonomy.categories import Category
 
 if TYPE_CHECKING:
@@ -29,8 +32,10 @@ class Trust(IntEnum):
     """Samples, limits, counters, heartbeats, block states, history."""
     exit_status = 3
     """Exit codes and signals."""
-    exact_type = 4
-    """Exception types, by the MRO and the chain of causes."""
+    statement = 4
+    """What a program or library is known to say of one thing only; how it then ends says less."""
+    exact_type = 5
+    """Exception types, by the MRO and the chain of causes, and the attributes of exceptions."""
 
 
 class Match(msgspec.Struct, frozen=True):
@@ -65,7 +70,7 @@ class Rule:
         match: Gives the finding, or None. Where the rule names ``types``, ``failure.exception`` is the exception
             of the chain that has one of them, and ``failure.causes`` what lies below it.
         types: Full type names; the rule is tried only where one is in the MRO of an exception of the chain.
-        words: Lower-case text; the rule is tried only where a piece is in the failure's `text`.
+        words: Lower-case text; the rule is tried only where a piece is in what the failure says.
         doc: What it looks for, in a few words, for ``docs/categories.md``.
     """
 
@@ -96,6 +101,7 @@ _MUTE_TYPES = frozenset(LOST_TYPES + EXIT_TYPES)
 
 _SERIALIZERS = ("/parsl/serialize/", "/globus_compute_sdk/serialize/")
 _UNREADABLE = "parsl.serialize.errors.DeserializationError"
+_BEGIN_OF_COMMAND = "--> executable follows <--"
 _END_OF_COMMAND = "--> end executable <--"
 
 
@@ -115,6 +121,12 @@ def stderr(failure: Failure) -> str:
     tail = failure.stderr_tail or ""
     _, end, rest = tail.partition(_END_OF_COMMAND)
     return rest if end else tail
+
+
+def command(failure: Failure) -> str:
+    """The command of a bash app, which Parsl writes to its standard error before it runs."""
+    head, end, _ = (failure.stderr_tail or "").partition(_END_OF_COMMAND)
+    return head.partition(_BEGIN_OF_COMMAND)[2].strip() if end else ""
 
 
 def names(info: ExceptionInfo) -> tuple[str, ...]:
@@ -140,6 +152,8 @@ def is_mute(failure: Failure) -> bool:
 def exit_status(failure: Failure) -> tuple[int | None, int | None]:
     """Exit code and signal; a shell's ``128 + n`` and Python's ``-n`` are read as signal ``n``."""
     code, signal = failure.exit_code, failure.signal
+    if code is not None and signal is None and _aborted_with(failure, code):
+        return code, None
     if code is None and (failure.causes or failure.exception.attributes):  # most say nothing of it
         for info in chain(failure):
             value = info.attributes.get("exitcode", info.attributes.get("returncode"))
@@ -154,6 +168,27 @@ def exit_status(failure: Failure) -> tuple[int | None, int | None]:
     return code, signal
 
 
+# MPICH ends with the low byte of what it aborts with, which may look like a shell's ``128 + n``.
+_ABORT = re.compile(r"\bAbort\((\d{1,12})\)")
+
+
+def _aborted_with(failure: Failure, code: int) -> bool:
+    tail = failure.stderr_tail or ""
+    return "Abort(" in tail and any(int(number) % 256 == code for number in _ABORT.findall(tail)[:8])
+
+
+_ERRNO_SAID = re.compile(r"\berrno\s?[=:]?\s?(\d{1,3})\b", re.IGNORECASE)
+
+
+def errno_of(failure: Failure) -> int | None:
+    """The number of the system's error: the exception's own, else the one that its message names (HDF5's do)."""
+    value = failure.exception.attributes.get("errno")
+    if type(value) is int:
+        return value
+    found = _ERRNO_SAID.search(failure.exception.message)
+    return int(found.group(1)) if found else None
+
+
 def ending(failure: Failure, history: History | None) -> tuple[int | None, int | None]:
     """Exit code and signal, where need be as a heartbeat reported them of the dead worker."""
     code, signal = exit_status(failure)
@@ -164,13 +199,15 @@ def ending(failure: Failure, history: History | None) -> tuple[int | None, int |
     return code, signal
 
 
-def text(failure: Failure) -> str:
-    """What the failure says, in lower case: messages, and standard error where the exception itself is mute."""
-    parts = [failure.exception.message]
-    parts += [cause.message for cause in failure.causes]
+def reported(failure: Failure) -> list[str]:
+    """What the failure says: messages and notes, and standard error where the exception itself is mute."""
+    parts = []
+    for info in (failure.exception, *failure.causes):
+        parts.append(info.message)
+        parts += info.notes
     if failure.stderr_tail and is_mute(failure):
         parts.append(stderr(failure))
-    return "\n".join(parts).lower()
+    return parts
 
 
 def line_with(failure: Failure, words: tuple[str, ...]) -> str:
@@ -219,3 +256,106 @@ def said(reason: str, words: tuple[str, ...]) -> Callable[[Failure, History | No
         return Match(f"{reason}{place(failure)}: {line}", {"text": line}, 0.65)
 
     return match
+
+
+def stated(
+    name: str,
+    category: Category,
+    reason: str,
+    phrases: Phrases,
+    *,
+    confidence: float = 0.8,
+    trust: Trust = Trust.statement,
+    types: tuple[str, ...] = (),
+    doc: str,
+) -> Rule:
+    """A rule that goes by what is said.
+
+    Args:
+        name: See Rule; so are ``category``, ``trust``, ``types`` and ``doc``.
+        category: What it recognises.
+        reason: What happened, as a clause.
+        phrases: Of which one must be said.
+        confidence: How sure that is.
+        trust: On what ground.
+        types: Types of exceptions that it is tried for; empty for all.
+        doc: What it looks for.
+    """
+
+    def match(failure: Failure, history: History | None) -> Match | None:
+        line = phrases.find(*spoken(failure))
+        if line is None:
+            return None
+        shown = line.strip()[:200]
+        return Match(f"{reason}{place(failure)}: {shown}", {"text": shown}, confidence)
+
+    return Rule(name, category, trust, match, types=types, doc=doc)
+
+
+MAX_LINE = 600
+"""Characters of a line that are looked at: of a longer one its beginning and its end."""
+
+MAX_LINES = 60
+"""Lines that are looked at: of more the first and the last ones."""
+
+
+def spoken(failure: Failure) -> tuple[str, str]:
+    """What the failure says as far as it is looked at, as it stands and in lower case; see `reported`."""
+    return _spoken(tuple(reported(failure)))
+
+
+@functools.lru_cache(maxsize=64)
+def _spoken(parts: tuple[str, ...]) -> tuple[str, str]:
+    lines = [line for part in parts for line in part.splitlines()]
+    if len(lines) > MAX_LINES:
+        lines = lines[: MAX_LINES // 2] + lines[-MAX_LINES // 2 :]
+    half = MAX_LINE // 2
+    said = "\n".join(line if len(line) <= MAX_LINE else f"{line[:half]} … {line[-half:]}" for line in lines)
+    return said, said.lower()
+
+
+_INSTALLED = re.compile(r"[/\\](?:site|dist)-packages[/\\]")
+_STANDARD = re.compile(r"[/\\]lib(?:64)?[/\\]python\d(?:\.\d+)?[/\\](?!site-packages|dist-packages)|<frozen ")
+MAX_BELOW = 7
+"""Frames of one package between the task's own code and where it raised, up to which the call itself is at fault."""
+
+
+_FRAME = re.compile(r'^ {1,8}File "([^"\n]{1,400})", line \d{1,9}, in ', re.MULTILINE)
+
+
+def raised_by_own_code(failure: Failure) -> bool | None:
+    """Whether the exception was raised in the task's own code, or straight below it: by what it called itself.
+
+    None where nothing is known of where it was raised.
+    """
+    below: str | None = None
+    for number, (origin, package) in enumerate(_way_back(failure)):
+        if origin == "own":
+            return True
+        if number == MAX_BELOW or below not in (None, package):
+            return False
+        below = package
+    return None if below is None else False
+
+
+def _way_back(failure: Failure) -> list[tuple[str, str]]:
+    """Of each frame, innermost first, whose code it is and of which package."""
+    frames = failure.exception.frames
+    if frames:
+        return [(frame.origin, frame.module.partition(".")[0]) for frame in reversed(frames)]
+    # An event of an earlier version, or an exception that there is only text of.
+    where = failure.exception.location
+    files = _FRAME.findall(failure.traceback or "")
+    if where is None:
+        return []
+    if not files or not where.startswith(f"{files[-1]}:"):
+        files = [where.rpartition(":")[0] or where]
+    return [_of_file(file) for file in reversed(files)]
+
+
+def _of_file(file: str) -> tuple[str, str]:
+    if found := _INSTALLED.search(file):
+        return "library", re.split(r"[/\\.]", file[found.end() :], maxsplit=1)[0]
+    if found := _STANDARD.search(file):
+        return "standard", re.split(r"[/\\.]", file[found.end() :], maxsplit=1)[0]
+    return "own", ""

@@ -20,7 +20,7 @@ NAMES = {
 }
 """Linux's numbers, signal(7). Fixed here and not taken from `signal`: the failure may come from another machine."""
 
-KILL, TERM, XCPU, XFSZ = 9, 15, 24, 25
+ILL, KILL, TERM, XCPU, XFSZ = 4, 9, 15, 24, 25
 
 CRASHES = frozenset({4, 6, 7, 8, 11})
 """What the processor or the C library raises against wrong code."""

@@ -6,7 +6,7 @@ import builtins
 import re
 
 from octopus_plugins.events import ExceptionInfo, Failure
-from octopus_plugins.wrath.rules.rule import OPAQUE_TYPES, is_mute, names, stderr
+from octopus_plugins.wrath.rules.rule import LOST_TYPES, OPAQUE_TYPES, is_mute, names, stderr
 
 MAX_EXCEPTIONS = 4
 
@@ -17,6 +17,11 @@ _FRAME = re.compile(r'^ {1,8}File "([^"\n]{1,400})", line (\d{1,9}), in (.{1,200
 _ERRNO = re.compile(r"\[Errno (?P<number>\d{1,4})\][^:']{0,200}(?:: '(?P<name>[^']{0,400})')?")
 _KIN: tuple[type[BaseException], ...] = (MemoryError, ModuleNotFoundError, ImportError, ConnectionError, TimeoutError)
 _HEADER = "Traceback (most recent call last):"
+
+
+_FRAMEWORKS = ("parsl.", "funcx", "globus_compute_")
+_LOSSES = {name.rpartition(".")[2]: name for name in LOST_TYPES[:2]}
+"""Parsl's losses by their names: which module has them, and who takes them over, changes with the versions."""
 
 
 def is_opaque(failure: Failure) -> bool:
@@ -66,6 +71,8 @@ def _info(name: str, message: str, location: str | None) -> ExceptionInfo:
     if isinstance(cls, type) and issubclass(cls, BaseException):
         bases = tuple(base.__name__ for base in cls.__mro__ if base is not object)
         mro = bases if bases[0] == name else (name, *bases)
+    if (loss := _LOSSES.get(name.rpartition(".")[2])) is not None and name.startswith(_FRAMEWORKS):
+        mro = (name, loss, *mro[1:])
     attributes: dict[str, str | int | float | bool | None] = {}
     number = _ERRNO.match(message)
     if number:

@@ -179,6 +179,23 @@ class Category(str, Enum):
         Trait.node_fault,
     )
 
+    resource_busy = (
+        "resource_busy",
+        Layer.runtime,
+        "task",
+        "yes",
+        "Another process holds what the task needs: a lock, a file, a port, a device, a slot of the allocation.",
+        Trait.shared,
+    )
+    peer_lost = (
+        "peer_lost",
+        Layer.runtime,
+        "task",
+        "yes",
+        "Another process of the same parallel program died or no longer answers (MPI, NCCL, Dask or Ray in a task).",
+        Trait.not_compared,
+    )
+
     node_down = ("node_down", Layer.environment, "node", "yes", "The node is gone.", Trait.not_compared)
     node_unhealthy = (
         "node_unhealthy",
@@ -250,6 +267,52 @@ class Category(str, Enum):
         "A file system failed under the task.",
         Trait.node_fault,
         Trait.shared,
+    )
+
+    service_unavailable = (
+        "service_unavailable",
+        Layer.environment,
+        "run",
+        "yes",
+        "A service answers that it cannot serve now: overloaded, throttled, down, or all its slots or seats are taken.",
+        Trait.shared,
+        Trait.not_compared,
+    )
+    credentials_rejected = (
+        "credentials_rejected",
+        Layer.environment,
+        "run",
+        "no",
+        "A service refuses who asks: a token, key, ticket or certificate is missing, wrong or has expired.",
+        Trait.lasting,
+        Trait.not_compared,
+    )
+    setup_failed = (
+        "setup_failed",
+        Layer.environment,
+        "node",
+        "yes",
+        "The software that the task needs could not be set up there: environment modules, conda, a cache.",
+        Trait.node_fault,
+        Trait.lasting,
+    )
+    container_failed = (
+        "container_failed",
+        Layer.environment,
+        "node",
+        "yes",
+        "A container could not be started: its runtime, its image or what it mounts.",
+        Trait.node_fault,
+        Trait.lasting,
+    )
+    hardware_mismatch = (
+        "hardware_mismatch",
+        Layer.environment,
+        "node",
+        "yes",
+        "The program was built for other hardware than the node has.",
+        Trait.node_fault,
+        Trait.lasting,
     )
 
     unknown = ("unknown", Layer.unknown, "task", "unknown", "Nothing that we know of matched.")

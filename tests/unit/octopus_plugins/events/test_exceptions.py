@@ -13,8 +13,9 @@ from parsl.dataflow.errors import DependencyError
 from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
 
 from octopus_plugins.events import Failure, decode, encode
-from octopus_plugins.events.exceptions import MAX_ATTRIBUTES, exception_info, failed_dependencies, failure_details
+from octopus_plugins.events.exceptions import exception_info, failed_dependencies, failure_details
 from octopus_plugins.events.failure import MAX_CAUSES, MAX_MESSAGE, MAX_TRACEBACK
+from octopus_plugins.exception_description import MAX_ATTRIBUTES
 
 
 def caught(action):

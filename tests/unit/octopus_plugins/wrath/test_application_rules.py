@@ -50,8 +50,8 @@ CASES = [
     (bash("exit 3"), "app_exit", "unknown"),
     (lambda: subprocess.run(["false"], check=True), "app_exit", "unknown"),
     (lambda: sys.exit(4), "app_exit", "unknown"),
-    (bash("kill -KILL $$"), "app_exit", "unknown"),
-    (bash("bash -c 'kill -KILL $$'; exit $?"), "app_exit", "unknown"),
+    (bash("kill -KILL $$"), "memory_exhausted", "yes"),
+    (bash("bash -c 'kill -KILL $$'; exit $?"), "memory_exhausted", "yes"),
     (bash("kill -SEGV $$"), "native_crash", "unknown"),
     (bash("bash -c 'kill -ABRT $$'; exit $?"), "native_crash", "unknown"),
     (bash("true", outputs=[File("/no/such/output")]), "missing_output", "unknown"),
@@ -138,4 +138,4 @@ def test_an_exception_that_the_submit_side_cannot_read_is_still_the_reason(fail,
     told = fail(wrapped)
     described = replace(fail(PickyError(7, "diverged")), causes=(told.exception, *told.causes))
     assert categorize(told).category == "serialization"
-    assert categorize(described).category == "code_error"
+    assert categorize(described).category == "unknown"

@@ -96,7 +96,7 @@ def test_a_rule_of_ones_own_placed_first_wins_over_its_equals(fail):
     rule = Rule(
         "mine", Category.network_unreachable, Trust.exact_type, lambda f, h: Match("the server slept"), (LIBRARY_ERROR,)
     )
-    assert categorize(fail(ServerError("x"))).category == "code_error"
+    assert categorize(fail(ServerError("x"))).category == "unknown"
     found = categorize(fail(ServerError("x")), None, (rule, *DEFAULT_RULES))
     assert (found.category, found.layer, found.rule) == ("network_unreachable", "environment", "mine")
 

@@ -172,7 +172,7 @@ def test_a_rung_that_did_not_help_twice_is_passed_over_while_a_further_one_is_th
 def test_the_ladder_of_executors_is_climbed_when_a_rung_did_not_help(fail, world, step):
     there, entry = world(nodes=9), CategoryPolicy(rungs=("other_node", "other_executor", "same_node"))
     policy = Policy(ladder=("small", "large"), categories={Category.code_error: entry})
-    decisions = [step(there.history, fail(RuntimeError("x"), try_id=n, host=f"small-{n}"), policy) for n in range(3)]
+    decisions = [step(there.history, fail(ValueError("x"), try_id=n, host=f"small-{n}"), policy) for n in range(3)]
     assert [decision.placement.rung for decision in decisions] == ["other_node", "other_executor", "same_node"]
     assert decisions[1].placement.executor == "large"
 

@@ -86,7 +86,7 @@ def test_eagain_on_a_pipe_is_no_process_limit(fail):
     finally:
         os.close(reading)
         os.close(writing)
-    assert found.category == "code_error"
+    assert found.category == "resource_busy"
 
 
 def test_a_heartbeat_knows_the_signal_that_ended_a_worker(fail):

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from octopus_plugins.events import Failure
+from octopus_plugins.wrath.rules.phrases import Phrases
 from octopus_plugins.wrath.rules.rule import (
     EXIT_TYPES,
     Match,
@@ -16,6 +17,7 @@ from octopus_plugins.wrath.rules.rule import (
     line_with,
     place,
     quote,
+    stated,
 )
 from octopus_plugins.wrath.taxonomy.categories import Category
 
@@ -28,19 +30,64 @@ _READERS = re.compile(
     r"|/numpy/lib/_?(?:npyio|format)|/pandas/io/|/pyarrow/(?:parquet|csv|feather|ipc|orc)"
     r"|/(?:yaml|h5py|netCDF4|PIL|lxml|msgpack|rasterio|Bio)/"
 )
-_NUMBER_WORDS = ("nan", "non-finite", "infs", "math domain error", "math range error", "not positive definite")
-_NUMBERS = re.compile(r"\bnans?\b|non-finite|\binfs\b|math (?:domain|range) error|not positive definite", re.IGNORECASE)
+_NOT_NUMBERS = Phrases(r"\bnan in (?:ascii|column)\b", r"is not installed")
+_NUMBERS = Phrases(
+    r"\bnans?\b(?!o)",
+    r"\bnon-?finite\b",
+    r"\bnot finite\b",
+    r"\bis infinite\b",
+    r"\binfs\b",
+    r"\binfinity\b",
+    r"\bmath (?:domain|range) error\b",
+    r"\bnot (?:symmetric )?positive(?:[- ]semi)?[- ]definite\b",
+    r"\b(?:did|does|could|has|have|is|are|was) ?(?:not|n't) (?:yet )?(?:be )?converge(?:d)?\b",
+    r"\bnot (?:be )?converg(?:ed|ing|e)\b",
+    r"\b(?:fail\w*|unable|error|no|problem|trouble|never)\b[^\n]{0,40}\bconverge(?:nce|d)?\b",
+    r"\bconvergence\b[^\n]{0,40}\b(?:fail|not|error|problem)",
+    r"\bunconverged\b",
+    r"\b(?:has |have |solution |solver |simulation |iterations? |it )diverged\b",
+    r"\bdivergence (?:detected|found)\b",
+    r"\bsingular (?:matrix|system|jacobian)\b",
+    r"\bmatrix is (?:\w+ )?singular\b",
+    r"\bill[- ]conditioned\b",
+    r"\b(?:floating[- ]point|numerical|arithmetic|integer) (?:overflow|underflow|exception|error|instability"
+    r"|instabilit\w+)\b",
+    r"\boverflow encountered\b",
+    r"\blost atoms\b",
+    r"\b(?:bond |dihedral |angle |shake )?atoms? missing\b",
+    r"\bsimulation (?:is |became |has become )?unstable\b",
+    r"\b(?:blew|blows|blowing) up\b",
+    r"\bhas exploded\b",
+    r"\bzbrent\b",
+    r"\b(?:zheev|dsyev|zhegv)\w*\b[^\n]{0,60}(?:fail|error|info)",
+    r"\bnumerically (?:unstable|singular)\b",
+    unless=_NOT_NUMBERS,
+)
+_MALFORMED = Phrases(
+    r"\btruncated (?:file|data|input|record|gzip|bam|archive|block)\b",
+    r"\b(?:file|data|input|stream|record|archive|image|block) (?:is |was |appears |seems )?(?:to be )?(?:truncated"
+    r"|corrupt(?:ed)?|incomplete|damaged|malformed)\b",
+    r"\bcorrupt(?:ed)? (?:file|data|input|record|archive|header|block|image|index|zip|gzip)\b",
+    r"\b(?:unexpected|premature) (?:end of (?:file|input|stream|data)|eof)\b",
+    r"\bend of file (?:reached|encountered|error)\b",
+    r"\bpremature end\b",
+    r"\bfile signature not found\b",
+    r"\bnot in gzip format\b",
+    r"\binvalid (?:file )?(?:header|magic|signature|format)\b",
+    r"\bno (?:valid )?(?:bam |sam |fits )?(?:bgzf )?(?:eof marker|header)\b",
+    r"\bbad magic\b(?! number in)",
+    r"\bmalformed\b",
+    r"\b(?:parse|parsing|syntax) error (?:at|in|on|near)\b[^\n]{0,80}\b(?:line|file|column|input)",
+    r"\b(?:failed|unable|cannot|could not|error) (?:to )?pars(?:e|ing)\b",
+    r"\b(?:unrecogni[sz]ed|unknown|unsupported|invalid|wrong) (?:file |input |data )?(?:format|file ?type)\b",
+    r"\bis not a valid [^\n]{0,40}\b(?:file|archive|image|document)\b",
+    r"\b(?:invalid|bad) input (?:file|data)\b",
+)
 _ABSENT_WORDS = ("no such file or directory", "cannot open file", "does not exist")
 
 
 def _numerical(failure: Failure, history: History | None) -> Match:
     return Match(f"the arithmetic failed: {quote(failure.exception)}", confidence=0.85)
-
-
-def _not_a_number(failure: Failure, history: History | None) -> Match | None:
-    if not _NUMBERS.search(failure.exception.message):
-        return None
-    return Match(f"the arithmetic failed: {quote(failure.exception)}", confidence=0.65)
 
 
 def _bad_input(failure: Failure, history: History | None) -> Match | None:
@@ -168,14 +215,23 @@ RULES = (
         types=("ValueError", "OSError", "KeyError", "TypeError"),
         doc="raised inside a module that only reads files (`tomllib`, `numpy.load`, `pandas.io`, …)",
     ),
-    Rule(
+    stated(
         "numerical_error.text",
         Category.numerical_error,
-        Trust.text,
-        _not_a_number,
-        types=("ValueError", "RuntimeError", "AssertionError"),
-        words=_NUMBER_WORDS,
-        doc="a `ValueError` or a check of the task's own that speaks of NaN, infinity or a domain error",
+        "the arithmetic failed",
+        _NUMBERS,
+        confidence=0.65,
+        trust=Trust.text,
+        doc="an exception or a program that speaks of NaN, infinity, a singular matrix or of what does not converge",
+    ),
+    stated(
+        "bad_input.content",
+        Category.bad_input,
+        "an input could not be read",
+        _MALFORMED,
+        confidence=0.6,
+        trust=Trust.text,
+        doc="`truncated file`, `corrupt`, `unexpected end of file`, `file signature not found`, `malformed`, …",
     ),
     Rule(
         "bad_input.text",

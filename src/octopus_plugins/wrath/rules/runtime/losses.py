@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from octopus_plugins.events import Failure
-from octopus_plugins.wrath.rules import memory, signals
+from octopus_plugins.wrath.rules import signals
 from octopus_plugins.wrath.rules.rule import (
     EXIT_TYPES,
     LOST_TYPES,
@@ -18,6 +18,7 @@ from octopus_plugins.wrath.rules.rule import (
     line_with,
     place,
 )
+from octopus_plugins.wrath.rules.runtime import memory
 from octopus_plugins.wrath.taxonomy.categories import Category
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ RULES = (
     Rule(
         "preempted.text",
         Category.preempted,
-        Trust.text,
+        Trust.statement,
         _preempted,
         types=LOST_TYPES + EXIT_TYPES,
         words=_PREEMPTED_WORDS,

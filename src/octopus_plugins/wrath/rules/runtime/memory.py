@@ -16,9 +16,11 @@ from octopus_plugins.wrath.rules.rule import (
     Scalar,
     Trust,
     ending,
+    errno_of,
     exit_status,
     line_with,
     place,
+    quote,
     size,
 )
 from octopus_plugins.wrath.taxonomy.categories import Category
@@ -46,6 +48,7 @@ _SIZE = re.compile(r"(\d{1,18}(?:\.\d{0,9})?)\s{0,3}(bytes|[kmgtp]i?b)\b", re.IG
 # A loader that gets no memory for a library reports it as an ImportError without a number.
 _LOADER_WORDS = ("cannot allocate memory", "failed to map segment")
 _GPU_WORDS = ("cuda", "cudnn", "hip error", "hip out of memory", "gpu")
+_NOT_MEMORY = ("unable to create native thread", "unable to create new native thread", "fork: ", "pthread_create")
 
 _WORDS = (
     "out of memory",
@@ -64,7 +67,59 @@ _WORDS = (
     "exceeded memory limit",
     "exceeded job memory limit",
     "exceeded step memory limit",
+    "java heap space",
+    "gc overhead limit exceeded",
+    "metaspace",
+    "insufficient memory",
+    "insufficient virtual memory",
+    "not enough memory",
+    "not enough space for object heap",
+    "could not reserve enough space",
+    "cannot reserve enough space",
+    "running low on memory",
+    "out of shared memory",
+    "insufficient shared memory",
+    "shared memory limit",
+    "no space left on device: '/dev/shm",
+    "/dev/shm: no space left",
+    "unable to mmap",
+    "mmap failed",
+    "mmap error",
+    "failed to mmap",
+    "memory allocation failed",
+    "memory allocation error",
+    "memory allocation of",
+    "allocation failed",
+    "failed allocation",
+    "could not allocate",
+    "couldn't allocate",
+    "can't allocate",
+    "failed to malloc",
+    "malloc failed",
+    "memory limit exceeded",
+    "memory limit reached",
+    "exceeds memory",
+    "exceeding memory",
+    "exceeded memory",
+    "exceeded its memory",
+    "exceeded the memory",
+    "exceeding its memory",
+    "over memory limit",
+    "above memory limit",
+    "memory usage exceeded",
+    "used too much memory",
+    "vector memory limit",
+    "term_memlimit",
+    "killed process",
+    "memory cgroup",
+    "oom-killed",
+    "oomkilled",
+    "oom killed",
+    "oom_killed",
+    "ran out of memory",
+    "run out of memory",
 )
+_SHARED = "/dev/shm"
 
 
 def requested(failure: Failure) -> float | None:
@@ -135,6 +190,15 @@ def _enomem(failure: Failure, history: History | None) -> Match | None:
     return Match(_sentence(failure, found), found, 0.9)
 
 
+def _shared(failure: Failure, history: History | None) -> Match | None:
+    """A full ``/dev/shm``: a file system by name, and memory in truth."""
+    name = str(failure.exception.attributes.get("filename") or "")
+    if errno_of(failure) != errno.ENOSPC or _SHARED not in f"{name} {failure.exception.message}":
+        return None
+    found = facts(failure) | {"errno": "ENOSPC", "subject": _SHARED}
+    return Match(f"the shared memory is used up{place(failure)}: {quote(failure.exception)}", found, 0.9)
+
+
 def _killed(failure: Failure, history: History | None) -> Match | None:
     """A process that is gone: by the kernel's count of out-of-memory kills, else by its last sample against limits."""
     code, signal = ending(failure, history)
@@ -192,16 +256,6 @@ def _own(found: dict[str, Scalar]) -> str:
     return size(used) if isinstance(used, int) else "little"
 
 
-def _aborted(failure: Failure, history: History | None) -> Match | None:
-    """A program that ended itself for want of memory: C++ aborts on ``std::bad_alloc``, V8 at its heap's limit."""
-    code, signal = exit_status(failure)
-    if signal not in signals.CRASHES:
-        return None
-    line = line_with(failure, _WORDS)
-    found = facts(failure) | {"signal": signals.signal_name(signal), "exit_code": code, "text": line}
-    return Match(f"{_sentence(failure, found)}: {line}", found, 0.85)
-
-
 def _new_oom_kills(failure: Failure, history: History | None) -> int:
     """Out-of-memory kills on the node that fell into this try, as far as the counts tell."""
     known = history.host(failure.host) if history else None
@@ -231,10 +285,14 @@ def _near_limit(failure: Failure) -> bool:
 
 def _said(failure: Failure, history: History | None) -> Match | None:
     line = line_with(failure, _WORDS)
-    if any(word in line.lower() for word in _GPU_WORDS):
-        return None  # the GPU's memory, not the node's
+    if any(word in line.lower() for word in (*_GPU_WORDS, *_NOT_MEMORY)):
+        return None  # the GPU's memory, not the node's; or threads, whose want is told in the words of memory
+    code, signal = exit_status(failure)
     found = facts(failure) | {"text": line}
-    return Match(_sentence(failure, found), found, 0.7)
+    if signal is not None:
+        found |= {"signal": signals.signal_name(signal), "exit_code": code}
+    crashed = signal in signals.CRASHES  # C++ aborts on ``std::bad_alloc``, V8 at its heap's limit
+    return Match(f"{_sentence(failure, found)}: {line}", found, 0.85 if crashed else 0.7)
 
 
 RULES = (
@@ -255,6 +313,14 @@ RULES = (
         doc="`OSError` with `ENOMEM`; an import that failed for it",
     ),
     Rule(
+        "memory_exhausted.shared",
+        Category.memory_exhausted,
+        Trust.exact_type,
+        _shared,
+        types=("OSError",),
+        doc="`OSError` with `ENOSPC` in `/dev/shm`",
+    ),
+    Rule(
         "memory_exhausted.killed",
         Category.memory_exhausted,
         Trust.exit_status,
@@ -263,20 +329,11 @@ RULES = (
         doc="a process gone, and the kernel counted an out-of-memory kill or the last sample is at the limit",
     ),
     Rule(
-        "memory_exhausted.aborted",
-        Category.memory_exhausted,
-        Trust.exit_status,
-        _aborted,
-        types=EXIT_TYPES,
-        words=_WORDS,
-        doc="a program that crashed and speaks of memory on standard error (`std::bad_alloc`, V8's heap limit)",
-    ),
-    Rule(
         "memory_exhausted.text",
         Category.memory_exhausted,
-        Trust.text,
+        Trust.statement,
         _said,
         words=_WORDS,
-        doc="`out of memory`, `std::bad_alloc`, `oom-kill`, …",
+        doc="`out of memory`, `std::bad_alloc`, `oom-kill`, `Java heap space`, …",
     ),
 )

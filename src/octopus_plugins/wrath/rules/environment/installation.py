@@ -19,7 +19,7 @@ from octopus_plugins.wrath.rules.rule import (
     place,
     quote,
     said,
-    text,
+    spoken,
 )
 from octopus_plugins.wrath.taxonomy.categories import Category
 
@@ -107,6 +107,32 @@ def _library_of_program(failure: Failure, history: History | None) -> Match | No
     return Match(f"a shared library of a program cannot be loaded{place(failure)}: {line}", evidence, 0.9)
 
 
+def _library_said(failure: Failure, history: History | None) -> Match | None:
+    line = line_with(failure, _LIBRARY_WORDS)
+    if not line or _NO_DESCRIPTOR in line.lower():
+        return None
+    found = _LIBRARY.search(line)
+    evidence = {"subject": found.group(1) if found else None, "text": line}
+    return Match(f"a shared library cannot be loaded{place(failure)}: {line}", evidence, 0.75)
+
+
+_NOT_FOUND_WORDS = (
+    ": command not found",
+    ": not found",
+    "executable not found",
+    "not found in path",
+    "not on the path",
+)
+
+
+def _not_found(failure: Failure, history: History | None) -> Match:
+    line = line_with(failure, _NOT_FOUND_WORDS)
+    found = _PROGRAM.search(line)
+    name = found.group(1) if found else None
+    what = f"program {name!r}" if name else "a program"
+    return Match(f"{what} was not found{place(failure)}: {line}", {"subject": name, "text": line}, 0.65)
+
+
 def _program_started(failure: Failure, history: History | None) -> Match | None:
     location = failure.exception.location or ""
     if "_execute_child" not in location and "subprocess.py" not in location:
@@ -116,7 +142,7 @@ def _program_started(failure: Failure, history: History | None) -> Match | None:
 
 
 def _exit_127(failure: Failure, history: History | None) -> Match | None:
-    if exit_status(failure)[0] != 127 or _NO_DESCRIPTOR in text(failure):
+    if exit_status(failure)[0] != 127 or _NO_DESCRIPTOR in spoken(failure)[1]:
         return None
     line = line_with(failure, _MISSING_PROGRAM_WORDS)
     found = _PROGRAM.search(line)
@@ -223,10 +249,19 @@ RULES = (
     Rule(
         "library_missing.text",
         Category.library_missing,
+        Trust.statement,
+        _library_said,
+        words=_LIBRARY_WORDS,
+        doc="`error while loading shared libraries`, ``version `GLIBC_2.34' not found``, `undefined symbol`, …",
+    ),
+    Rule(
+        "executable_missing.text",
+        Category.executable_missing,
         Trust.text,
-        said("a shared library cannot be loaded", _LIBRARY_WORDS[:2]),
-        words=_LIBRARY_WORDS[:2],
-        doc="`error while loading shared libraries`",
+        _not_found,
+        types=EXIT_TYPES,
+        words=_NOT_FOUND_WORDS,
+        doc="a program's `command not found`, whatever its exit code",
     ),
     Rule(
         "permission_denied.text",

@@ -6,10 +6,10 @@ import re
 from typing import TYPE_CHECKING
 
 from octopus_plugins.events import Failure
+from octopus_plugins.wrath.rules.phrases import Phrases
 from octopus_plugins.wrath.rules.rule import (
     EXIT_TYPES,
     LOST_TYPES,
-    OPAQUE_TYPES,
     Match,
     Rule,
     Trust,
@@ -17,9 +17,10 @@ from octopus_plugins.wrath.rules.rule import (
     exit_status,
     first_line,
     in_serializer,
-    is_a,
     place,
     quote,
+    raised_by_own_code,
+    stated,
 )
 from octopus_plugins.wrath.rules.signals import CRASHES, signal_name
 from octopus_plugins.wrath.taxonomy.categories import Category
@@ -53,17 +54,31 @@ def _bad_call(failure: Failure, history: History | None) -> Match | None:
     return Match(f"the app was called wrongly: {quote(failure.exception)}", confidence=0.9, resolvable="no")
 
 
-def _likely_bug(failure: Failure, history: History | None) -> Match:
-    return Match(f"the task's code raised {quote(failure.exception)}", confidence=0.6)
+def _likely_bug(failure: Failure, history: History | None) -> Match | None:
+    own = raised_by_own_code(failure)
+    if own is False:
+        return None  # deep within somebody else's code: nothing says that the task's is wrong
+    reason = f"the task's code raised {quote(failure.exception)}"
+    return Match(reason, {"exception": failure.exception.type, "own_code": own}, 0.6 if own else 0.45)
 
 
-def _own_exception(failure: Failure, history: History | None) -> Match | None:
-    module = failure.exception.type.partition(".")[0]
-    if module in ("parsl", "globus_compute_sdk", "globus_compute_endpoint") or failure.exception.type in OPAQUE_TYPES:
-        return None  # the framework's own, and none that we know: that is not the task's code
-    if any(is_a(cause, EXIT_TYPES + LOST_TYPES) for cause in failure.causes):
-        return None  # a wrapper around what says more
-    return Match(f"the task's code raised {quote(failure.exception)}", confidence=0.4)
+_WRONG = Phrases(
+    r"\bsyntax error\b",
+    r"\bno such (?:table|column)\b",
+    r"\b(?:relation|column|table)\b[^\n]{0,80}\bdoes not exist\b",
+    r"\bchanged size during iteration\b",
+    r"\bgenerator already executing\b",
+)
+_WRAPPED = Phrases(
+    r"\breturned (?:an? )?(?:error|non-?zero)[^\n0-9-]{0,30}-?\d{1,3}\b",
+    r"\b(?:returned|return(?:ed)? (?:with )?(?:a )?(?:code|status)|return ?code|exit(?:ed)? ?(?:with )?(?:code"
+    r"|status|value)?"
+    r"|exit ?code|exit ?status|error ?code|status)\b\W{0,6}(?:of |is |was )?\W{0,3}-?[1-9]\d{0,2}\b",
+    r"\bnon-?zero (?:exit|return)(?: (?:status|code|value))?\b",
+    r"\bterminated with (?:exit )?(?:code|status)\b",
+    r"\b(?:command|process|program|subprocess|script|job|tool|executable)\b[^\n]{0,200}\b(?:failed|exited|died"
+    r"|terminated) with\b",
+)
 
 
 def _unserializable(failure: Failure, history: History | None) -> Match:
@@ -185,6 +200,26 @@ RULES = (
         types=LOST_TYPES,
         doc="`WorkerLost` of a worker that a sibling saw end with an exit code: the task's code called `exit`",
     ),
+    stated(
+        "code_error.text",
+        Category.code_error,
+        "the code is wrong",
+        _WRONG,
+        confidence=0.6,
+        trust=Trust.symptom,
+        types=("RuntimeError", "sqlite3.Error", "sqlalchemy.exc.DBAPIError", "psycopg2.Error", "psycopg.Error"),
+        doc="what Python and databases say of wrong code: `changed size during iteration`, `no such table`, …",
+    ),
+    stated(
+        "app_exit.wrapped",
+        Category.app_exit,
+        "a program that the task ran ended badly",
+        _WRAPPED,
+        confidence=0.5,
+        trust=Trust.symptom,
+        types=("Exception",),
+        doc="a library's `returned an error: N`, `failed with exit code N`, …",
+    ),
     Rule(
         "app_exit.type",
         Category.app_exit,
@@ -206,15 +241,16 @@ RULES = (
             "AssertionError",
             "RecursionError",
             "StopIteration",
+            "StopAsyncIteration",
+            "UnboundLocalError",
+            "BufferError",
+            "concurrent.futures._base.InvalidStateError",
+            "re.error",
+            "re.PatternError",
+            "sqlite3.ProgrammingError",
+            "sqlalchemy.exc.ProgrammingError",
         ),
-        doc="other exceptions that mostly bugs raise: `ValueError`, `TypeError`, `KeyError`, …",
-    ),
-    Rule(
-        "code_error.exception",
-        Category.code_error,
-        Trust.symptom,
-        _own_exception,
-        types=("Exception",),
-        doc="any other exception that the task's code raised",
+        doc="what mostly bugs raise (`ValueError`, `TypeError`, `KeyError`, …), where it was raised in the task's own "
+        "code or straight below it",
     ),
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from octopus_plugins.events import Failure
 from octopus_plugins.wrath.rules import signals
+from octopus_plugins.wrath.rules.phrases import Phrases
 from octopus_plugins.wrath.rules.rule import (
     EXIT_TYPES,
     Match,
@@ -14,30 +15,64 @@ from octopus_plugins.wrath.rules.rule import (
     Scalar,
     Trust,
     ending,
+    errno_of,
     exit_status,
     place,
     quote,
     said,
+    stated,
 )
 from octopus_plugins.wrath.taxonomy.categories import Category
 
 if TYPE_CHECKING:
     from octopus_plugins.wrath.history.history import History
 
+_TIMEOUTS = ("TimeoutError", "concurrent.futures._base.TimeoutError", "asyncio.exceptions.TimeoutError")
 _FILES_WORDS = ("too many open files",)
 _LOADER_WORDS = ("cannot open shared object file: error 24",)
 _DISK_WORDS = ("no space left on device", "disk quota exceeded", "disk is full", "file too large")
-_TIME_WORDS = ("due to time limit", "exceeded walltime", "walltime exceeded", "job exceeded its walltime")
-_FORK_WORDS = ("can't start new thread", "fork: retry", "cannot fork", "fork failed", "unable to create thread")
-
-
-def _errno(failure: Failure) -> int | None:
-    value = failure.exception.attributes.get("errno")
-    return value if type(value) is int else None
+_TIME_WORDS = (
+    "due to time limit",
+    "exceeded walltime",
+    "walltime exceeded",
+    "exceeded its walltime",
+    "exceeded limit walltime",
+    "exceeded the walltime",
+    "exceeded time limit",
+    "exceeded the time limit",
+    "time limit exceeded",
+    "time limit reached",
+    "job killed: walltime",
+    "term_runlimit",
+    "exceeded run limit",
+    "exceeded hard wallclock",
+    "task timed out",
+    "time limit of",
+)
+_FORK = Phrases(
+    r"\bcan't start new thread\b",
+    r"\bfork: retry\b",
+    r"\b(?:cannot|can't|could not|couldn't|failed to|unable to) (?:fork|clone|spawn)\b",
+    r"\bv?fork\(?\)?:? (?:failed|error|resource temporarily unavailable|retry)",
+    r"\b(?:unable|failed|failure|cannot|can't|could not|couldn't) ?(?:to )?(?:create|start|launch"
+    r"|spawn)[^\n]{0,40}\bthreads?\b",
+    r"\bthread (?:creation|constructor|create)\b[^\n]{0,40}\b(?:fail|error)",
+    r"\bpthread_create\b[^\n]{0,80}\b(?:fail|error|EAGAIN|resource temporarily)",
+    r"\bsystem unable to allocate necessary resources for (?:omp )?thread\b",
+    r"\bOMP: Error #34\b",
+    r"\bRLIMIT_NPROC\b",
+    r"\bfork rejected by pids\b",
+    r"\bmax user processes\b",
+    r"\btoo many processes\b",
+    r"\bprocess limit\b",
+    r"\bstd::system_error\b[^\n]{0,80}\bresource temporarily unavailable\b",
+    r"^\s*what\(\): +resource temporarily unavailable",
+    r"\b(?:fork|clone|spawn|exec\w*|create process|new process)\b[^\n]{0,60}\bresource temporarily unavailable\b",
+)
 
 
 def _files(failure: Failure, history: History | None) -> Match | None:
-    number = _errno(failure)
+    number = errno_of(failure)
     named = any(word in failure.exception.message.lower() for word in _FILES_WORDS)
     if number not in (errno.EMFILE, errno.ENFILE) and not named:
         return None
@@ -52,7 +87,7 @@ def _files(failure: Failure, history: History | None) -> Match | None:
 
 
 def _disk(failure: Failure, history: History | None) -> Match | None:
-    number = _errno(failure)
+    number = errno_of(failure)
     if number not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return None
     evidence = {
@@ -76,7 +111,7 @@ def _processes(failure: Failure, history: History | None) -> Match | None:
     # EAGAIN means "would block" on a pipe or socket, and "no more processes" from fork and clone.
     trail = f"{failure.exception.location or ''}\n{(failure.traceback or '')[-2000:]}"
     forked = any(word in trail for word in ("subprocess.py", "popen_fork", "forkserver", "os.fork", "_fork_exec"))
-    if _errno(failure) != errno.EAGAIN or not (forked or "fork" in failure.exception.message):
+    if errno_of(failure) != errno.EAGAIN or not (forked or "fork" in failure.exception.message):
         return None
     evidence = {"errno": "EAGAIN", "limit": failure.limits.processes if failure.limits else None}
     return Match(f"no further process could be started{place(failure)}", evidence, 0.9)
@@ -98,13 +133,18 @@ def _cpu_time(failure: Failure, history: History | None) -> Match | None:
 
 def _time_limit(failure: Failure, history: History | None) -> Match | None:
     """Python's own timeouts: those of sockets speak of a peer, the others of work that took too long."""
-    message, number = failure.exception.message, _errno(failure)
+    message, number = failure.exception.message, errno_of(failure)
     if number is not None:
         return None
     if "timed out" in message and not failure.exception.attributes:
         reason = f"a network peer did not answer in time{place(failure)}: {quote(failure.exception)}"
         return Match(reason, confidence=0.7, category=Category.network_unreachable)
     return Match(f"the task's own time limit ran out{place(failure)}: {quote(failure.exception)}", {"of": "task"}, 0.75)
+
+
+def _mute_time_limit(failure: Failure, history: History | None) -> Match | None:
+    """A time-out without a word, such as asyncio's, is of the task's own making."""
+    return None if failure.exception.message else _time_limit(failure, history)
 
 
 def _program_time_limit(failure: Failure, history: History | None) -> Match:
@@ -162,11 +202,19 @@ RULES = (
         doc="`subprocess.TimeoutExpired`",
     ),
     Rule(
-        "walltime_exceeded.limit",
+        "walltime_exceeded.mute",
         Category.walltime_exceeded,
         Trust.exact_type,
+        _mute_time_limit,
+        types=_TIMEOUTS,
+        doc="`TimeoutError` without a word",
+    ),
+    Rule(
+        "walltime_exceeded.limit",
+        Category.walltime_exceeded,
+        Trust.symptom,
         _time_limit,
-        types=("TimeoutError", "concurrent.futures._base.TimeoutError", "asyncio.exceptions.TimeoutError"),
+        types=_TIMEOUTS,
         doc="`TimeoutError` without errno; one of a socket (`timed out`): `network_unreachable`",
     ),
     Rule(
@@ -197,7 +245,7 @@ RULES = (
     Rule(
         "walltime_exceeded.text",
         Category.walltime_exceeded,
-        Trust.text,
+        Trust.statement,
         said("the time allowed ran out", _TIME_WORDS),
         words=_TIME_WORDS,
         doc="`DUE TO TIME LIMIT`, …",
@@ -205,7 +253,7 @@ RULES = (
     Rule(
         "file_descriptors_exhausted.text",
         Category.file_descriptors_exhausted,
-        Trust.text,
+        Trust.statement,
         said("ran out of open files", _FILES_WORDS),
         words=_FILES_WORDS,
         doc="`too many open files`",
@@ -213,17 +261,16 @@ RULES = (
     Rule(
         "disk_full.text",
         Category.disk_full,
-        Trust.text,
+        Trust.statement,
         said("a file system is full", _DISK_WORDS),
         words=_DISK_WORDS,
         doc="`no space left on device`, `disk quota exceeded`",
     ),
-    Rule(
+    stated(
         "process_limit.text",
         Category.process_limit,
-        Trust.text,
-        said("no further process or thread could be started", _FORK_WORDS),
-        words=_FORK_WORDS,
-        doc="`can't start new thread`, `fork: retry`",
+        "no further process or thread could be started",
+        _FORK,
+        doc="`can't start new thread`, `pthread_create failed`, `fork: retry`, `std::system_error`, …",
     ),
 )

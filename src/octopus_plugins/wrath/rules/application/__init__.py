@@ -1,0 +1,1 @@
+"""Rules for the application layer: what lies with the task."""

@@ -1,0 +1,15 @@
+"""Failures that people reported in public get the category that they concluded."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.reports.evaluate import SETS, verdicts
+
+
+@pytest.mark.parametrize("name", [one.name for one in SETS])
+def test_reported_failures_are_known(name: str) -> None:
+    found = verdicts(name)
+    wrong = [f"{one.report.id}: {one.found.category} by {one.found.rule}" for one in found if not one.right]
+    assert len(found) >= 40
+    assert len(wrong) <= 0.05 * len(found), wrong
