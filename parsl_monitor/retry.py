@@ -16,6 +16,7 @@ from parsl.executors import HighThroughputExecutor, ThreadPoolExecutor
 
 from octopus_plugins.errors import ConfigError
 from octopus_plugins.events import Decision, Event, Failure, Stop
+from octopus_plugins.frameworks import failure_text
 from octopus_plugins.htex.steering import SteeredSpecification, Steering, steering_of
 from octopus_plugins.wrath import History, Policy, categorize, decide, policy_from
 from octopus_plugins.wrath.decisions.budget import terminated, within_budget
@@ -178,6 +179,7 @@ class WrathRetryHandler(DecidingHandler):
         if decision.action == "retry":
             _place(record, decision)
             return decision.charge
+        failure_text.note(exception, failure_text.first_line(failure, decision))
         return own_cost if own_cost is not None and own_cost > left else max(left, 0) + 1.0
 
     def _judge(

@@ -47,9 +47,9 @@ def explained(error: BaseException, failure: Failure, decision: Decision) -> Bas
     if isinstance(error, EndpointUnusableError):
         # To the user it is as if the endpoint had answered so.
         return TaskExecutionFailed(failure_text.told(f"{error}\n", failure, decision))
-    note = failure_text.first_line(failure, decision)
-    if hasattr(error, "add_note") and note not in str(error):
-        error.add_note(note)
+    line = failure_text.first_line(failure, decision)
+    if line not in str(error):
+        failure_text.note(error, line)
     return error
 
 

@@ -18,6 +18,9 @@ from octopus_plugins.wrath.decisions.budget import what_failed
 MARK = "octopus-failure: "
 """Begins the line for programs; JSON follows."""
 
+NOTE = "Octopus: "
+"""Begins the line for people."""
+
 COMPUTE_TASK = "compute_task_id"
 """Label of events about a task that runs at an endpoint: its id there, by which the endpoint tells of it."""
 
@@ -28,7 +31,24 @@ def first_line(failure: Failure, decision: Decision) -> str:
     """Category, host, decision and reason, for people."""
     where = f" on {failure.host}" if failure.host else ""
     reason = " ".join(decision.reason.split())[:MAX_REASON]
-    return f"Octopus: {decision.category}{where}, {decision.action}: {reason}"
+    return f"{NOTE}{decision.category}{where}, {decision.action}: {reason}"
+
+
+def note(error: BaseException, text: str) -> None:
+    """Put what was found and decided beside an exception that its user gets, once. Python shows it from 3.11 on.
+
+    Args:
+        error: The exception; whatever its class makes of it, nothing is raised.
+        text: A line.
+    """
+    try:
+        notes = getattr(error, "__notes__", ())
+        if not any(isinstance(one, str) and one.startswith(NOTE) for one in notes):
+            error.__notes__ = [*notes, text]  # type: ignore[attr-defined]  # not before Python 3.11
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - a stranger's class, in Parsl's thread
+        return
 
 
 def last_line(failure: Failure, decision: Decision) -> str:

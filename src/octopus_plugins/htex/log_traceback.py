@@ -57,7 +57,8 @@ def exception_text(kind: type[BaseException], error: BaseException, trace: Trace
     module = kind.__module__
     name = kind.__qualname__ if module in ("__main__", "builtins") else f"{module}.{kind.__qualname__}"
     last = f"{name}: {said}" if said else name
-    return f"Traceback (most recent call last):\n{frames}{last}"
+    notes = "".join(f"\n{note}" for note in error.__dict__.get("__notes__", ())) if _SHOWS_NOTES else ""
+    return f"Traceback (most recent call last):\n{frames}{last}{notes}"
 
 
 def _said(error: BaseException) -> str | None:
@@ -80,8 +81,16 @@ def _is_plain(kind: type[BaseException], error: BaseException) -> bool:
         # Python asks for notes and for members.
         and kind.__getattribute__ is BaseException.__getattribute__
         and not any(hasattr(kind, name) for name in ("__getattr__", "__notes__", "exceptions"))
-        and "__notes__" not in error.__dict__
+        and _has_plain_notes(error)
     )
+
+
+def _has_plain_notes(error: BaseException) -> bool:
+    notes = error.__dict__.get("__notes__")
+    return notes is None or (type(notes) is list and all(type(note) is str for note in notes))
+
+
+_SHOWS_NOTES = sys.version_info >= (3, 11)
 
 
 def _keys(trace: TracebackType) -> list[_Key] | None:

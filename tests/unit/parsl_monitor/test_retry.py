@@ -117,6 +117,24 @@ def test_an_executor_that_cannot_be_steered_gets_no_steering(record: dict[str, A
     assert record["resource_specification"] == {"cores": 1}
 
 
+def test_the_user_reads_beside_the_exception_why_it_was_not_retried(record: dict[str, Any]) -> None:
+    record["dfk"].config.retries = 0
+    error: Any = FileNotFoundError(2, "No such file or directory", "/data/x")
+    WrathRetryHandler()(error, record)
+    (note,) = error.__notes__
+    assert note.startswith("Octopus: bad_input")
+    assert "the run allows no retries" in note
+
+
+def test_an_exception_that_is_retried_has_no_note_and_in_a_passive_run_none_has(record: dict[str, Any]) -> None:
+    retried, passive = ValueError("x"), ValueError("x")
+    WrathRetryHandler()(retried, record)
+    record["dfk"].config.retries = 0
+    WrathRetryHandler(mode="passive")(passive, record)
+    assert not hasattr(retried, "__notes__")
+    assert not hasattr(passive, "__notes__")
+
+
 def test_passive_charges_as_parsl_does_and_places_nothing(record: dict[str, Any]) -> None:
     before = placed(record)
     handler = WrathRetryHandler(mode="passive", ladder=["small", "large"])

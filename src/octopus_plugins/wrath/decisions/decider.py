@@ -90,7 +90,15 @@ def _wait(case: Case, rung: str, place: float) -> float:
     if rung != SAME_NODE or case.categorization.scope == "task":
         attempts -= 1 if Trait.shared in case.category.traits else FREE_MOVES
     wait = max(delay(case.entry, attempts, case.failure.id) if attempts >= 0 else 0.0, place)
-    return wait if case.run is None or not case.run.began else round(min(wait, case.run.spare), 3)
+    if case.run is not None and case.run.began:
+        wait = round(min(wait, case.run.spare), 3)
+    return max(wait, _asked_for(case))
+
+
+def _asked_for(case: Case) -> float:
+    """Seconds that the service itself asks to wait, at most the maximum interval: sooner a retry only burdens it."""
+    asked = case.categorization.evidence.get("retry_after")
+    return min(float(asked), case.entry.maximum_interval) if isinstance(asked, (int, float)) else 0.0
 
 
 def _looks_doomed(case: Case) -> bool:

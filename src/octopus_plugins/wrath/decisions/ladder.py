@@ -80,6 +80,13 @@ def climb(case: Case) -> Climb:
         steps |= {name: replace(steps[name], reason="what failed like it went there in vain") for name in possible}
         steps[SAME_NODE] = replace(steps[SAME_NODE], reason="none like it ended well on a node that was new to it")
         possible = [SAME_NODE]
+    if OTHER_EXECUTOR in possible and _suspects_memory(case):
+        further = f"{steps[OTHER_EXECUTOR].reason}; its worker died {case.attempts + 1} times, and nobody saw of what"
+        steps |= {
+            name: replace(steps[name], reason=f"{steps[name].reason}, but it was lost twice") for name in possible
+        }
+        steps[OTHER_EXECUTOR] = replace(steps[OTHER_EXECUTOR], reason=f"{further}: it may need more memory")
+        possible = [OTHER_EXECUTOR]
     # What lies with the task may need the same place again: what it left there. Nothing says that the place is bad.
     limit = 1 if case.categorization.scope == "task" and not _is_suspect(case) else TRIED_IN_VAIN
     fresh = [name for name in possible if _tried(case, name) < limit]
@@ -91,6 +98,11 @@ def climb(case: Case) -> Climb:
     if taken is None:
         return Climb(None, rungs)
     return Climb(_placement(case, taken, steps[taken].executor), rungs, steps[taken].wait)
+
+
+def _suspects_memory(case: Case) -> bool:
+    """Whether the worker died under the task twice and nobody saw why: most often that is memory."""
+    return case.category is Category.worker_lost and case.attempts + 1 >= TRIED_IN_VAIN
 
 
 def _tried(case: Case, rung: str) -> int:

@@ -36,6 +36,9 @@ _REFUSALS = (
 )
 _NOT_PICKLED = ("cannot pickle", "can't pickle", "picklingerror")
 
+SURE = 0.7
+"""Confidence in a category from which on what ended other tasks may end a task at its first failure."""
+
 KNOWN_DEFECT = 2
 """Tasks that must have shown a failure, each on two nodes, before further ones are taken at their word."""
 
@@ -186,7 +189,7 @@ def _known_defect(case: Case) -> Termination | None:
     """The very failure that other tasks of the app confirmed on different nodes, when none ever ended well."""
     if not case.entry.confirm or case.categorization.scope != "task":
         return None
-    if case.categorization.layer not in ("application", "unknown"):
+    if case.categorization.layer not in ("application", "unknown") or case.categorization.confidence < SURE:
         return None
     defect = case.history.defect(case.failure)
     if defect is None or defect.recovered or defect.confirmed < KNOWN_DEFECT or defect.varied:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from octopus_plugins.events import Categorization, Decision, ExceptionInfo, Failure
 from octopus_plugins.frameworks import failure_text
 
@@ -81,3 +83,22 @@ def test_what_has_not_the_type_that_it_should_have_is_not_taken() -> None:
     assert failure_text.place({"host": 7, "pid": "seven", "signal": 9}) == {"signal": 9}
     assert failure_text.categorization({"category": "code_error", "layer": ["application"]}) is None
     assert failure_text.categorization({"host": "n1"}) is None
+
+
+def test_an_exception_is_noted_once() -> None:
+    error: Any = KeyError("k")
+    error.__notes__ = ["the user's own"]
+    failure_text.note(error, "Octopus: code_error, terminate: a bug")
+    failure_text.note(error, "Octopus: code_error, terminate: a bug")
+    assert error.__notes__ == ["the user's own", "Octopus: code_error, terminate: a bug"]
+
+
+def test_a_class_that_takes_no_note_is_left_alone() -> None:
+    class Frozen(Exception):
+        def __setattr__(self, name: str, value: Any) -> None:
+            raise SystemExit(name)
+
+        def __getattr__(self, name: str) -> Any:
+            raise SystemExit(name)
+
+    failure_text.note(Frozen("x"), "Octopus: code_error")

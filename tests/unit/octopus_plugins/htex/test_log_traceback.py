@@ -88,7 +88,19 @@ def of_a_local_class() -> None:
     raise local()("here")
 
 
-QUICK = [plain, wordless, nested, in_a_line_of_many, from_none, without_source, remote, of_a_local_class]
+class NotedError(Exception):
+    """Has notes, as Python 3.11 lets any exception have."""
+
+    def __init__(self) -> None:
+        super().__init__("x")
+        self.__notes__ = ["a note", "of two\nlines"]
+
+
+def noted() -> None:
+    raise NotedError
+
+
+QUICK = [plain, wordless, nested, in_a_line_of_many, from_none, without_source, remote, of_a_local_class, noted]
 
 
 @pytest.mark.parametrize("run", QUICK)
@@ -184,15 +196,15 @@ def in_a_text_of_its_own() -> None:
 ODD = [unreadable, in_a_text_of_its_own, *map(speechless, (SystemExit, asyncio.CancelledError, KeyboardInterrupt))]
 
 
-class NotedError(Exception):
-    """Has notes, as Python 3.11 lets any exception have."""
+class OddlyNotedError(Exception):
+    """Has notes of a form of its own."""
 
     def __init__(self) -> None:
-        self.__notes__ = ["a note"]
+        self.__notes__ = ("a note", 7)
 
 
-def noted() -> None:
-    raise NotedError
+def oddly_noted() -> None:
+    raise OddlyNotedError
 
 
 def lazily_noted() -> None:
@@ -214,7 +226,7 @@ def many() -> None:
     raise group("both", [ValueError(1), KeyError(2)])
 
 
-LEFT = [caused, in_context, recursive, misspelt, noted, lazily_noted, program]
+LEFT = [caused, in_context, recursive, misspelt, oddly_noted, lazily_noted, program]
 
 
 @pytest.mark.parametrize("run", LEFT)

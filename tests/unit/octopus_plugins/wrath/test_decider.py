@@ -3,6 +3,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
+import requests
 from msgspec.structs import replace
 from parsl.dataflow.errors import DependencyError
 from parsl.executors.errors import BadStateException
@@ -351,6 +352,19 @@ def test_the_wait_stands_in_the_reason(fail, world):
     decision = step(there.history, fail(refused))
     assert 1.8 <= decision.delay <= 2.2
     assert decision.reason.endswith(f"retried in the same place, small-0 after {decision.delay:.1f} s")
+
+
+def test_what_a_service_asks_to_wait_is_waited_up_to_the_longest_wait(fail, world):
+    def busy(after):
+        error = RuntimeError("busy")
+        error.response = requests.Response()
+        error.response.status_code, error.response.headers["Retry-After"] = 429, after
+        return fail(error)
+
+    there = world(nodes=1)
+    assert step(there.history, busy("7")).delay == 7.0
+    assert step(there.history, busy("5000")).delay == 300.0
+    assert "asks for 7 s" in step(there.history, busy("7")).reason
 
 
 def test_passive_mode_decides_the_same_and_says_so(fail, world):

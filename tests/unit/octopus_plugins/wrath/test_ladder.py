@@ -301,3 +301,22 @@ def test_an_executor_where_hardly_anything_ends_well_is_passed_over_for_another(
     assert "hardly anything ends well in 'large' of late" in taken.reason
     decision = decide(fail(lambda: bytearray(1 << 62)), there.history, Policy(ladder=("small", "large")))
     assert decision.placement.executor == "large", "a poor one is better than none"
+
+
+def test_a_worker_that_died_twice_and_nobody_saw_of_what_goes_to_where_there_is_more(fail, world, step):
+    there, policy = busy(world, nodes=9), Policy(ladder=("small", "large"))
+    decisions = [
+        step(there.history, fail(WorkerLost(0, f"small-{n}"), try_id=n, host=f"small-{n}"), policy) for n in (0, 1)
+    ]
+    assert [decision.placement.rung for decision in decisions] == ["other_node", "other_executor"]
+    assert decisions[1].placement.executor == "large"
+    assert "may need more memory" in decisions[1].considered[-1].reason
+    assert "lost twice" in decisions[1].considered[0].reason
+
+
+def test_a_worker_that_died_twice_stays_where_there_is_no_further_executor(fail, world, step):
+    there = busy(world, nodes=9)
+    decisions = [
+        step(there.history, fail(WorkerLost(0, f"small-{n}"), try_id=n, host=f"small-{n}"), Policy()) for n in range(3)
+    ]
+    assert [decision.placement.rung for decision in decisions] == ["other_node", "other_node", "same_node"]

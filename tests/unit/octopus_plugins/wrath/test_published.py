@@ -222,3 +222,13 @@ def test_a_run_in_which_everything_fails_for_one_cause_is_halted(fail, world, st
     decisions = [step(there.history, fail(lambda: absent, task_id=str(n)), PUBLISHED) for n in range(50)]  # noqa: F821
     assert [decision.halts_run for decision in decisions] == [False] * 49 + [True]
     assert there.history.halted("r") == decisions[-1].reason
+
+
+def test_a_failure_that_no_rule_is_sure_of_is_not_known_from_other_tasks(fail, world, step):
+    def unsure():
+        raise RuntimeError("the queue gave up")
+
+    there = world()
+    doom(there, fail, step, "1", cause=unsure)
+    doom(there, fail, step, "2", cause=unsure)
+    assert step(there.history, fail(unsure, task_id="3"), PUBLISHED).action == "retry"

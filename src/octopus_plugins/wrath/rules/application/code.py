@@ -59,7 +59,7 @@ def _likely_bug(failure: Failure, history: History | None) -> Match | None:
     if own is False:
         return None  # deep within somebody else's code: nothing says that the task's is wrong
     reason = f"the task's code raised {quote(failure.exception)}"
-    return Match(reason, {"exception": failure.exception.type, "own_code": own}, 0.6 if own else 0.45)
+    return Match(reason, {"exception": failure.exception.type, "own_code": own}, 0.7 if own else 0.45)
 
 
 _WRONG = Phrases(
