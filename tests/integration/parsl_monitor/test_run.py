@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import signal
+import sys
+import urllib.error
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,8 @@ def told(
             "failing-join": apps.fan_out_and_fail(),
             "remembered": (first := apps.remembered(1)),
             "killed": apps.die(),
+            "busy-service": apps.ask_a_busy_service(),
+            "context": apps.fail_while_handling(),
             "memoised": (first.result(timeout=150), apps.remembered(1))[1],
         }
 
@@ -185,6 +189,31 @@ def test_a_bash_app_s_failure_has_its_exit_code_and_the_end_of_its_standard_erro
     assert "BashExitFailure" in failure.exception.type
     assert failure.categorization.category == "credentials_rejected"
     assert told.tasks("bash")[0].stderr.endswith("complain.err")
+
+
+def test_what_cannot_be_pickled_is_known_as_its_worker_saw_it(told: Any) -> None:
+    failure = told.failures("busy-service")[0]
+    assert failure.categorization.category == "service_unavailable"
+    assert failure.exception.type == "urllib.error.HTTPError"
+    assert failure.exception.attributes["http_status"] == 429
+    assert failure.exception.attributes["retry_after"] == 0.0
+    assert "secret" not in str(failure)
+    assert not isinstance(told.outcomes["busy-service"], urllib.error.HTTPError), "what stock Parsl gives: dill's error"
+
+
+def test_the_context_of_a_plain_raise_is_known_though_parsl_loses_it(told: Any) -> None:
+    failure = told.failures("context")[0]
+    assert failure.exception.type == "RuntimeError"
+    assert [cause.attributes["filename"] for cause in failure.causes] == ["/data/cell-7"]
+    assert failure.categorization.category == "filesystem_error"
+    assert [frame.origin for frame in failure.exception.frames] == ["own"]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python shows notes from 3.11 on")
+def test_the_user_s_exception_says_what_was_decided(told: Any) -> None:
+    (note,) = told.outcomes["context"].__notes__
+    assert note.startswith(f"Octopus: filesystem_error on {platform.node()}, terminate: ")
+    assert "the run's 2 retries per task are used up" in note
 
 
 def test_a_task_that_asks_for_more_than_it_may_have_ran_out_of_memory(told: Any) -> None:

@@ -241,3 +241,39 @@ def unprintable() -> None:
             raise RuntimeError("no words")
 
     raise Mute
+
+
+@python_app
+def ask_a_busy_service() -> bytes:
+    """A real answer of HTTP 429, whose exception dill cannot write."""
+    import http.server
+    import threading
+    import urllib.request
+
+    class Busy(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(429)
+            self.send_header("Retry-After", "0")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Busy) as server:
+        server.timeout = 30.0
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/x?token=secret") as answer:
+                return bytes(answer.read())
+        finally:
+            thread.join()
+
+
+@python_app
+def fail_while_handling() -> None:
+    """A file system's error that a plain ``raise`` hides in the context."""
+    try:
+        raise OSError(5, "Input/output error", "/data/cell-7")
+    except OSError:
+        raise RuntimeError("the cell could not be read")  # noqa: B904 - that is what is tested
