@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.corpus import lab, scenes, store
-from benchmarks.corpus.scenes import files
+from benchmarks.corpus.scenes import busy, files
 from benchmarks.session import end_session
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,7 +67,7 @@ def _make(name: str) -> int:
 
 def _sweep() -> None:
     """Remove the cgroups of the nodes and their mount points: both are empty once the processes are gone."""
-    leftovers = [Path(files.FULL), Path(files.READ_ONLY)]
+    leftovers = [Path(files.FULL), Path(files.READ_ONLY), Path(busy.MOUNT)]
     for group in [*Path("/sys/fs/cgroup").glob("*/octopus-corpus-*"), *filter(Path.exists, leftovers)]:
         try:
             group.rmdir()

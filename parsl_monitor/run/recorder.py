@@ -9,7 +9,8 @@ from typing import Any
 
 from parsl.monitoring.message_type import MessageType
 
-from octopus_plugins.events import Decision, Failure, Stop, Task
+from octopus_plugins.events import Decision, ExceptionInfo, Failure, Stop, Task
+from octopus_plugins.events.failure import MAX_CAUSES
 from octopus_plugins.fabric import Emitter
 from octopus_plugins.frameworks.recorder import Chronicle
 from octopus_plugins.htex import reports
@@ -28,6 +29,8 @@ _ENDED_BADLY = frozenset({"failed", "dep_fail"})
 
 MAX_REMEMBERED_WORKERS = 200_000
 MAX_REMEMBERED_TASKS = 200_000
+MAX_ROOT = 200
+"""Characters of what a failed task said that are remembered for those that wait for it."""
 
 
 class Story(Chronicle):
@@ -48,7 +51,8 @@ class Story(Chronicle):
         self._launched_on: dict[str, str] = {}
         # Parsl's own counts leave out memoised tasks and those whose dependencies failed.
         self._done = self._failed = 0
-        self._failed_tasks: set[str] = set()
+        self._failed_tasks: dict[str, ExceptionInfo] = {}
+        self._roots: dict[str, ExceptionInfo] = {}
         self._workers: dict[tuple[str, str, int], dict[str, Any]] = {}
 
     def hear(self, message: tuple[Any, Any]) -> None:
@@ -120,6 +124,8 @@ class Story(Chronicle):
                 self._done += state in _ENDED_WELL
                 if state in _ENDED_BADLY:
                     self._note_failed(task_id)
+                elif state in _ENDED_WELL:
+                    self._roots.pop(task_id, None)
             self.tell(translate.task_event(message, now, place, attempt, settles=settles))
         if unhandled is not None:
             self._plugins.decided(*unhandled)
@@ -157,17 +163,27 @@ class Story(Chronicle):
         else:
             report, awaited = message["task_fail_history"], translate.awaited_tasks(message)
             culprits = tuple(task_id for task_id in awaited if task_id in self._failed_tasks)
-            failure = translate.reported_failure(subject, report, attempt, now, culprits)
+            roots = tuple(self._failed_tasks[task_id] for task_id in culprits[:MAX_CAUSES])
+            failure = translate.reported_failure(subject, report, attempt, now, culprits, roots)
         return self._explained(failure)
 
     def _explained(self, failure: Failure) -> Failure:
         """The failure with its category: an endpoint of Globus Compute that has found one was nearer to it."""
+        if len(self._roots) < MAX_REMEMBERED_TASKS:
+            self._roots[failure.task_id] = failure.causes[-1] if failure.causes else failure.exception
         return failure if failure.categorization is not None else self.categorized(self.with_death(failure))
 
     def _note_failed(self, task_id: str) -> None:
+        """Remember a task that failed, and in short what it failed with, for whoever waits for it."""
         self._failed += 1
+        root = self._roots.pop(task_id, None)
         if len(self._failed_tasks) < MAX_REMEMBERED_TASKS:
-            self._failed_tasks.add(task_id)
+            short = (
+                ExceptionInfo(type=root.type, message=root.message[:MAX_ROOT])
+                if root
+                else ExceptionInfo(type="unknown")
+            )
+            self._failed_tasks[task_id] = short
 
     def _settle(self, subject: Try, attempt: Attempt | None) -> None:
         """Tell what the worker reported of a try, once."""

@@ -219,7 +219,12 @@ def awaited_tasks(message: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def reported_failure(
-    subject: Try, report: str, attempt: Attempt | None, now: float, dependencies: tuple[str, ...] = ()
+    subject: Try,
+    report: str,
+    attempt: Attempt | None,
+    now: float,
+    dependencies: tuple[str, ...] = (),
+    roots: tuple[ExceptionInfo, ...] = (),
 ) -> Failure:
     """A failed try of which Parsl keeps only ``repr(exception)``.
 
@@ -229,6 +234,7 @@ def reported_failure(
         attempt: What was seen of it on its worker, if anything.
         now: Unix seconds.
         dependencies: The failed tasks that it waited for.
+        roots: What these failed with.
     """
     name, bracket, rest = report.partition("(")
     known = _REPORTED_TYPES.get(name.strip())
@@ -238,7 +244,7 @@ def reported_failure(
         mro=known or (),
         message=(_unquoted(argument) if known else argument) if bracket else report,
     )
-    return _failure(subject, attempt, now, {"exception": info, "dependencies": dependencies})
+    return _failure(subject, attempt, now, {"exception": info, "dependencies": dependencies, "causes": roots})
 
 
 def _unquoted(argument: str) -> str:

@@ -252,6 +252,8 @@ def _told(error: BaseException, own: Mapping[str, Any]) -> dict[str, Any]:
     ``http_status``, ``retry_after`` (seconds), ``error_code`` (what a web service names it), ``grpc_code``, and
     ``number`` (what drivers of databases give first).
     """
+    if not own and type(error).__module__ == "builtins":
+        return {}
     found = {name: value for name in _TELLING if name not in own and (value := _kept(error, name)) is not None}
     response = own.get("response")
     answer = _own(response) if response is not None and not isinstance(response, dict) else {}

@@ -23,6 +23,13 @@ _MODULES: tuple[str, ...] = (
     "versions",
     "compute",
     "gpu",
+    "services",
+    "credentials",
+    "busy",
+    "peers",
+    "setups",
+    "hardware",
+    "containers",
 )
 
 SCENES: dict[str, Scene] = {

@@ -200,14 +200,21 @@ def ending(failure: Failure, history: History | None) -> tuple[int | None, int |
 
 
 def reported(failure: Failure) -> list[str]:
-    """What the failure says: messages and notes, and standard error where the exception itself is mute."""
+    """What the failure says: messages and notes; where the exception is mute, standard error without its warnings."""
     parts = []
     for info in (failure.exception, *failure.causes):
         parts.append(info.message)
         parts += info.notes
     if failure.stderr_tail and is_mute(failure):
-        parts.append(stderr(failure))
+        parts.append(_ASIDE.sub("", stderr(failure)))
     return parts
+
+
+# What a program says on its way and goes on. NCCL's warnings are its errors.
+_ASIDE = re.compile(
+    r"^(?![^\n]*\bNCCL\b)[^\n]{0,80}?(?<![\w-])(?:warning|warn|info|debug|notice)\b[\]>)\"']?[:\s|][^\n]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 def line_with(failure: Failure, words: tuple[str, ...]) -> str:

@@ -21,6 +21,7 @@ from octopus_plugins.wrath.rules.rule import (
     quote,
     raised_by_own_code,
     stated,
+    stderr,
 )
 from octopus_plugins.wrath.rules.signals import CRASHES, signal_name
 from octopus_plugins.wrath.taxonomy.categories import Category
@@ -119,13 +120,13 @@ def _exit(failure: Failure, history: History | None) -> Match:
     code, signal = exit_status(failure)
     evidence = {"exit_code": code, "signal": signal_name(signal) if signal else None}
     end = f"was ended by {signal_name(signal)}" if signal else f"ended with exit code {code}"
-    stderr = last_line(failure.stderr_tail)
-    return Match(f"the program {end}{place(failure)}" + (f" ({stderr})" if stderr else ""), evidence, 0.8)
+    said = last_line(stderr(failure))
+    return Match(f"the program {end}{place(failure)}" + (f" ({said})" if said else ""), evidence, 0.8)
 
 
-def last_line(stderr: str | None) -> str:
+def last_line(text: str) -> str:
     """The last line of standard error that says something, at most 160 characters."""
-    lines = (stderr or "").rstrip().rsplit("\n", 1)
+    lines = text.rstrip().rsplit("\n", 1)
     return first_line(lines[-1])
 
 

@@ -32,6 +32,8 @@ _READERS = re.compile(
 )
 _NOT_NUMBERS = Phrases(r"\bnan in (?:ascii|column)\b", r"is not installed")
 _NUMBERS = Phrases(
+    r"\b(?:problems?|error|failed|failure)\b[^\n]{0,40}\bcholesky\b",
+    r"\bcholesky\b[^\n]{0,60}\b(?:failed|failure|not possible|error)\b",
     r"\bnans?\b(?!o)",
     r"\bnon-?finite\b",
     r"\bnot finite\b",
@@ -210,7 +212,7 @@ RULES = (
     Rule(
         "bad_input.reader",
         Category.bad_input,
-        Trust.exact_type,
+        Trust.structured,
         _reader,
         types=("ValueError", "OSError", "KeyError", "TypeError"),
         doc="raised inside a module that only reads files (`tomllib`, `numpy.load`, `pandas.io`, …)",

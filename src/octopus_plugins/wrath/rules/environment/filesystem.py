@@ -35,6 +35,7 @@ _WITH_FILE = NETWORK_ERRNO | {errno.EPIPE, errno.ENOSYS, errno.EOPNOTSUPP, errno
 """Numbers that speak of a file system where a file is named with them."""
 
 _SAID = Phrases(
+    r"\bfile locking disabled on this file system\b",
     r"\binput/output error\b",
     r"\bdisk i/o error\b",
     r"\b(?:read|write|file|device|hard|fatal) i/o error\b",
@@ -53,7 +54,8 @@ _SAID = Phrases(
 
 def _errno(failure: Failure, history: History | None) -> Match | None:
     number, name = errno_of(failure), failure.exception.attributes.get("filename")
-    if number is None or (number not in _ALWAYS and not (name and number in _WITH_FILE)):
+    of_file = bool(name) or "open file" in failure.exception.message.lower()
+    if number is None or (number not in _ALWAYS and not (of_file and number in _WITH_FILE)):
         return None
     evidence = {"errno": errno.errorcode.get(number), "subject": name}
     return Match(f"the file system failed{place(failure)}: {quote(failure.exception)}", evidence, 0.9)

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from octopus_plugins.events import Failure
+from octopus_plugins.wrath.rules.phrases import Phrases
 from octopus_plugins.wrath.rules.rule import (
     EXIT_TYPES,
     Match,
@@ -20,6 +21,7 @@ from octopus_plugins.wrath.rules.rule import (
     quote,
     said,
     spoken,
+    stated,
 )
 from octopus_plugins.wrath.taxonomy.categories import Category
 
@@ -36,6 +38,7 @@ _LIBRARY_WORDS = (
     "dll load failed",
     "glibc_",
     "glibcxx_",
+    "cxxabi_",
     "wrong elf class",
     "invalid elf header",
     "file too short",
@@ -116,6 +119,10 @@ def _library_said(failure: Failure, history: History | None) -> Match | None:
     return Match(f"a shared library cannot be loaded{place(failure)}: {line}", evidence, 0.75)
 
 
+_NO_EXECUTABLE = Phrases(
+    r"\b(?:unable|failed|could not|cannot|can't) (?:to )?(?:find|locate) the (?:specified |requested )?executable\b",
+    r"\bexecve?\(\)?:? [^\n]{0,160}: no such file or directory\b",
+)
 _NOT_FOUND_WORDS = (
     ": command not found",
     ": not found",
@@ -253,6 +260,14 @@ RULES = (
         _library_said,
         words=_LIBRARY_WORDS,
         doc="`error while loading shared libraries`, ``version `GLIBC_2.34' not found``, `undefined symbol`, …",
+    ),
+    stated(
+        "executable_missing.stated",
+        Category.executable_missing,
+        "a program was not found",
+        _NO_EXECUTABLE,
+        confidence=0.75,
+        doc="`unable to find the specified executable file`, …",
     ),
     Rule(
         "executable_missing.text",

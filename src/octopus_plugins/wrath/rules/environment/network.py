@@ -58,6 +58,13 @@ _NO_PEER = Phrases(
     r"task timed out",
     r"time limit",
 )
+_NO_HOST = Phrases(
+    r"\b(?:could not|couldn't|cannot|can't|unable to|failed to) resolve (?:host|hostname|proxy|address|the host)",
+    r"\bname or service not known\b",
+    r"\btemporary failure in name resolution\b",
+    r"\bno route to host\b",
+    r"\bnetwork is unreachable\b",
+)
 _SAID = Phrases(
     r"\bconnection (?:was )?(?:refused|reset|timed out|aborted|closed|broken|error|failed|failure|lost|dropped"
     r"|terminated|unexpectedly closed)\b",
@@ -228,6 +235,14 @@ RULES = (
         _mute_client,
         types=EXIT_TYPES,
         doc="exit codes of curl and wget for hosts that cannot be resolved, reached or read from",
+    ),
+    stated(
+        "network_unreachable.name",
+        Category.network_unreachable,
+        "a host cannot be found or reached",
+        _NO_HOST,
+        confidence=0.75,
+        doc="`could not resolve host`, `name or service not known`, `no route to host`",
     ),
     stated(
         "network_unreachable.fabric",

@@ -164,6 +164,8 @@ _NOT_OF_REFUSAL = Phrases(
     r"token (?:id|limit|count)",
 )
 _REFUSAL = Phrases(
+    r"\b(?:alert )?certificate required\b",
+    r"\bcould not read (?:username|password)\b",
     r"\b(?:HTTP(?:S|/\d(?:\.\d)?)?|HTTP Error|status(?:[ _-]?code)?|error(?:[ _-]?code)?|response(?:[ _-]?code)?"
     r"|code|returned)(?:\s(?:was|is|error|status|code))*\W{0,6}40[13]\b",
     r"\b40[13]\W{1,3}(?:client error|unauthori[sz]ed|forbidden|error)",

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import errno
+import re
 from typing import TYPE_CHECKING
 
 from octopus_plugins.events import Failure
 from octopus_plugins.wrath.rules import signals
 from octopus_plugins.wrath.rules.phrases import Phrases
-from octopus_plugins.wrath.rules.rule import Match, Rule, Trust, ending, errno_of, place, quote, stated
+from octopus_plugins.wrath.rules.rule import (
+    EXIT_TYPES,
+    Match,
+    Rule,
+    Scalar,
+    Trust,
+    command,
+    ending,
+    errno_of,
+    exit_status,
+    place,
+    quote,
+    stated,
+    stderr,
+)
 from octopus_plugins.wrath.taxonomy.categories import Category
 
 if TYPE_CHECKING:
@@ -22,6 +37,9 @@ _NOT_SETUP = Phrases(
     r"webpack",
 )
 _SETUP = Phrases(
+    r"\bno matching distribution found\b",
+    r"\bcould not find a version that satisfies\b",
+    r"\bno solution found when resolving\b",
     r"\bshell has not been properly configured to use '?(?:conda|mamba)",
     r"\brun 'conda init\b",
     r"\bconda init\b[^\n]{0,40}before",
@@ -62,7 +80,9 @@ _SETUP = Phrases(
     r"\bcompiled (?:against|using|with) (?:a different )?(?:numpy|api version|abi)\b",
     r"\bterminfo database\b",
     r"\bunsupported locale setting\b",
-    r"\bcannot change locale\b",
+    r"\bnot a conda environment\b",
+    r"\bconda: error: argument command\b",
+    r"\bno such file or directory: '[^'\n]{0,200}\b(?:conda|mamba)\d?/",
     unless=_NOT_SETUP,
 )
 
@@ -73,6 +93,10 @@ _NOT_CONTAINER = Phrases(
     r"opencv",
 )
 _CONTAINER = Phrases(
+    r"\bimage not known\b",
+    r"\bload `?config\.json\b",
+    r"\bsupported image formats\b",
+    r"\bexecutable found for oci runtime\b",
     r"\bcontainer creation failed\b",
     r"\bwhile (?:making image|performing build|loading|mounting|extracting|setting up|checking|running|opening"
     r"|getting|pulling|building|creating)[^\n]{0,200}\b(?:image|registry|oci|squashfs|container|sif|mount|overlay"
@@ -129,6 +153,19 @@ def _ill(failure: Failure, history: History | None) -> Match | None:
     return Match(f"an instruction that the processor does not know{place(failure)} (SIGILL)", evidence, 0.8)
 
 
+_RUNTIMES = re.compile(r"\b(?:podman|docker|nerdctl|crun|runc)\b")
+
+
+def _container_exit(failure: Failure, history: History | None) -> Match | None:
+    """What docker(1), podman(1) and the like end with where they fail, and not what runs in the container."""
+    code, line = exit_status(failure)[0], command(failure)
+    if code != 125 or not _RUNTIMES.search(line):
+        return None
+    said = stderr(failure).strip().rpartition("\n")[2][:200]
+    evidence: dict[str, Scalar] = {"exit_code": 125, "text": said or None}
+    return Match(f"a container could not be started{place(failure)}: {said or line[:200]}", evidence, 0.75)
+
+
 def _format(failure: Failure, history: History | None) -> Match | None:
     if errno_of(failure) != errno.ENOEXEC:
         return None
@@ -144,6 +181,14 @@ RULES = (
         _format,
         types=("OSError",),
         doc="`OSError` with `ENOEXEC`",
+    ),
+    Rule(
+        "container_failed.exit_code",
+        Category.container_failed,
+        Trust.exit_status,
+        _container_exit,
+        types=EXIT_TYPES,
+        doc="exit code 125 of docker, podman, …: they failed themselves",
     ),
     stated(
         "container_failed.text",

@@ -33,6 +33,7 @@ _LOCKED = Phrases(
     r"\block(?:ing)?\b[^\n]{0,160}\b(?:could not|cannot|can't|couldn't|unable to|failed to) be ?(?:acquired"
     r"|obtained|taken)",
     r"\b(?:could not|cannot|can't|couldn't|unable to|failed to) (?:acquire|obtain|get|take|grab)\b[^\n]{0,80}\block",
+    r"\b(?:is |was |already )?locked by (?:another|a different|process|pid)\b",
     r"\bfile (?:is )?(?:already )?(?:locked|held) by\b",
     r"\block(?: is)? (?:already )?held by\b",
     r"\block (?:error|failed|wait timeout|timeout)\b",

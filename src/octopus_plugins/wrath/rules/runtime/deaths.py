@@ -61,7 +61,7 @@ _BY_EXIT_CODE = re.compile(
 _BY_HYDRA = re.compile(r"^=\s+(?:EXIT CODE|KILLED BY SIGNAL): (\d{1,3})\b", re.IGNORECASE)
 _BY_WORD = re.compile(
     r"\b(?:task|tasks|rank|process|worker|workers|child|job|step|subprocess)\b[^\n]{0,80}(?:: |was |were |been |got )"
-    r"(killed|segmentation fault|bus error|aborted|illegal instruction|floating point exception)\b"
+    r"(killed|segmentation fault|bus error|illegal instruction|floating point exception)\b"
     r"|signal: (killed|segmentation fault|bus error|aborted|illegal instruction|floating point exception|terminated)\b",
     re.IGNORECASE,
 )
@@ -124,6 +124,7 @@ _POOL_TYPES = (
     "mpi4py.futures._core.BrokenExecutor",
 )
 _PEER_TYPES = (
+    "threading.BrokenBarrierError",
     "ray.exceptions.RayActorError",
     "ray.exceptions.ActorDiedError",
     "ray.exceptions.ActorUnavailableError",
@@ -136,6 +137,9 @@ _PEER_TYPES = (
     "torch.distributed.DistNetworkError",
     "torch.distributed.DistStoreError",
 )
+
+
+_OF_MANY = Phrases(r"\brank\b", r"\bmpi\w*\b", r"\bsrun\b")
 
 
 def reported_signal(lines: list[str]) -> tuple[int, str] | None:
@@ -190,7 +194,8 @@ def _death(failure: Failure, history: History | None) -> Match | None:
         return Match(reason, evidence, 0.75, category=Category.walltime_exceeded)
     if number == signals.TERM:
         reason = f"a process of it was ended by SIGTERM{place(failure)}: {line}"
-        return Match(reason, evidence, 0.5, category=Category.worker_lost)
+        gone = Category.peer_lost if _OF_MANY.has(line) else Category.worker_lost
+        return Match(reason, evidence, 0.5, category=gone)
     return None
 
 
@@ -210,6 +215,18 @@ def _pool(failure: Failure, history: History | None) -> Match:
     return Match(f"a process of the task's own pool died{place(failure)}: {quote(failure.exception)}", confidence=0.6)
 
 
+def _pipe(failure: Failure, history: History | None) -> Match | None:
+    """The other end of a pipe between processes of the task's own is gone."""
+    where = failure.exception.location or ""
+    if not _MULTIPROCESSING.search(where):
+        return None
+    reason = f"a process of the task's own is gone{place(failure)}: {quote(failure.exception)}"
+    return Match(reason, {"raised_in": where}, 0.75)
+
+
+_MULTIPROCESSING = re.compile(r"[/\\]multiprocessing[/\\]")
+
+
 def _peer(failure: Failure, history: History | None) -> Match:
     return Match(f"a process that it works with is gone{place(failure)}: {quote(failure.exception)}", confidence=0.75)
 
@@ -223,6 +240,14 @@ RULES = (
         words=_DEATH_WORDS,
         doc="a parent that names the signal its child was ended by (mpiexec, srun, hydra, joblib, billiard, torch): "
         "SIGSEGV, SIGABRT, …; SIGKILL: `memory_exhausted`, SIGILL: `hardware_mismatch`, SIGTERM: `worker_lost`",
+    ),
+    Rule(
+        "peer_lost.pipe",
+        Category.peer_lost,
+        Trust.exact_type,
+        _pipe,
+        types=("EOFError", "ConnectionError", "ConnectionRefusedError", "ConnectionResetError", "BrokenPipeError"),
+        doc="a pipe or socket of `multiprocessing` whose other end is gone",
     ),
     Rule(
         "peer_lost.type",

@@ -48,7 +48,15 @@ _SIZE = re.compile(r"(\d{1,18}(?:\.\d{0,9})?)\s{0,3}(bytes|[kmgtp]i?b)\b", re.IG
 # A loader that gets no memory for a library reports it as an ImportError without a number.
 _LOADER_WORDS = ("cannot allocate memory", "failed to map segment")
 _GPU_WORDS = ("cuda", "cudnn", "hip error", "hip out of memory", "gpu")
-_NOT_MEMORY = ("unable to create native thread", "unable to create new native thread", "fork: ", "pthread_create")
+_NOT_MEMORY = (
+    "unable to create native thread",
+    "unable to create new native thread",
+    "fork: ",
+    "pthread_create",
+    "ibv_",
+    "libfabric",
+    "queue pair",
+)
 
 _WORDS = (
     "out of memory",
