@@ -138,7 +138,7 @@ class _Attempt:
 
     def _has_words(self, words: tuple[str, ...]) -> bool:
         if self._text is None:
-            self._text = spoken(self._failure)[1]
+            self._text = spoken(self._failure).lowered
         said = self._text
         for word in words:  # noqa: SIM110 - a generator takes twice the time, and most failures meet them all
             if word in said:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -105,27 +106,40 @@ _KINDS: tuple[tuple[Category, str, str, str], ...] = (
 _KNOWN = ("parsl.", "parsl_monitor.", "globus_compute_", "concurrent.futures.", "octopus_plugins.")
 
 
-def _rule(category: Category, pattern: str, reason: str, doc: str) -> Rule:
+def _rule(category: Category, _: str, reason: str, doc: str) -> Rule:
     return Rule(
         f"{category}.class_name",
         category,
         Trust.text,
-        _matcher(re.compile(pattern), reason),
+        _matcher(category, reason),
         doc=f"classes called {doc}",
     )
 
 
-def _matcher(pattern: re.Pattern[str], reason: str) -> Callable[[Failure, History | None], Match | None]:
+def _matcher(category: Category, reason: str) -> Callable[[Failure, History | None], Match | None]:
     def match(failure: Failure, history: History | None) -> Match | None:
         for info in (failure.exception, *failure.causes):
-            for name in names(info):
-                # Python's own, and those of the frameworks, have rules of their own.
-                if "." in name and not name.startswith(_KNOWN) and pattern.search(name.rpartition(".")[2]):
-                    evidence = {"exception": info.type, "class": name}
-                    return Match(f"{reason}{place(failure)}: {quote(info)}", evidence, 0.6)
+            name = _called(names(info)).get(category)
+            if name is not None:
+                evidence = {"exception": info.type, "class": name}
+                return Match(f"{reason}{place(failure)}: {quote(info)}", evidence, 0.6)
         return None
 
     return match
+
+
+@functools.lru_cache(maxsize=1_000)
+def _called(classes: tuple[str, ...]) -> dict[Category, str]:
+    """The classes among a type and its bases that are called after a category."""
+    # Python's own, and those of the frameworks, have rules of their own.
+    others = [name for name in classes if "." in name and not name.startswith(_KNOWN)]
+    found: dict[Category, str] = {}
+    for category, pattern, _, _ in _KINDS:
+        for name in others:
+            if re.search(pattern, name.rpartition(".")[2]):
+                found[category] = name
+                break
+    return found
 
 
 RULES = tuple(_rule(*kind) for kind in _KINDS)

@@ -18,6 +18,38 @@ SHORTEST = 3
 """Characters that a piece must have to be looked for before a pattern is tried."""
 
 
+class Said:
+    """What somebody said, ready to be searched.
+
+    Args:
+        text: As it stands.
+
+    Attributes:
+        text: The same.
+        lowered: In lower case.
+    """
+
+    __slots__ = ("_grams", "lowered", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.lowered = text.lower()
+        self._grams: frozenset[str] | None = None
+
+    def lacks(self, beginnings: frozenset[str]) -> bool:
+        """Whether it surely has none of the pieces that begin so; quick, for a short text."""
+        if len(self.lowered) > MAX_GRAMS:
+            return False
+        if self._grams is None:
+            said = self.lowered
+            self._grams = frozenset([said[at : at + SHORTEST] for at in range(len(said) - SHORTEST + 1)])
+        return self._grams.isdisjoint(beginnings)
+
+
+MAX_GRAMS = 1_000
+"""Characters of a text up to which all that it has of SHORTEST characters is made a set of."""
+
+
 class Phrases:
     """Regular expressions of which one must be found, whatever the case, each within a line.
 
@@ -26,19 +58,20 @@ class Phrases:
         unless: What the line must not say.
     """
 
-    __slots__ = ("_tried", "_unless")
+    __slots__ = ("_beginnings", "_tried", "_unless")
 
     def __init__(self, *phrases: str, unless: Phrases | None = None) -> None:
         self._tried = tuple((pieces(phrase), phrase) for phrase in phrases)
+        known = all(pieces for pieces, _ in self._tried)
+        every = frozenset(piece[:SHORTEST] for pieces, _ in self._tried for piece in pieces)
+        self._beginnings = every if known else None
         self._unless = unless
 
-    def find(self, text: str, lowered: str) -> str | None:
-        """The first line that has one of the phrases and nothing of what it must not have.
-
-        Args:
-            text: What was said.
-            lowered: The same in lower case.
-        """
+    def find(self, said: Said) -> str | None:
+        """The first line that has one of the phrases and nothing of what it must not have."""
+        if self._beginnings is not None and said.lacks(self._beginnings):
+            return None
+        text, lowered = said.text, said.lowered
         for pieces, phrase in self._tried:
             for piece in pieces:
                 if piece in lowered:
@@ -54,7 +87,7 @@ class Phrases:
 
     def has(self, text: str) -> bool:
         """Whether `find` finds something."""
-        return self.find(text, text.lower()) is not None
+        return self.find(Said(text)) is not None
 
 
 def _end(text: str, at: int) -> int:

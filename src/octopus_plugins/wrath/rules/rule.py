@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from octopus_plugins.events import ExceptionInfo, Failure
-from octopus_plugins.wrath.rules.phrases import Phrases
+from octopus_plugins.wrath.rules.phrases import Phrases, Said
 from octopus_plugins.wrath.taxonomy.categories import Category
 
 if TYPE_CHECKING:
@@ -290,7 +290,7 @@ def stated(
     """
 
     def match(failure: Failure, history: History | None) -> Match | None:
-        line = phrases.find(*spoken(failure))
+        line = phrases.find(spoken(failure))
         if line is None:
             return None
         shown = line.strip()[:200]
@@ -306,19 +306,18 @@ MAX_LINES = 60
 """Lines that are looked at: of more the first and the last ones."""
 
 
-def spoken(failure: Failure) -> tuple[str, str]:
-    """What the failure says as far as it is looked at, as it stands and in lower case; see `reported`."""
+def spoken(failure: Failure) -> Said:
+    """What the failure says as far as it is looked at; see `reported`."""
     return _spoken(tuple(reported(failure)))
 
 
 @functools.lru_cache(maxsize=64)
-def _spoken(parts: tuple[str, ...]) -> tuple[str, str]:
+def _spoken(parts: tuple[str, ...]) -> Said:
     lines = [line for part in parts for line in part.splitlines()]
     if len(lines) > MAX_LINES:
         lines = lines[: MAX_LINES // 2] + lines[-MAX_LINES // 2 :]
     half = MAX_LINE // 2
-    said = "\n".join(line if len(line) <= MAX_LINE else f"{line[:half]} … {line[-half:]}" for line in lines)
-    return said, said.lower()
+    return Said("\n".join(line if len(line) <= MAX_LINE else f"{line[:half]} … {line[-half:]}" for line in lines))
 
 
 _INSTALLED = re.compile(r"[/\\](?:site|dist)-packages[/\\]")

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from octopus_plugins.wrath.rules.phrases import Phrases, pieces
+from octopus_plugins.wrath.rules.phrases import MAX_GRAMS, Phrases, Said, pieces
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_the_piece_is_one_that_no_match_can_do_without(phrase: str, wanted: tupl
 
 
 def find(phrases: Phrases, text: str) -> str | None:
-    return phrases.find(text, text.lower())
+    return phrases.find(Said(text))
 
 
 def test_the_whole_line_is_found_whatever_its_case() -> None:
@@ -46,6 +46,12 @@ def test_a_line_that_says_what_it_must_not_is_passed_over_and_a_later_one_found(
 
 def test_a_phrase_does_not_reach_into_the_next_line() -> None:
     assert find(Phrases(r"\bfailed\b[^\n]{0,80}\block\b"), "failed\nlock") is None
+
+
+def test_a_long_text_is_searched_as_a_short_one_is() -> None:
+    phrases = Phrases(r"\bno such host\b")
+    assert find(phrases, f"no such host {'x' * MAX_GRAMS}") is not None
+    assert find(phrases, f"{'x' * MAX_GRAMS} no such file") is None
 
 
 def test_a_begin_of_line_is_that_of_any_line() -> None:

@@ -149,7 +149,7 @@ def _program_started(failure: Failure, history: History | None) -> Match | None:
 
 
 def _exit_127(failure: Failure, history: History | None) -> Match | None:
-    if exit_status(failure)[0] != 127 or _NO_DESCRIPTOR in spoken(failure)[1]:
+    if exit_status(failure)[0] != 127 or _NO_DESCRIPTOR in spoken(failure).lowered:
         return None
     line = line_with(failure, _MISSING_PROGRAM_WORDS)
     found = _PROGRAM.search(line)
