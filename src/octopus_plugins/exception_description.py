@@ -9,12 +9,20 @@ Imported on compute nodes too: nothing but the standard library.
 
 from __future__ import annotations
 
+import builtins
 import re
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
-from types import CodeType, FunctionType, MemberDescriptorType, TracebackType, WrapperDescriptorType
+from types import (
+    CodeType,
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    TracebackType,
+    WrapperDescriptorType,
+)
 from typing import Any, TypeAlias
 
 from octopus_plugins.tracebacks import PLAIN, plain_text, traceback_text
@@ -32,6 +40,8 @@ MAX_TRACEBACK_FRAMES = 64
 MAX_FRAMES = 8
 """Frames of each exception that are named with whose code they are, innermost ones."""
 MAX_DEPENDENCIES = 64
+MAX_PLAIN = 1_000
+"""Values of a list or tuple that are looked at, whether they are plain."""
 LARGEST, LEAST = 2**63 - 1, -(2**63)
 
 OWN, LIBRARY, STANDARD, FRAMEWORK = "own", "library", "standard", "framework"
@@ -72,10 +82,6 @@ _FIRM = _STATUSES[:2]
 _OF_WEB = re.compile(r"http|api|response|request|client|server|cloud|google|azure|kube|docker", re.IGNORECASE)
 
 _TASK_ID = re.compile(r"task (?:id )?(\d+)", re.IGNORECASE)
-_CREDENTIALS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{1,20}://)[^\s/@'\"<>]{1,512}@")
-_QUERY = re.compile(
-    r"(?P<address>(?:[A-Za-z][A-Za-z0-9+.-]{1,20}://|\burl: /)[^\s?'\"<>]{0,2048})\?[^\s'\"<>)]{1,4096}"
-)
 
 
 def describe(error: BaseException, *, trace: TracebackType | None = None, call: bool = True) -> Data:
@@ -133,10 +139,45 @@ def failed_dependencies(error: BaseException) -> tuple[str, ...]:
 
 
 def without_secrets(text: str) -> str:
-    """A text whose addresses have neither user and password nor what stands behind a ``?``."""
-    if "://" not in text and "url: /" not in text:
-        return text
-    return _QUERY.sub(r"\g<address>", _CREDENTIALS.sub(r"\g<scheme>", text))
+    """A text without what is secret in it, as far as its form tells.
+
+    Addresses lose user and password and what stands behind ``?`` and ``#``; what is assigned to a name such as
+    ``password`` or ``token``, and what an ``Authorization`` header has, is replaced by ``…``.
+    """
+    if "://" in text:
+        text = _address(text)
+    if "url: /" in text:
+        text = _PATH_QUERY.sub(r"\1", text)
+    return _ASSIGNED.sub(r"\1…", text) if _SECRET_WORD.search(text) else text
+
+
+def _address(text: str) -> str:
+    parts, at = [], 0
+    while (found := text.find("://", at)) >= 0:
+        begin = found + 3
+        end = begin
+        while end < len(text) and text[end] not in _ENDS:
+            end += 1
+        address = text[begin:end]
+        head, mark, rest = address.rpartition("@")
+        if mark and (":" in head.partition("/")[0] or "/" not in head):
+            address = rest
+        parts += [text[at:begin], re.split(r"[?#]", address, maxsplit=1)[0]]
+        at = end
+    return "".join([*parts, text[at:]])
+
+
+_ENDS = frozenset(' \t\r\n"<>`|\\')
+_PATH_QUERY = re.compile(r"(\burl: /[^\s?]{0,1024})\?\S{1,4096}")
+_SECRET_NAME = re.compile(
+    r"passw|passwd|\bpwd\b|token|secret|api_?key|access_?key|authorization|credential", re.IGNORECASE
+)
+_SECRET_WORD = re.compile(r"passw|pwd|token|secret|key|authorization|bearer|credential", re.IGNORECASE)
+_ASSIGNED = re.compile(
+    r"((?:passw(?:or)?d|passwd|pwd|[\w-]{0,20}token|[\w-]{0,20}secret[\w-]{0,20}|api[_-]?key|access[_-]?key(?:[_-]?id)?)"
+    r"['\"]?\s?[=:]\s?['\"]?|\bauthorization['\"]?\s?[=:]\s?['\"]?(?:bearer |basic )?|\bbearer )[^\s'\",;&]{6,4096}",
+    re.IGNORECASE,
+)
 
 
 def _guarded(default: Any, read: Callable[..., Any], *arguments: Any) -> Any:
@@ -162,20 +203,33 @@ def _clean(text: str, limit: int) -> str:
 
 
 def _message(error: BaseException, call: bool) -> str:
-    text = str(error) if call or _speaks_safely(type(error)) else plain_text(error)
-    return _clean(without_secrets(str.__str__(text)[: 4 * MAX_MESSAGE]), MAX_MESSAGE)
+    text = str(error) if call or _speaks_safely(error) else plain_text(error)
+    return _clean(without_secrets(str.__str__(text)[: 2 * MAX_MESSAGE]), MAX_MESSAGE)
 
 
 def _is_incomplete(error: BaseException) -> bool:
     if type(type(error).__str__) is not WrapperDescriptorType:
-        return not _speaks_safely(type(error))
+        return not _speaks_safely(error)
     return any(type(value) not in PLAIN for value in BaseException.__dict__["args"].__get__(error))
 
 
-def _speaks_safely(kind: type[BaseException]) -> bool:
-    """Whether what a class says of itself is made by an installed package's code and not by the task's."""
-    said = kind.__str__
-    return isinstance(said, FunctionType) and _origin(said.__code__.co_filename, said.__module__ or "") != OWN
+def _speaks_safely(error: BaseException) -> bool:
+    """Whether what it says of itself is made by an installed package's code, and of plain values."""
+    said = type(error).__str__
+    if not isinstance(said, FunctionType) or _origin(said.__code__.co_filename, said.__module__ or "") == OWN:
+        return False
+    asked, own = said.__code__.co_names, _own(error)
+    values = [own[name] for name in asked if name in own]
+    if "args" in asked or "super" in asked:
+        values += BaseException.__dict__["args"].__get__(error)
+    return all(map(_is_plain, values))
+
+
+def _is_plain(value: Any) -> bool:
+    kind = type(value)
+    if kind in (list, tuple) and len(value) <= MAX_PLAIN:
+        return all(type(one) in PLAIN for one in value)
+    return kind in PLAIN
 
 
 def _type_name(cls: type) -> str:
@@ -194,30 +248,31 @@ def _plain(value: Any) -> tuple[bool, Scalar]:
     """Whether the value is plain, and the value as exactly str, int, float, bool or None."""
     if value is None or type(value) is bool:
         return True, value
-    if isinstance(value, str):
-        return True, _clean(without_secrets(str.__str__(value)[: 4 * MAX_ATTRIBUTE]), MAX_ATTRIBUTE)
-    if isinstance(value, int):
+    kind = type(value)  # not isinstance, which asks the value for its class
+    if issubclass(kind, str):
+        return True, _clean(without_secrets(str.__str__(value)[: 2 * MAX_ATTRIBUTE]), MAX_ATTRIBUTE)
+    if issubclass(kind, int):
         number = int.__int__(value)
         return LEAST <= number <= LARGEST, number
-    if isinstance(value, float):
+    if issubclass(kind, float):
         return True, float.__float__(value)
-    if isinstance(value, bytes) and len(value) <= MAX_ATTRIBUTE and value.isascii():  # Parsl's ``manager_id``
+    if kind is bytes and len(value) <= MAX_ATTRIBUTE and value.isascii():  # Parsl's ``manager_id``
         text = bytes.decode(value, "ascii")
-        return text.isprintable(), text
+        return text.isprintable(), without_secrets(text)
     return _NOT_PLAIN
 
 
 def _attributes(error: BaseException) -> dict[str, Scalar]:
     values: dict[str, Any] = {}
     for cls, attributes in _BUILTIN_ATTRIBUTES:
-        if isinstance(error, cls):
-            values |= {name: _guarded(None, getattr, error, name) for name in attributes}
+        if issubclass(type(error), cls):
+            values |= {name: _guarded(None, _slot, cls, name, error) for name in attributes}
     values = {name: value for name, value in values.items() if value is not None}
     own: dict[str, Any] = _guarded({}, _own, error)
     told = _guarded({}, _told, error, own)
     found: dict[str, Scalar] = {}
     for name, value in {**values, **told, **own}.items():
-        if type(name) is not str or name.startswith("_") or len(name) > MAX_NAME:
+        if type(name) is not str or name.startswith("_") or len(name) > MAX_NAME or _SECRET_NAME.search(name):
             continue
         plain, scalar = _guarded(_NOT_PLAIN, _plain, value)
         if plain:
@@ -227,12 +282,21 @@ def _attributes(error: BaseException) -> dict[str, Scalar]:
     return found
 
 
+def _slot(cls: type, name: str, error: BaseException) -> Any:
+    """What Python itself keeps for an exception of a built-in class, whatever a class below says of the name."""
+    for one in (cls, *cls.__subclasses__()):
+        if issubclass(type(error), one) and name in vars(one):
+            return vars(one)[name].__get__(error)
+    return None
+
+
 def _own(thing: Any) -> dict[str, Any]:
-    """What an object keeps in its ``__dict__``; nothing where it has none."""
-    try:
-        return dict(object.__getattribute__(thing, "__dict__"))
-    except (AttributeError, TypeError):
-        return {}
+    """What an object keeps in its ``__dict__``; nothing where it has none, or where that would be computed."""
+    for cls in type(thing).__mro__:
+        kept = vars(cls).get("__dict__")
+        if kept is not None:
+            return dict(dict.items(kept.__get__(thing))) if type(kept) is GetSetDescriptorType else {}
+    return {}
 
 
 def _kept(thing: Any, name: str) -> Any:
@@ -256,29 +320,25 @@ def _told(error: BaseException, own: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     found = {name: value for name in _TELLING if name not in own and (value := _kept(error, name)) is not None}
     response = own.get("response")
-    answer = _own(response) if response is not None and not isinstance(response, dict) else {}
-    headers = answer.get("headers") or own.get("headers") or own.get("hdrs")
+    answer = {} if response is None or type(response) is dict else _own(response)
+    headers = _first(answer.get("headers"), own.get("headers"), own.get("hdrs"))
     kept = {**found, **own}
-    firm = (
-        _STATUSES
-        if _OF_WEB.search(" ".join(f"{cls.__module__}.{cls.__qualname__}" for cls in type(error).__mro__))
-        else _FIRM
-    )
-    statuses: list[Any] = [*(answer.get(name) for name in _STATUSES), *(kept.get(name) for name in firm)]
-    if isinstance(response, dict):  # botocore's
-        meta = response.get("ResponseMetadata")
-        meta = meta if isinstance(meta, dict) else {}
-        statuses.insert(0, meta.get("HTTPStatusCode"))
-        headers = meta.get("HTTPHeaders") or headers
-        details = response.get("Error")
-        if isinstance(details, dict):
+    of_web = _OF_WEB.search(" ".join(f"{cls.__module__}.{cls.__qualname__}" for cls in type(error).__mro__))
+    statuses = [answer.get(name) for name in _STATUSES] + [kept.get(name) for name in (_STATUSES if of_web else _FIRM)]
+    if type(response) is dict:  # botocore's
+        meta, details = response.get("ResponseMetadata"), response.get("Error")
+        if type(meta) is dict:
+            statuses.insert(0, meta.get("HTTPStatusCode"))
+            headers = _first(meta.get("HTTPHeaders"), headers)
+        if type(details) is dict:
             found["error_code"] = details.get("Code")
-    status = next((int(one) for one in statuses if one is not None and _is_status(one)), None)
-    if status is not None and not isinstance(error, SystemExit):
+    numbers: list[int] = [one for one in statuses if one is not None and type(one) in (int, HTTPStatus)]
+    status = next((int(number) for number in numbers if 400 <= number <= 599), None)
+    if status is not None and not issubclass(type(error), SystemExit):
         found["http_status"] = status
     if (after := _guarded(None, _retry_after, headers)) is not None:
         found["retry_after"] = after
-    if type(error).__module__.partition(".")[0] == "grpc":
+    if type(error).__module__.partition(".")[0] == "grpc" and _is_installed(type(error)):
         found["grpc_code"] = _guarded(None, lambda: str(error.code().name))  # type: ignore[attr-defined]
     given = BaseException.__dict__["args"].__get__(error)
     if type(error).__module__.partition(".")[0] in _NUMBERED and given and type(given[0]) is int:
@@ -286,27 +346,46 @@ def _told(error: BaseException, own: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _is_status(value: Any) -> bool:
-    return isinstance(value, (int, HTTPStatus)) and type(value) is not bool and 400 <= value <= 599
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
 
 
 def _retry_after(headers: Any) -> float | None:
     """Seconds, from a ``Retry-After`` among headers as libraries keep them; none for a date."""
-    if type(headers).__module__.partition(".")[0] not in _HEADERS:
+    kind = type(headers)
+    if kind is not dict and not (f"{kind.__module__}.{kind.__qualname__}" in _HEADERS and _is_installed(kind)):
         return None
-    value = headers.get("Retry-After") or headers.get("retry-after")
-    seconds = float(value) if value is not None else -1.0
+    value = _first(headers.get("Retry-After"), headers.get("retry-after"))
+    seconds = float(value) if type(value) in (str, int, float) else -1.0
     return seconds if 0.0 <= seconds <= 86_400.0 else None
 
 
-_HEADERS = frozenset({"builtins", "requests", "httpx", "email", "http", "aiohttp", "multidict", "urllib3", "botocore"})
+def _is_installed(cls: type) -> bool:
+    """Whether a class is the one that its module has under its name, and no other that calls itself so."""
+    module = sys.modules.get(cls.__module__)
+    return module is not None and vars(module).get(cls.__qualname__) is cls
+
+
+_HEADERS = frozenset(
+    {
+        "requests.structures.CaseInsensitiveDict",
+        "http.client.HTTPMessage",
+        "email.message.Message",
+        "httpx._models.Headers",
+        "multidict._multidict.CIMultiDictProxy",
+        "multidict._multidict.CIMultiDict",
+        "urllib3._collections.HTTPHeaderDict",
+        "botocore.compat.HTTPHeaders",
+        "botocore.awsrequest.HeadersDict",
+    }
+)
 
 
 def _notes(error: BaseException) -> list[str]:
     notes: Any = _own(error).get("__notes__")
     if type(notes) not in (list, tuple):
         return []
-    texts = [note for note in notes[:MAX_NOTES] if isinstance(note, str)]
+    texts = [note for note in notes[:MAX_NOTES] if issubclass(type(note), str)]
     return [_clean(without_secrets(str.__str__(text)[: 4 * MAX_ATTRIBUTE]), MAX_ATTRIBUTE) for text in texts]
 
 
@@ -320,7 +399,8 @@ def _frames(trace: TracebackType | None) -> list[tuple[CodeType, int, str]]:
     found: list[tuple[CodeType, int, str]] = []
     while trace is not None:
         frame = trace.tb_frame
-        module = str(frame.f_globals.get("__name__", ""))
+        name = dict.get(frame.f_globals, "__name__")
+        module = name if type(name) is str else ""
         if module.partition(".")[0] not in _FRAMEWORKS:
             found.append((frame.f_code, trace.tb_lineno, module))
             if len(found) > _KEPT:
@@ -367,8 +447,9 @@ def _traceback(error: BaseException, trace: TracebackType | None, said: Mapping[
     return _clean(without_secrets(text[-MAX_TRACEBACK:]), MAX_TRACEBACK)
 
 
-def _dependents(error: BaseException) -> Any:
-    return getattr(error, "dependent_exceptions_tids", None) or ()
+def _dependents(error: BaseException) -> list[Any]:
+    kept: Any = _own(error).get("dependent_exceptions_tids")
+    return list(kept) if type(kept) in (list, tuple) else []
 
 
 def _failed_dependencies(error: BaseException) -> tuple[str, ...]:
@@ -384,19 +465,23 @@ def _below(error: BaseException) -> Iterator[BaseException]:
     """What an exception came of: its cause, else its context, and the members of a group."""
     # A propagated exception's __cause__ skips to the root; its dependents show the way there.
     for dependent, _ in _dependents(error):
-        if isinstance(dependent, BaseException):
+        if issubclass(type(dependent), BaseException):
             yield dependent
             return
         break
-    if error.__cause__ is not None:
-        yield error.__cause__
-    elif not error.__suppress_context__ and error.__context__ is not None:
-        yield error.__context__
-    if _GROUP is not None and isinstance(error, _GROUP):
-        yield from error.exceptions[:MAX_CAUSES]
+    cause, context = _CAUSE.__get__(error), _CONTEXT.__get__(error)
+    if cause is not None:
+        yield cause
+    elif not _SUPPRESS.__get__(error) and context is not None:
+        yield context
+    if _GROUP is not None and issubclass(type(error), _GROUP):
+        yield from _GROUP.__dict__["exceptions"].__get__(error)[:MAX_CAUSES]
 
 
-_GROUP: Any = getattr(__import__("builtins"), "BaseExceptionGroup", None)  # from Python 3.11 on
+_CAUSE: Any = BaseException.__dict__["__cause__"]
+_CONTEXT: Any = BaseException.__dict__["__context__"]
+_SUPPRESS: Any = BaseException.__dict__["__suppress_context__"]
+_GROUP: Any = getattr(builtins, "BaseExceptionGroup", None)  # from Python 3.11 on
 
 
 def _chain(error: BaseException) -> list[BaseException]:
@@ -405,7 +490,7 @@ def _chain(error: BaseException) -> list[BaseException]:
     for link in links:  # which grows meanwhile
         below: list[BaseException] = _guarded([], lambda one: list(_below(one)), link)
         for cause in below:
-            if isinstance(cause, BaseException) and id(cause) not in seen and len(links) <= MAX_CAUSES:
+            if issubclass(type(cause), BaseException) and id(cause) not in seen and len(links) <= MAX_CAUSES:
                 seen.add(id(cause))
                 links.append(cause)
     return links

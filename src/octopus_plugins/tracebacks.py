@@ -64,14 +64,14 @@ def traceback_text(
             parts += traceback.format_exception_only(kind, error)[::-1]
         if trace is not None:
             parts += [_stack_text(trace, frames), "Traceback (most recent call last):\n"]
-        cause = error.__cause__
+        cause = _KEPT["__cause__"].__get__(error)  # by no attribute of the user's
         joint = _CAUSE
-        if cause is None and not error.__suppress_context__:
-            cause, joint = error.__context__, _CONTEXT
+        if cause is None and not _KEPT["__suppress_context__"].__get__(error):
+            cause, joint = _KEPT["__context__"].__get__(error), _CONTEXT
         if cause is None or id(cause) in seen or len(seen) >= MAX_LINKS:
             break
         parts.append(joint)
-        kind, error, trace = type(cause), cause, cause.__traceback__
+        kind, error, trace = type(cause), cause, _TRACEBACK.__get__(cause)
     return "".join(reversed(parts))
 
 
@@ -92,7 +92,8 @@ def forget_traceback(error: BaseException) -> None:
     _TRACEBACK.__set__(error, None)
 
 
-_TRACEBACK: Any = BaseException.__dict__["__traceback__"]
+_KEPT: Any = BaseException.__dict__
+_TRACEBACK: Any = _KEPT["__traceback__"]
 
 PLAIN = frozenset({str, bytes, int, float, complex, bool, type(None)})
 """Types whose values say what they are without calling anybody's code."""

@@ -8,6 +8,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+import time
 import urllib.error
 from collections.abc import Callable
 from typing import Any
@@ -106,6 +107,54 @@ def test_no_property_is_asked() -> None:
     assert attributes(Curious("x")) == {}
 
 
+def test_nothing_of_the_task_s_own_is_run_on_the_worker() -> None:
+    ran: list[str] = []
+
+    class Lazy:
+        """As proxies and lazily loaded objects are."""
+
+        @property
+        def __class__(self) -> type:  # type: ignore[override]
+            ran.append("__class__")
+            return str
+
+    class Headers(dict):  # type: ignore[type-arg]
+        def get(self, *_: Any) -> Any:
+            ran.append("get")
+
+        def __len__(self) -> int:
+            ran.append("len")
+            return 1
+
+    class Number(int):
+        def __ge__(self, other: Any) -> bool:
+            ran.append("compared")
+            return True
+
+    class Hostile(OSError):
+        @property
+        def filename(self) -> str:
+            ran.append("filename")
+            return "x"
+
+        def __getattribute__(self, name: str) -> Any:
+            ran.append(name)
+            raise KeyboardInterrupt
+
+        def __str__(self) -> str:
+            ran.append("str")
+            return "x"
+
+    Headers.__module__ = "http.client"
+    error = Hostile(5, "gone", "/data/x")
+    kept: Any = BaseException.__dict__["__dict__"].__get__(error)
+    kept |= {"lazy": Lazy(), "headers": Headers({"Retry-After": "3"}), "status_code": Number(503), "response": Lazy()}
+    told = describe(error, call=False)
+    assert ran == []
+    assert told["exception"]["attributes"]["errno"] == 5
+    assert told["exception"]["attributes"]["filename"] == "/data/x"
+
+
 def test_a_hostile_response_is_left_alone() -> None:
     class Hostile:
         def __getattribute__(self, name: str) -> Any:
@@ -169,6 +218,36 @@ def test_addresses_lose_their_secrets_wherever_they_stand() -> None:
     retried = "Max retries exceeded with url: /v1/items?key=abc (Caused by …)"
     assert without_secrets(retried) == "Max retries exceeded with url: /v1/items (Caused by …)"
     assert without_secrets("is 3 > 2? or a:b@c") == "is 3 > 2? or a:b@c"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "postgresql://u:pa/SEKRET@h/db refused",
+        "git https://oauth2:" + "SEKRET" * 200 + "@host/x.git error 503",
+        "GET https://h/x?token=(SEKRET) failed",
+        "redirected to https://h/cb#access_token=SEKRET",
+        "Authorization: Bearer SEKRETSEKRET",
+        "password=SEKRETSEKRET host=h",
+        "{'AWS_SECRET_ACCESS_KEY': 'SEKRETSEKRET'}",
+        "api_key: 'SEKRETSEKRET'",
+    ],
+)
+def test_what_is_secret_by_its_form_is_left_out(said: str) -> None:
+    assert "SEKRET" not in without_secrets(said)
+
+
+def test_attributes_that_are_secret_by_their_names_are_left_out() -> None:
+    error = ValueError("x")
+    error.token, error.api_key, error.cell = "abc", "def", 7  # type: ignore[attr-defined]
+    assert attributes(error) == {"cell": 7}
+
+
+def test_a_long_text_of_addresses_takes_no_long_time() -> None:
+    started = time.process_time()
+    for said in ("a" * 22 + "://", "http://", "token=", "x@"):
+        without_secrets(said * 2_000)
+    assert time.process_time() - started < 0.5
 
 
 def test_on_the_worker_nothing_of_the_task_s_own_is_called_for_its_words() -> None:

@@ -17,6 +17,9 @@ from octopus_plugins.wrath.taxonomy.categories import Category, category_named
 MAX_LOOKED_AT = 64
 """Hosts looked at for one that may get a retry, the ones seen last first: more would cost time with the run's size."""
 
+SURE, FIRM = 0.7, 0.8
+"""Confidence in a category from which on it may end tasks, or keep them waiting for another node."""
+
 
 class Case(msgspec.Struct, frozen=True, gc=False):
     """One failure, its category, and what is known around it. No dataclass: one is made for each failure.
@@ -61,6 +64,16 @@ class Case(msgspec.Struct, frozen=True, gc=False):
             pool=history.pool(run_id, failure.executor),
             hosts=history.hosts(run_id, failure.executor),
         )
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the category may be acted on where that cannot be taken back."""
+        return self.categorization.confidence >= SURE
+
+    @property
+    def is_firm(self) -> bool:
+        """Whether the category rests on more than words, which may mean something else."""
+        return self.categorization.confidence >= FIRM
 
     @property
     def attempts(self) -> int:

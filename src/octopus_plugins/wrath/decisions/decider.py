@@ -18,7 +18,7 @@ from octopus_plugins.wrath.history.history import History
 from octopus_plugins.wrath.policy.category import OTHER_BLOCK, OTHER_EXECUTOR, OTHER_NODE, SAME_NODE, CategoryPolicy
 from octopus_plugins.wrath.policy.policy import HALT, Policy
 from octopus_plugins.wrath.rules.categorizer import categorize
-from octopus_plugins.wrath.taxonomy.categories import Trait
+from octopus_plugins.wrath.taxonomy.categories import Category, Trait
 
 JITTER = 0.1
 """Share by which a delay is varied up or down, so that tasks that failed together do not come back together."""
@@ -89,15 +89,15 @@ def _wait(case: Case, rung: str, place: float) -> float:
     attempts = case.attempts
     if rung != SAME_NODE or case.categorization.scope == "task":
         attempts -= 1 if Trait.shared in case.category.traits else FREE_MOVES
-    wait = max(delay(case.entry, attempts, case.failure.id) if attempts >= 0 else 0.0, place)
-    if case.run is not None and case.run.began:
-        wait = round(min(wait, case.run.spare), 3)
-    return max(wait, _asked_for(case))
+    wait = max(delay(case.entry, attempts, case.failure.id) if attempts >= 0 else 0.0, place, _asked_for(case))
+    return wait if case.run is None or not case.run.began else round(min(wait, case.run.spare), 3)
 
 
 def _asked_for(case: Case) -> float:
     """Seconds that the service itself asks to wait, at most the maximum interval: sooner a retry only burdens it."""
     asked = case.categorization.evidence.get("retry_after")
+    if case.category is not Category.service_unavailable:
+        return 0.0
     return min(float(asked), case.entry.maximum_interval) if isinstance(asked, (int, float)) else 0.0
 
 

@@ -170,7 +170,7 @@ def _patience(case: Case) -> float:
     here = history.app_on(failure.run_id, failure.app, failure.host)
     if here is not None and here.successes:
         return AVOID_NOT
-    if Trait.lasting in case.category.traits and case.categorization.scope == "node":
+    if Trait.lasting in case.category.traits and case.categorization.scope == "node" and case.is_firm:
         return AVOID_LACKING
     if case.is_last_retry or _is_suspect(case):
         return AVOID_SUSPECT

@@ -26,6 +26,9 @@ SERIALIZER_REFUSALS = 2
 UNKNOWN_RETRIES = 3
 """Retries of a task in a run of which the number is not known, where the category has no limit of its own."""
 
+UNSURE_RECOVERY = 0.1
+"""Chance of recovery at least where the category was read from words that may mean something else."""
+
 PRIOR_WEIGHT = 4.0
 """How many retries that were seen weigh as much as the category's own chance of recovery."""
 
@@ -35,9 +38,6 @@ _REFUSALS = (
     "globus_compute_sdk.errors.error_types.MaxResultSizeExceeded",
 )
 _NOT_PICKLED = ("cannot pickle", "can't pickle", "picklingerror")
-
-SURE = 0.7
-"""Confidence in a category from which on what ended other tasks may end a task at its first failure."""
 
 KNOWN_DEFECT = 2
 """Tasks that must have shown a failure, each on two nodes, before further ones are taken at their word."""
@@ -117,7 +117,8 @@ def _hopeless(case: Case) -> Termination | None:
     if defect is None or defect.recovered:
         return None
     repeated = max(defect.repeated, sum(one.count for one in shown))
-    chance = PRIOR_WEIGHT * case.entry.recovery / (PRIOR_WEIGHT + repeated)
+    prior = case.entry.recovery if case.is_sure else max(case.entry.recovery, UNSURE_RECOVERY)
+    chance = PRIOR_WEIGHT * prior / (PRIOR_WEIGHT + repeated)
     if chance >= rules.recovery:
         return None
     return Termination(
@@ -189,7 +190,7 @@ def _known_defect(case: Case) -> Termination | None:
     """The very failure that other tasks of the app confirmed on different nodes, when none ever ended well."""
     if not case.entry.confirm or case.categorization.scope != "task":
         return None
-    if case.categorization.layer not in ("application", "unknown") or case.categorization.confidence < SURE:
+    if case.categorization.layer not in ("application", "unknown") or not case.is_sure:
         return None
     defect = case.history.defect(case.failure)
     if defect is None or defect.recovered or defect.confirmed < KNOWN_DEFECT or defect.varied:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from octopus_plugins.events import ExceptionInfo, Failure
+from octopus_plugins.exception_description import without_secrets
 from octopus_plugins.wrath.rules.phrases import Phrases, Said
 from octopus_plugins.wrath.taxonomy.categories import Category
 
@@ -206,15 +207,43 @@ def reported(failure: Failure) -> list[str]:
         parts.append(info.message)
         parts += info.notes
     if failure.stderr_tail and is_mute(failure):
-        parts.append(_ASIDE.sub("", stderr(failure)))
+        told = stderr(failure)
+        at = told.rfind(_TRACEBACK)  # what a program's own traceback says is why it ended
+        parts.append(told[at:] if at >= 0 else _without_asides(told))
     return parts
 
 
+_TRACEBACK = "Traceback (most recent call last):"
+
+
 # What a program says on its way and goes on. NCCL's warnings are its errors.
-_ASIDE = re.compile(
-    r"^(?![^\n]*\bNCCL\b)[^\n]{0,80}?(?<![\w-])(?:warning|warn|info|debug|notice)\b[\]>)\"']?[:\s|][^\n]*$",
-    re.IGNORECASE | re.MULTILINE,
+_ASIDE_WORDS = (
+    "warn",
+    "info",
+    "debug",
+    "notice",
+    "falling back",
+    "using ",
+    "continuing",
+    "retry",
+    "ignored",
+    "skipping",
 )
+_ASIDE = re.compile(
+    r"(?<![\w-])(?:\w*warning|warn|info|debug|notice)\b[\]>)\"']?[:\s|]"
+    r"|\b(?:falling back|using (?:the )?(?:default|builtin|built-in|cpu)|continuing|retrying|will retry|ignored"
+    r"|skipping)\b",
+    re.IGNORECASE,
+)
+
+
+def _without_asides(text: str) -> str:
+    return "\n".join(line for line in text.split("\n") if not _is_aside(line[:200]))
+
+
+def _is_aside(line: str) -> bool:
+    lowered = line.lower()
+    return any(word in lowered for word in _ASIDE_WORDS) and "nccl" not in lowered and bool(_ASIDE.search(line))
 
 
 def line_with(failure: Failure, words: tuple[str, ...]) -> str:
@@ -225,7 +254,7 @@ def line_with(failure: Failure, words: tuple[str, ...]) -> str:
         for line in part.splitlines():
             lowered = line.lower()
             if any(word in lowered for word in words):
-                return line.strip()[:200]
+                return without_secrets(line.strip())[:200]
     return ""
 
 
@@ -293,7 +322,7 @@ def stated(
         line = phrases.find(spoken(failure))
         if line is None:
             return None
-        shown = line.strip()[:200]
+        shown = without_secrets(line.strip())[:200]
         return Match(f"{reason}{place(failure)}: {shown}", {"text": shown}, confidence)
 
     return Rule(name, category, trust, match, types=types, doc=doc)

@@ -361,10 +361,12 @@ def test_what_a_service_asks_to_wait_is_waited_up_to_the_longest_wait(fail, worl
         error.response.status_code, error.response.headers["Retry-After"] = 429, after
         return fail(error)
 
-    there = world(nodes=1)
+    there = world(nodes=1, began=NOW - 1_000_000)
+    there.keep_busy()
     assert step(there.history, busy("7")).delay == 7.0
     assert step(there.history, busy("5000")).delay == 300.0
     assert "asks for 7 s" in step(there.history, busy("7")).reason
+    assert step(world(nodes=1).history, busy("7")).delay == 0.0, "no longer than the run can spare"
 
 
 def test_passive_mode_decides_the_same_and_says_so(fail, world):

@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from octopus_plugins.events import Failure
+from octopus_plugins.wrath.rules.application.data import NUMBERS
+from octopus_plugins.wrath.rules.environment.node import fails_here_only
 from octopus_plugins.wrath.rules.phrases import Phrases
 from octopus_plugins.wrath.rules.rule import (
     EXIT_TYPES,
@@ -61,6 +63,21 @@ def _likely_bug(failure: Failure, history: History | None) -> Match | None:
         return None  # deep within somebody else's code: nothing says that the task's is wrong
     reason = f"the task's code raised {quote(failure.exception)}"
     return Match(reason, {"exception": failure.exception.type, "own_code": own}, 0.7 if own else 0.45)
+
+
+_OF_BYTECODE = ("code() ", "code expected at")
+"""What Python says of a function that another version of it wrote."""
+
+
+def _own_bug(failure: Failure, history: History | None) -> Match | None:
+    message = failure.exception.message
+    if in_serializer(failure) or message.startswith(_OF_BYTECODE) or not raised_by_own_code(failure):
+        return None
+    if "ValueError" in failure.exception.mro:  # as C code raises it, too, with no frame of its own
+        frames = failure.exception.frames
+        if not frames or frames[-1].origin != "own" or NUMBERS.has(message):
+            return None
+    return _likely_bug(failure, history) if fails_here_only(failure, history) is None else None
 
 
 _WRONG = Phrases(
@@ -200,6 +217,14 @@ RULES = (
         _worker_exit,
         types=LOST_TYPES,
         doc="`WorkerLost` of a worker that a sibling saw end with an exit code: the task's code called `exit`",
+    ),
+    Rule(
+        "code_error.own",
+        Category.code_error,
+        Trust.exact_type,
+        _own_bug,
+        types=("AttributeError", "LookupError", "TypeError", "UnboundLocalError", "ValueError"),
+        doc="`AttributeError`, `KeyError`, `TypeError`, `ValueError`, … of the task's own code, whatever they say",
     ),
     stated(
         "code_error.text",

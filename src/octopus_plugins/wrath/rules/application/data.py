@@ -31,7 +31,7 @@ _READERS = re.compile(
     r"|/(?:yaml|h5py|netCDF4|PIL|lxml|msgpack|rasterio|Bio)/"
 )
 _NOT_NUMBERS = Phrases(r"\bnan in (?:ascii|column)\b", r"is not installed")
-_NUMBERS = Phrases(
+NUMBERS = Phrases(
     r"\b(?:problems?|error|failed|failure)\b[^\n]{0,40}\bcholesky\b",
     r"\bcholesky\b[^\n]{0,60}\b(?:failed|failure|not possible|error)\b",
     r"\bnans?\b(?!o)",
@@ -221,7 +221,7 @@ RULES = (
         "numerical_error.text",
         Category.numerical_error,
         "the arithmetic failed",
-        _NUMBERS,
+        NUMBERS,
         confidence=0.65,
         trust=Trust.text,
         doc="an exception or a program that speaks of NaN, infinity, a singular matrix or of what does not converge",

@@ -44,9 +44,10 @@ _SAID = Phrases(
     r"\b(?:cannot send after )?transport endpoint (?:is not connected|shutdown)",
     r"\bremote i/o error\b",
     r"\bstructure needs cleaning\b",
-    r"\b(?:lustre|beegfs|gpfs|cvmfs|ceph\w*|nfs|fuse)\b[^\n]{0,100}\b(?:error|evict|fail|not (?:mounted|responding"
-    r"|available|connected|accessible)|unavailable|hung|unmounted|stale|lost|timeout|timed out)",
-    r"\b(?:error|fail\w*)\b[^\n]{0,60}\b(?:lustre|beegfs|gpfs|cvmfs|ceph\w*|nfs)\b",
+    r"\b(?:lustre|beegfs|gpfs|cvmfs|ceph\w*|nfs|fuse)\b[^\n]{0,100}\b(?:evict\w*|not (?:mounted|responding"
+    r"|available|connected"
+    r"|accessible)|hung|unmounted|stale|timed out|failed|failure)\b",
+    r"\bfailed\b[^\n]{0,60}\b(?:lustre|beegfs|gpfs|cvmfs|ceph\w*)\b",
     r"\bno such device\b",
     r"\bbad file descriptor\b",
 )

@@ -27,7 +27,7 @@ _SAID = Phrases(
     r"\bnvidia-smi has failed\b",
     r"\bnvml\b[^\n]{0,80}",
     r"\bNVRM\b",
-    r"\bXid\b",
+    r"\bXid\b[^\n]{0,12}[:(]",
     r"\bnvidia driver\b",
     r"\bdriver/library version mismatch\b",
     r"\b(?:un)?supported[ _]ptx",
@@ -39,8 +39,10 @@ _SAID = Phrases(
     r"\bhsa_status_error\w*",
     r"\bmiopen\w*[^\n]{0,60}(?:error|fail)",
     r"\brocblas\w*[^\n]{0,60}(?:error|fail|status)",
-    r"\bgpu\b[^\n]{0,120}\b(?:fallen off|is lost|hang|error|fail\w*|not (?:found|available|detected|visible"
-    r"|compatible|initiali[sz]ed)|unavailable|unable|out of memory|reset|dead)",
+    r"\bgpu\b[^\n]{0,40}\b(?:fallen off|is lost|hang|not (?:available|detected|visible|compatible|initiali[sz]ed)"
+    r"|unavailable"
+    r"|out of memory|is dead)\b",
+    r"\bgpu (?:\d{1,2} )?(?:error|failure|not found)\b(?!, (?:falling|using))",
     r"\b(?:no|unable to (?:find|detect|open|initiali[sz]e)|cannot (?:find|open|detect)|could not (?:find|open"
     r"|detect|initiali[sz]e)|failed to (?:find|initiali[sz]e|open|detect))[^\n]{0,40}\b(?:gpus?|cuda|rocm|hip"
     r"|nvidia|accelerator)\b",

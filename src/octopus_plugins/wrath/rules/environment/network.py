@@ -120,7 +120,8 @@ _SAID = Phrases(
 
 # The high-speed networks of clusters: libfabric, UCX, PSM, verbs, Slingshot, and MPI and NCCL where one of them fails.
 _FABRIC = Phrases(
-    r"\b(?:ofi|libfabric|fi_[a-z]{3,20}|ofi_\w{2,40}|MPIDI?_OFI\w*|OFI \w+)\b[^\n]{0,160}\b(?:fail|error|invalid"
+    r"\b(?:libfabric|fi_[a-z]{3,20}|ofi_\w{2,40}|MPIDI?_OFI\w*|OFI (?:endpoint|domain|provider|get\w*|call|poll"
+    r"|tag\w*|addr\w*))\b[^\n]{0,160}\b(?:fail|error|invalid"
     r"|timeout|unreachable|no such|not found|cannot|unable|denied|refused)",
     r"\b(?:ucx|ucp|uct|ucs)\b[^\n]{0,160}\b(?:error|fail|unreachable|timeout|fatal|rejected|reset|refused)\b",
     r"\bendpoint timeout\b",
@@ -132,7 +133,7 @@ _FABRIC = Phrases(
     r"\bretry exceeded error\b",
     r"\bIBV_WC_\w+",
     r"\bno active (?:ib|infiniband) ports?\b",
-    r"\b(?:psm\w{0,3}|hfi\w{0,4}|opa|PSM\w*)\b[^\n]{0,160}\b(?:fail|error|no (?:such )?(?:hfi|unit|device)|timeout"
+    r"\b(?:psm\d\w{0,2}|hfi\d\w{0,3})\b[^\n]{0,160}\b(?:fail|error|no (?:such )?(?:hfi|unit|device)|timeout"
     r"|unable|cannot|could not|can't|endpoint|context|permission|unreachable)",
     r"\b(?:cxi\w*|gni\w*|GNI_\w+|slingshot|aries)\b[^\n]{0,160}\b(?:fail|error|timeout|unable|cannot|no such|denied)",
     r"\bnccl\b[^\n]{0,160}\b(?:call to (?:connect|bind|ibv_\w+|poll|recv|send)|socket|net\b|no socket interface"

@@ -42,7 +42,7 @@ def _straggler(failure: Failure, history: History | None) -> Match:
     return Match(f"node {failure.host or known.get('hostname')} is gone: {failure.exception.message}", evidence, 0.85)
 
 
-def _fails_here_only(failure: Failure, history: History | None) -> Match | None:
+def fails_here_only(failure: Failure, history: History | None) -> Match | None:
     """A node that fails one task after another of an app that succeeds elsewhere."""
     if history is None:
         return None
@@ -87,7 +87,7 @@ RULES = (
         "node_unhealthy.history",
         Category.node_unhealthy,
         Trust.symptom,
-        _fails_here_only,
+        fails_here_only,
         doc="an app fails in a row on one node and succeeds on the others",
     ),
 )

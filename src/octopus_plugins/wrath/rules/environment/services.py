@@ -74,8 +74,8 @@ _REFUSED_NUMBERS = frozenset({1017, 1044, 1045, 1698})
 
 _STATUS = r"(?:408|420|425|429|50[0-46-9]|52\d|599)"
 _SAID_OF_STATUS = (
-    r"\b(?:HTTP(?:S|/\d(?:\.\d)?)?|status(?:[ _-]?code)?|error(?:[ _-]?code)?|response(?:[ _-]?code)?|code|returned|got"
-    r"|received|failed with|server error|client error)(?:\s(?:was|is|error|status|code|response))*\W{0,6}"
+    r"\b(?:HTTP(?:S|/\d(?:\.\d)?)?|status[ _-]?code|response(?:[ _-]?code)?|http[ _-]?status|returned error"
+    r"|server error|client error)(?:\s(?:was|is|error|status|code|response))*\W{0,6}"
 )
 _NOT_OF_SERVICE = Phrases(
     r"resource temporarily unavailable",
@@ -95,7 +95,9 @@ _SERVICE = Phrases(
     r"\btoo many \d{3} error responses",
     # rates
     r"\btoo ?many ?(?:requests|clients|connections|sessions|users|concurrent|failed requests)",
-    r"\brate[ -]?limit(?:s|ed|ing)?\b",
+    r"\brate[ -]?limit(?:ed|ing)\b",
+    r"\brate[ -]?limit[^\n]{0,20}\b(?:exceeded|reached|hit|error)\b",
+    r"\b(?:exceeded|hit|reached|over)\b[^\n]{0,30}\brate[ -]?limit",
     r"\brate exceeded\b",
     r"\bpull limit",
     r"\b(?:usage|request|user-rate|api|daily)[ -]limit (?:was |is |has been )?(?:reached|exceeded)",
@@ -106,7 +108,7 @@ _SERVICE = Phrases(
     r"\bslow ?down\b",
     r"\breduce your request rate\b",
     # down or busy
-    r"\bover(?:loaded| capacity)\b",
+    r"\b(?:is|are|currently|temporarily) over(?:loaded| capacity)\b",
     r"\b(?:service|server|site|host|system|endpoint|cluster|api|registry|repository|database|broker|backend)"
     r"(?:'s)?(?: \S{1,40})? (?:is |are |was )?(?:currently |temporarily |now )?(?:un-?available|overload|too busy"
     r"|busy)\b",
@@ -166,35 +168,36 @@ _NOT_OF_REFUSAL = Phrases(
 _REFUSAL = Phrases(
     r"\b(?:alert )?certificate required\b",
     r"\bcould not read (?:username|password)\b",
-    r"\b(?:HTTP(?:S|/\d(?:\.\d)?)?|HTTP Error|status(?:[ _-]?code)?|error(?:[ _-]?code)?|response(?:[ _-]?code)?"
-    r"|code|returned)(?:\s(?:was|is|error|status|code))*\W{0,6}40[13]\b",
+    r"\b(?:HTTP(?:S|/\d(?:\.\d)?)?|status[ _-]?code|response(?:[ _-]?code)?|http[ _-]?status|returned error)"
+    r"(?:\s(?:was|is|error|status|code))*\W{0,6}40[13]\b",
     r"\b40[13]\W{1,3}(?:client error|unauthori[sz]ed|forbidden|error)",
     r"\bunauthori[sz]ed\b",
-    r"\b(?:is )?not authori[sz]ed to\b",
+    r"\bnot authori[sz]ed to (?:perform|access)\b",
     r"\bunauthenticated\b",
-    r"\bnot authenticated\b",
     r"\baccess ?denied\b(?! for (?:file|path))",
-    r"\b(?:access|refresh|id|security|session|bearer|auth(?:entication)?|identity|provided|oauth2?|sas|api|user"
-    r"|login)?[ _-]?token\b[^\n]{0,80}\b(?:expired|invalid|revoked|not valid|missing|rejected|not found|inactive"
-    r"|required)\b",
-    r"\b(?:invalid|expired|bad|missing|no|revoked)\b[^\n]{0,20}\b(?:access |refresh |auth |api |security "
-    r"|oauth )?(?:token|api[ _-]?key|credentials?)\b(?! at )",
-    r"\b(?:api|access|ssh|account|signing|private)[ _-]?key\b[^\n]{0,60}\b(?:expired|invalid|revoked|not valid"
-    r"|missing|rejected|not found|incorrect)\b",
-    r"\bcredentials?\b[^\n]{0,100}\b(?:expired|invalid|not found|missing|rejected|could not be|cannot be|required"
-    r"|refused|not provided|not available)\b",
+    r"\b(?:access|refresh|id|security|session|bearer|auth(?:entication)?|oauth2?|sas|api|login|provided)[ _-]token\b"
+    r"[^\n]{0,60}\b(?:expired|invalid|revoked|not valid|missing|rejected|inactive|required)\b",
+    r"\btoken (?:has )?(?:expired|been revoked)\b",
+    r"\btoken (?:is |was )?(?:expired|revoked)\b",
+    r"\b(?:invalid|expired|revoked|bad)(?: \w+)? (?:access token|refresh token|auth token|api token|bearer token"
+    r"|credentials?"
+    r"|api[ _-]?key)\b",
+    r"\bexpired (?:\w+ )?token\b",
+    r"\b(?:api|access|ssh|signing|private)[ _-]?key\b[^\n]{0,60}\b(?:expired|invalid|revoked|not valid|rejected"
+    r"|incorrect)\b",
+    r"\bcredentials?\b[^\n]{0,60}\b(?:expired|invalid|not found|missing|rejected|refused|not provided|not available)\b",
+    r"\bcredentials? (?:could not|cannot) be\b",
     r"\b(?:unable to (?:locate|find|load|get|obtain|refresh)|could not (?:find|load|automatically determine|refresh"
-    r"|obtain)|cannot (?:find|load)|failed to (?:load|get|refresh|obtain|retrieve)"
-    r"|no (?:valid )?)\s?[^\n]{0,30}\bcredentials?\b",
-    r"\bauthentication\b[^\n]{0,40}\b(?:failed|failure|error|required|rejected|needed|expired|unsuccessful)\b",
+    r"|obtain)"
+    r"|failed to (?:load|get|refresh|obtain|retrieve)|no valid)\b[^\n]{0,30}\bcredentials?\b",
+    r"\bauthentication\b[^\n]{0,20}\b(?:failed|failure|error|required|rejected|expired|unsuccessful)\b",
     r"\bfailed to authenticate\b",
     r"\bcould not authenticate\b",
-    r"\b(?:authori[sz]ation) (?:failed|required|error|denied)\b",
+    r"\bauthori[sz]ation (?:failed|required|error|denied)\b",
     r"\blog ?in (?:is )?(?:required|failed|incorrect|expired)\b",
     r"\bnot logged in\b",
     r"\bplease (?:log ?in|authenticate|re-?authenticate)\b",
-    r"\bneeds? to (?:log ?in|be authenticated)",
-    r"\bmust (?:be authenticated|log ?in|authenticate)\b",
+    r"\bmust be authenticated\b",
     r"\bpassword authentication failed\b",
     r"\bpermission denied \((?:publickey|gssapi|password|keyboard)",
     r"\bhost key verification failed\b",
@@ -204,8 +207,8 @@ _REFUSAL = Phrases(
     r"\bExpiredToken\b",
     r"\bTokenRefreshRequired\b",
     r"\b(?:required key not available|key has (?:expired|been revoked)|key was rejected by service)\b",
-    r"\b(?:kerberos|krb5|gssapi|gss|gsi|afs|voms|x509|x\.509|grid|proxy|user|client)\b[^\n]{0,100}\b(?:expired"
-    r"|no credentials|not found|credentials? cache|not valid|has expired|authentication failed)",
+    r"\b(?:kerberos|krb5|gssapi|gss|gsi|afs|voms|x509|x\.509|grid proxy|user proxy|client certificate)\b[^\n]{0,100}"
+    r"\b(?:expired|no credentials|not found|credentials? cache|not valid|authentication failed)",
     r"\bticket (?:has )?expired\b",
     r"\bno (?:kerberos )?credentials cache\b",
     r"\b(?:proxy|certificate|cert)\b[^\n]{0,40}\b(?:has |is |have )?expired\b",
@@ -377,6 +380,7 @@ RULES = (
         Category.service_unavailable,
         "a service cannot serve now",
         _SERVICE,
+        confidence=0.75,
         doc="`429 Too Many Requests`, `Slow Down`, `too many clients already`, pull limits, licence seats, …",
     ),
     stated(
@@ -384,6 +388,7 @@ RULES = (
         Category.credentials_rejected,
         "a service refuses the credentials",
         _REFUSAL,
+        confidence=0.65,
         doc="`401 Unauthorized`, `token has expired`, `Permission denied (publickey)`, `Required key not available`, …",
     ),
 )

@@ -60,18 +60,15 @@ _SETUP = Phrases(
     r"\bModuleCmd_\w+\.c\b",
     r"\bmodule(?:file)?:? (?:load )?error\b",
     r"\bmodule: (?:no such|error)",
-    r"^\s*(?:==> )?error: (?:package|spec|spack|no installed packages|cannot find a compiler)\b",
     r"\bspack[^\n]{0,60}\b(?:error|not found|no such)",
     r"\bactivate(?:\.sh|\.csh|\.fish)?'?:? ?(?:no such file|not found)",
     r"\bsource: [^\n]{0,120}(?:not found|no such file)",
     r"\bcannot cache function\b[^\n]{0,120}\bno locator available\b",
     r"\bnumba\b[^\n]{0,100}\bcache\b[^\n]{0,60}(?:corrupt|fail|error|read-only|not writable|permission)",
-    r"\b(?:JAVA_HOME|GDAL_DATA|PROJ_LIB|PROJ_DATA|PROJ_NETWORK|R_HOME|[A-Z][A-Z0-9_]{2,40}_(?:HOME|ROOT|DIR|PATH"
-    r"|DATA)) (?:is not|was not|not|must be|is undefined|environment variable (?:is )?not) ?(?:set|defined|found"
-    r"|correctly)?",
+    r"\b(?:JAVA_HOME|GDAL_DATA|PROJ_LIB|PROJ_DATA|R_HOME|SPARK_HOME|HADOOP_HOME)\b[^\n]{0,40}\b(?:not set"
+    r"|not defined|undefined)",
     r"\bproj_create\w*: cannot find proj\.db",
     r"\bcannot find proj\.db",
-    r"\b(?:required )?environment variable\b[^\n]{0,60}\b(?:is not|not|must be|undefined|missing) ?(?:set|defined)?",
     r"\b\w+ is not a directory: [^\n]{0,120}(?:venv|env)",
     r"^\s*==> error: ",
     r"\b\w*Conda\w*(?:Exception|Error)\b",
@@ -101,12 +98,13 @@ _CONTAINER = Phrases(
     r"\bwhile (?:making image|performing build|loading|mounting|extracting|setting up|checking|running|opening"
     r"|getting|pulling|building|creating)[^\n]{0,200}\b(?:image|registry|oci|squashfs|container|sif|mount|overlay"
     r"|loop)",
-    r"\b(?:failed|unable|could not|cannot|can't|couldn't)\b[^\n]{0,60}\b(?:loop device|container|squashfs"
-    r"|squashfuse|sif|image file|image driver|user namespace|overlay(?:fs)?|bind mount|docker daemon|docker image"
-    r"|oci)\b",
+    r"\b(?:failed|unable|could not|cannot|can't|couldn't)(?: to)? (?:create|start|run|pull|mount|open|load|launch"
+    r"|find|build"
+    r"|attach|set up|setup|extract|unpack|get|use)\b[^\n]{0,40}\b(?:loop device|container|squashfs|squashfuse|sif"
+    r"|image file"
+    r"|image driver|user namespace|overlay(?:fs)?|bind mount|docker daemon|docker image|oci)\b",
     r"\bno (?:more )?loop devices? available\b",
-    r"\b(?:loop device|squashfuse|fuse-overlayfs|starter(?:-suid)?|image driver)\b[^\n]{0,120}\b(?:fail|error"
-    r"|not found|exit|busy|missing|no such)",
+    r"\b(?:loop device|squashfuse|fuse-overlayfs|starter(?:-suid)?|image driver)\b[^\n]{0,120}\b(?:fail|error|exited)",
     r"\boci runtime\b[^\n]{0,40}(?:error|fail|create)",
     r"\berror response from daemon\b",
     r"\bcannot connect to the docker daemon\b",
@@ -119,8 +117,8 @@ _CONTAINER = Phrases(
     r"\b(?:user namespaces?|fakeroot|userns)\b[^\n]{0,80}\b(?:disabled|not (?:supported|enabled|allowed|permitted)"
     r"|requires|fail|required|error)",
     r"\bmanifest (?:unknown|for [^\n]{0,120} not found)",
-    r"\bimage\b[^\n]{0,80}\b(?:not found|does not exist|corrupt|no such image|pull failed|could not be pulled"
-    r"|unable to (?:find|open|pull))",
+    r"\bunable to (?:find|pull) image\b",
+    r"\bimage\b[^\n]{0,60}\b(?:pull failed|could not be pulled)",
     r"\bno such image\b",
     r"\bpull access denied\b",
     r"\bmount (?:source|hook)\b[^\n]{0,120}(?:fail|doesn't exist|does not exist|not exist|error)",

@@ -47,15 +47,17 @@ _DEATH_WORDS = (
 )
 _BY_NAME = re.compile(r"\b(SIG(?:KILL|SEGV|ABRT|BUS|ILL|FPE|TERM|XCPU))\b")
 _BY_NUMBER = re.compile(
-    r"\b(?:exited on|exited due to|exited with|terminated (?:by|with)|ended by|killed by|killed \(|died (?:of|from"
-    r"|with|due to)"
-    r"|caught|received|got|exit(?:ed)? (?:by|on|string: \w[\w ]{0,40} \()|due to|by"
-    r"|on)?\W{0,3}signal:?\W{0,3}(\d{1,2})\b",
+    r"\b(?:exited (?:on|due to|with|by)|exit string: \w[\w ]{0,40} \(|terminated (?:by|with)|ended by|killed by"
+    r"|killed \(|died"
+    r" (?:of|from|with|due to)|caught|due to)\W{0,3}(?:a )?(?:uncaught )?signal:?\W{0,3}(\d{1,2})\b"
+    r"|\bsignal:?\s{0,3}(\d{1,2})\s?\((?:SIG|killed|segm|abort|bus|illegal|floating|terminated)",
     re.IGNORECASE,
 )
 _BY_EXIT_CODE = re.compile(
-    r"\b(?:exit ?codes?|returncode|exited with(?: exit)?(?: code| status)?|exit status|error code|died with)\b"
-    r"[^\n0-9-]{0,24}(-\d{1,2}|1(?:2[89]|3\d|4\d|5\d))\b",
+    r"\b(?:exitcode|returncode|exit code)\W{0,4}(-\d{1,2})\b"
+    r"|\b(?:exited|failed|died|terminated|ended|returned|returns|finished)\b[^\n0-9-]{0,40}\b(?:exit ?code"
+    r"|exit ?status|code|status)"
+    r"[^\n0-9-]{0,12}(-\d{1,2}|1(?:2[89]|3\d|4\d|5\d))\b",
     re.IGNORECASE,
 )
 _BY_HYDRA = re.compile(r"^=\s+(?:EXIT CODE|KILLED BY SIGNAL): (\d{1,3})\b", re.IGNORECASE)
@@ -80,6 +82,8 @@ _NO_DEATH = Phrases(
     r"this could",
     r"may be caused",
     r"\bif \b",
+    r"\bhandlers?\b",
+    r"\b(?:ignor|mask|trap)",
 )
 
 # What says that one of several processes of a parallel program is gone, in the words of those who wait for it.
@@ -90,18 +94,17 @@ _PEER = Phrases(
     r"\b(?:gloo|c10d|tcpstore|processgroup\w*|rendezvous|store)\b[^\n]{0,160}\b(?:time(?:d)? ?out|timeout"
     r"|closed by peer|reset by peer|broken pipe|connection (?:closed|reset|was closed)|wait timeout)",
     r"\b(?:ORTE|PRTE|PMIX|PMI)\b[^\n]{0,160}\b(?:lost (?:communication|connection)|unexpectedly (?:failed|died)"
-    r"|unreachable|daemon)",
+    r"|unreachable)",
     r"\bremote daemon\b",
     r"\blost communication with\b",
     r"\bassert \(!closed\) failed\b",
     r"\bHYD[TU]\w{2,40}\b[^\n]{0,120}(?:error|fail)",
     r"\bmca_btl_tcp\w*\b[^\n]{0,160}\b(?:failed|reset by peer|closed)",
-    r"\b(?:rank|peer|remote process|remote peer|neighbou?r)\b[^\n]{0,80}\b(?:has (?:died|exited|failed"
-    r"|disconnected)|is (?:dead|gone|down)|died|exited|disconnected|no longer (?:exists|responds)"
-    r"|closed the connection|not responding|unreachable)\b",
+    r"\b(?:rank \d{1,7}|peer|remote process|remote peer)\b[^\n]{0,60}\b(?:has (?:died|exited|failed|disconnected)"
+    r"|is (?:dead|gone)"
+    r"|died|exited|disconnected|no longer (?:exists|responds)|closed the connection|not responding)\b",
     r"\bactor\b[^\n]{0,120}\b(?:died|is dead|unavailable|has died|was killed|task failed)\b",
-    r"\b(?:raylet|node) (?:has )?died\b",
-    r"\bnode \S{1,80} (?:has )?died\b",
+    r"\braylet (?:has )?died\b",
     r"\blost (?:connection to )?(?:the )?(?:worker|scheduler|nanny)\b",
     r"\bworkers? (?:heartbeat|lost)\b[^\n]{0,60}(?:timeout|expired|lost)",
 )
@@ -157,10 +160,13 @@ def _signal_in(line: str) -> int | None:
     if found := _BY_NAME.search(line):
         return _NUMBERS[found.group(1)]
     if found := _BY_NUMBER.search(line):
-        return _known(int(found.group(1)))
-    if (found := _BY_EXIT_CODE.search(line)) or (found := _BY_HYDRA.search(line)):
+        return _known(int(found.group(1) or found.group(2)))
+    if found := _BY_EXIT_CODE.search(line):
+        number = int(found.group(1) or found.group(2))
+        return _known(-number if number < 0 else number - 128)
+    if found := _BY_HYDRA.search(line):
         number = int(found.group(1))
-        return _known(-number if number < 0 else number - 128 if number > 128 else number)
+        return _known(number - 128 if number > 128 else number)
     if found := _BY_WORD.search(line):
         return _WORDS[(found.group(1) or found.group(2)).lower()]
     return None
