@@ -22,6 +22,7 @@ from octopus_plugins.events import (
 )
 from octopus_plugins.events.exceptions import details_from, exception_info, failed_dependencies, failure_details
 from octopus_plugins.events.failure import MAX_STDERR, MAX_TRACEBACK
+from octopus_plugins.exception_description import without_secrets
 from octopus_plugins.events.task import Earlier
 from octopus_plugins.frameworks import failure_text
 from octopus_plugins.htex import reports
@@ -295,7 +296,7 @@ def _failure(subject: Try, attempt: Attempt | None, now: float, details: dict[st
 
 
 def stderr_tail(target: Any) -> str | None:
-    """The end of a task's standard error, where it goes to a file that can be read here."""
+    """The end of a task's standard error, where it goes to a file that can be read here; without what is secret in it."""
     if isinstance(target, tuple) and target:
         target = target[0]
     if not isinstance(target, (str, os.PathLike)) or target == "":
@@ -305,7 +306,7 @@ def stderr_tail(target: Any) -> str | None:
         with open(target, "rb", opener=_open_without_waiting) as stream:
             stream.seek(0, os.SEEK_END)
             stream.seek(max(0, stream.tell() - MAX_STDERR))
-            return stream.read(MAX_STDERR).decode("utf-8", errors="replace")
+            return without_secrets(stream.read(MAX_STDERR).decode("utf-8", errors="replace"))
     except (OSError, ValueError):
         return None
 

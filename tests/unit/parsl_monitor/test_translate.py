@@ -163,6 +163,15 @@ def test_a_start_that_was_told_is_not_told_again() -> None:
     assert [event.usage is not None for event in told.unfolded()] == [False, True]
 
 
+def test_the_end_of_standard_error_has_no_secret(tmp_path: Path) -> None:
+    file = tmp_path / "err.txt"
+    file.write_text("git https://ci:SEKRET@h/x.git\nfatal: Authorization: Bearer SEKRETSEKRET\n")
+    tail = stderr_tail(str(file))
+    assert tail is not None
+    assert "SEKRET" not in tail
+    assert tail.startswith("git https://h/x.git\nfatal: ")
+
+
 def test_standard_error_on_a_remote_host_has_no_tail_here() -> None:
     assert stderr_tail(File("https://example.org/err.txt")) is None
 
