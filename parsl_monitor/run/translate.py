@@ -22,8 +22,8 @@ from octopus_plugins.events import (
 )
 from octopus_plugins.events.exceptions import details_from, exception_info, failed_dependencies, failure_details
 from octopus_plugins.events.failure import MAX_STDERR, MAX_TRACEBACK
-from octopus_plugins.exception_description import without_secrets
 from octopus_plugins.events.task import Earlier
+from octopus_plugins.exception_description import without_secrets
 from octopus_plugins.frameworks import failure_text
 from octopus_plugins.htex import reports
 from octopus_plugins.htex.reports import usage
@@ -296,7 +296,7 @@ def _failure(subject: Try, attempt: Attempt | None, now: float, details: dict[st
 
 
 def stderr_tail(target: Any) -> str | None:
-    """The end of a task's standard error, where it goes to a file that can be read here; without what is secret in it."""
+    """The end of a task's standard error without secrets, where it goes to a file that can be read here."""
     if isinstance(target, tuple) and target:
         target = target[0]
     if not isinstance(target, (str, os.PathLike)) or target == "":
