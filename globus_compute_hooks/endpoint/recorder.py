@@ -16,6 +16,7 @@ from globus_compute_hooks.endpoint.attempts import Attempt, Attempts
 from globus_compute_hooks.endpoint.open_tasks import Entry, Ledger
 from globus_compute_hooks.translate import FRAMEWORK
 from octopus_plugins.events import Pool, Run, Task
+from octopus_plugins.exception_description import own_attributes
 from octopus_plugins.fabric import Emitter
 from octopus_plugins.frameworks.recorder import Chronicle
 from octopus_plugins.htex import reports
@@ -139,7 +140,8 @@ class Story(Chronicle):
 
     def _place_lost(self, attempt: Attempt, error: BaseException) -> None:
         """Put down where a try was, from what a lost worker or manager names."""
-        host, worker_id = getattr(error, "hostname", None), getattr(error, "worker_id", None)
+        kept = own_attributes(error)
+        host, worker_id = kept.get("hostname"), kept.get("worker_id")
         if isinstance(host, str) and "pid" not in attempt.place:
             known = self._workers.get((host, worker_id)) if isinstance(worker_id, int) else None
             attempt.place = {**attempt.place, **(known or {"host": host})}

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, cast
 
+from octopus_plugins.exception_description import own_attributes
 from octopus_plugins.frameworks import failure_text
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def labels_of(attempt: Attempt | None) -> dict[str, str]:
 
 def explained(error: BaseException) -> Mapping[str, Any]:
     """What an endpoint with OctopusEngine says of a failure; empty where it is no such failure."""
-    text = getattr(error, "remote_data", None)  # of the SDK's TaskExecutionFailed
+    text = own_attributes(error).get("remote_data")  # of the SDK's TaskExecutionFailed
     return (failure_text.read(text) or {}) if isinstance(text, str) else {}
 
 

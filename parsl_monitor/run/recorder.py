@@ -11,6 +11,7 @@ from parsl.monitoring.message_type import MessageType
 
 from octopus_plugins.events import Decision, ExceptionInfo, Failure, Stop, Task
 from octopus_plugins.events.failure import MAX_CAUSES
+from octopus_plugins.exception_description import own_attributes
 from octopus_plugins.fabric import Emitter
 from octopus_plugins.frameworks.recorder import Chronicle
 from octopus_plugins.htex import reports
@@ -284,14 +285,14 @@ class Story(Chronicle):
     def _placed(self, subject: Try, attempt: Attempt | None, error: BaseException) -> Try:
         """The try with its place: from its worker, else from what a lost worker or manager names."""
         place = dict(attempt.place) if attempt is not None else {}
-        host = getattr(error, "hostname", None)
+        host = own_attributes(error).get("hostname")
         if not place and isinstance(host, str):
-            worker_id = getattr(error, "worker_id", None)
+            worker_id = own_attributes(error).get("worker_id")
             known = self._workers.get((subject.executor or "", host, worker_id)) if worker_id is not None else None
             place = dict(known or {"host": host})
             if isinstance(worker_id, int):
                 place["worker_id"] = worker_id
-            manager = getattr(error, "manager_id", None)
+            manager = own_attributes(error).get("manager_id")
             if isinstance(manager, bytes):
                 place["manager"] = manager.decode("utf-8", errors="replace")
             if attempt is not None:

@@ -218,7 +218,7 @@ def _speaks_safely(error: BaseException) -> bool:
     said = type(error).__str__
     if not isinstance(said, FunctionType) or _origin(said.__code__.co_filename, said.__module__ or "") == OWN:
         return False
-    asked, own = said.__code__.co_names, _own(error)
+    asked, own = said.__code__.co_names, own_attributes(error)
     values = [own[name] for name in asked if name in own]
     if "args" in asked or "super" in asked:
         values += BaseException.__dict__["args"].__get__(error)
@@ -268,7 +268,7 @@ def _attributes(error: BaseException) -> dict[str, Scalar]:
         if issubclass(type(error), cls):
             values |= {name: _guarded(None, _slot, cls, name, error) for name in attributes}
     values = {name: value for name, value in values.items() if value is not None}
-    own: dict[str, Any] = _guarded({}, _own, error)
+    own: dict[str, Any] = _guarded({}, own_attributes, error)
     told = _guarded({}, _told, error, own)
     found: dict[str, Scalar] = {}
     for name, value in {**values, **told, **own}.items():
@@ -290,8 +290,11 @@ def _slot(cls: type, name: str, error: BaseException) -> Any:
     return None
 
 
-def _own(thing: Any) -> dict[str, Any]:
-    """What an object keeps in its ``__dict__``; nothing where it has none, or where that would be computed."""
+def own_attributes(thing: Any) -> dict[str, Any]:
+    """What an object keeps in its ``__dict__``; nothing where it has none, or where that would be computed.
+
+    Unlike ``getattr`` it runs nothing of the object's class.
+    """
     for cls in type(thing).__mro__:
         kept = vars(cls).get("__dict__")
         if kept is not None:
@@ -320,7 +323,7 @@ def _told(error: BaseException, own: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     found = {name: value for name in _TELLING if name not in own and (value := _kept(error, name)) is not None}
     response = own.get("response")
-    answer = {} if response is None or type(response) is dict else _own(response)
+    answer = {} if response is None or type(response) is dict else own_attributes(response)
     headers = _first(answer.get("headers"), own.get("headers"), own.get("hdrs"))
     kept = {**found, **own}
     of_web = _OF_WEB.search(" ".join(f"{cls.__module__}.{cls.__qualname__}" for cls in type(error).__mro__))
@@ -382,7 +385,7 @@ _HEADERS = frozenset(
 
 
 def _notes(error: BaseException) -> list[str]:
-    notes: Any = _own(error).get("__notes__")
+    notes: Any = own_attributes(error).get("__notes__")
     if type(notes) not in (list, tuple):
         return []
     texts = [note for note in notes[:MAX_NOTES] if issubclass(type(note), str)]
@@ -448,7 +451,7 @@ def _traceback(error: BaseException, trace: TracebackType | None, said: Mapping[
 
 
 def _dependents(error: BaseException) -> list[Any]:
-    kept: Any = _own(error).get("dependent_exceptions_tids")
+    kept: Any = own_attributes(error).get("dependent_exceptions_tids")
     return list(kept) if type(kept) in (list, tuple) else []
 
 

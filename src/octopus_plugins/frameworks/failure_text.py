@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from octopus_plugins.events import Categorization, Decision, Failure
+from octopus_plugins.exception_description import own_attributes
 from octopus_plugins.wrath.decisions.budget import what_failed
 
 MARK = "octopus-failure: "
@@ -42,13 +43,16 @@ def note(error: BaseException, text: str) -> None:
         text: A line.
     """
     try:
-        notes = getattr(error, "__notes__", ())
-        if not any(isinstance(one, str) and one.startswith(NOTE) for one in notes):
-            error.__notes__ = [*notes, text]  # type: ignore[attr-defined]  # not before Python 3.11
+        notes = own_attributes(error).get("__notes__", [])
+        if type(notes) is list and not any(type(one) is str and one.startswith(NOTE) for one in notes):
+            _KEPT.__get__(error)["__notes__"] = [*notes, text]  # by no means of its class
     except KeyboardInterrupt:
         raise
     except BaseException:  # noqa: BLE001 - a stranger's class, in Parsl's thread
         return
+
+
+_KEPT: Any = BaseException.__dict__["__dict__"]
 
 
 def last_line(failure: Failure, decision: Decision) -> str:

@@ -57,7 +57,7 @@ def exception_text(kind: type[BaseException], error: BaseException, trace: Trace
     module = kind.__module__
     name = kind.__qualname__ if module in ("__main__", "builtins") else f"{module}.{kind.__qualname__}"
     last = f"{name}: {said}" if said else name
-    notes = "".join(f"\n{note}" for note in error.__dict__.get("__notes__", ())) if _SHOWS_NOTES else ""
+    notes = "".join(f"\n{note}" for note in error.__dict__.get("__notes__") or ()) if _SHOWS_NOTES else ""
     return f"Traceback (most recent call last):\n{frames}{last}{notes}"
 
 
