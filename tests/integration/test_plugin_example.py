@@ -15,7 +15,7 @@ def test_the_example_of_a_plugin_shows_what_it_changes() -> None:
         [sys.executable, str(EXAMPLE / "try_it.py")], capture_output=True, text=True, check=True, timeout=60
     )
     before, _, after = done.stdout.partition("With it:")
-    assert "category  code_error (rule code_error.exception)" in before
+    assert "category  unknown (rule none)" in before
     assert "category  network_unreachable (rule network_unreachable.licence_seats)" in after
     assert "decision  retry" in after
     assert "the licence team is told: task 1 will retry" in after
