@@ -135,6 +135,15 @@ def test_an_exception_that_is_retried_has_no_note_and_in_a_passive_run_none_has(
     assert not hasattr(passive, "__notes__")
 
 
+def test_an_app_that_names_an_executor_that_is_not_there_is_retried_as_any(
+    record: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    record["executor"] = "nope"
+    assert WrathRetryHandler()(ValueError("Task 7 requested invalid executor nope"), record) == 1.0
+    assert record["executor"] == "nope"
+    assert not caplog.records
+
+
 def test_passive_charges_as_parsl_does_and_places_nothing(record: dict[str, Any]) -> None:
     before = placed(record)
     handler = WrathRetryHandler(mode="passive", ladder=["small", "large"])
