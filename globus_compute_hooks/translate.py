@@ -10,7 +10,7 @@ import msgspec
 from globus_compute_hooks.endpoint.attempts import Attempt
 from globus_compute_hooks.endpoint.observation import Observation
 from octopus_plugins.events import ExceptionInfo, Failure, Heartbeat, Limits, NodeState, Run, Task
-from octopus_plugins.events.exceptions import failure_details
+from octopus_plugins.events.exceptions import details_from, failure_details
 from octopus_plugins.events.failure import MAX_MESSAGE, MAX_TRACEBACK
 from octopus_plugins.htex.reports import usage
 
@@ -89,7 +89,7 @@ def failure_event(
         told = seen.post_mortem if seen is not None else {}
         details |= {key: told[key] for key in ("exit_code", "signal") if key in told and details[key] is None}
     elif seen is not None and seen.failure is not None:
-        details = _details(seen.failure)
+        details = details_from(seen.failure)
     else:
         details = {
             "exception": ExceptionInfo(type=OPAQUE, mro=(OPAQUE,), message=text[-MAX_MESSAGE:]),
@@ -140,11 +140,3 @@ def endpoint_heartbeat(
         worker_count=report.get("total_workers"),
         labels=known,
     )
-
-
-def _details(told: Mapping[str, Any]) -> dict[str, Any]:
-    """The keyword arguments of Failure that a worker has put down as plain values."""
-    details = dict(told)
-    details["exception"] = msgspec.convert(told["exception"], ExceptionInfo)
-    details["causes"] = tuple(msgspec.convert(told.get("causes", ()), list[ExceptionInfo]))
-    return details

@@ -278,9 +278,8 @@ def _place(record: Any, decision: Decision) -> None:
     if placement is not None and placement.executor in executors and placement.executor != record["executor"]:
         record["executor"] = placement.executor
         accepted = _accepted_by(executors[placement.executor])
-    if isinstance(
-        executors.get(record["executor"]), ObservedExecutor
-    ):  # none, where an app names one that is not there
+    executor = executors.get(record["executor"])  # none, where an app names one that is not there
+    if isinstance(executor, ObservedExecutor):
         steering = Steering(delay=decision.delay) if placement is None else steering_of(placement, decision.delay)
         specification = SteeredSpecification(specification, steering, accepted)
     elif accepted is not None:

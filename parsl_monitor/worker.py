@@ -126,8 +126,10 @@ def _shorten(wrapper: RemoteExceptionWrapper, keep: int) -> None:
 
 def _described(wrapper: RemoteExceptionWrapper) -> dict[str, Any]:
     """What an exception tells, as long as nothing of it was pickled; nothing of the task's own is called for it."""
-    error = wrapper.e_value
-    return describe(error, trace=wrapper.e_traceback, call=False) if isinstance(error, BaseException) else {}
+    try:
+        return describe(wrapper.e_value, trace=wrapper.e_traceback, call=False)
+    except Exception:  # noqa: BLE001 - whatever it is that cannot be described, it is the task's answer that counts
+        return {}
 
 
 class _Observer(WorkerWatch):

@@ -30,7 +30,7 @@ class Report(msgspec.Struct, frozen=True):
 
     Attributes:
         id: Unique in its set.
-        source: Address of the report.
+        source: Address of the report; empty where it was made up.
         input: How it is raised: ``kind`` is ``code``, ``exception``, ``bash`` or ``globus``; the rest goes with it.
         category: What it is, by what the reporters and maintainers concluded.
         accept: Other categories that are right as well.

@@ -171,7 +171,8 @@ class Story(Chronicle):
     def _explained(self, failure: Failure) -> Failure:
         """The failure with its category: an endpoint of Globus Compute that has found one was nearer to it."""
         if len(self._roots) < MAX_REMEMBERED_TASKS:
-            self._roots[failure.task_id] = failure.causes[-1] if failure.causes else failure.exception
+            root = failure.causes[-1] if failure.causes else failure.exception
+            self._roots[failure.task_id] = ExceptionInfo(type=root.type, message=root.message[:MAX_ROOT])
         return failure if failure.categorization is not None else self.categorized(self.with_death(failure))
 
     def _note_failed(self, task_id: str) -> None:
@@ -179,12 +180,7 @@ class Story(Chronicle):
         self._failed += 1
         root = self._roots.pop(task_id, None)
         if len(self._failed_tasks) < MAX_REMEMBERED_TASKS:
-            short = (
-                ExceptionInfo(type=root.type, message=root.message[:MAX_ROOT])
-                if root
-                else ExceptionInfo(type="unknown")
-            )
-            self._failed_tasks[task_id] = short
+            self._failed_tasks[task_id] = root or ExceptionInfo(type="unknown")
 
     def _settle(self, subject: Try, attempt: Attempt | None) -> None:
         """Tell what the worker reported of a try, once."""

@@ -23,10 +23,10 @@ from octopus_plugins.events import (
 from octopus_plugins.events.exceptions import details_from, exception_info, failed_dependencies, failure_details
 from octopus_plugins.events.failure import MAX_STDERR, MAX_TRACEBACK
 from octopus_plugins.events.task import Earlier
-from octopus_plugins.exception_description import without_secrets
 from octopus_plugins.frameworks import failure_text
 from octopus_plugins.htex import reports
 from octopus_plugins.htex.reports import usage
+from octopus_plugins.redaction import without_secrets
 from parsl_monitor.run import globus_compute
 from parsl_monitor.run.attempts import Attempt
 

@@ -25,6 +25,7 @@ from types import (
 )
 from typing import Any, TypeAlias
 
+from octopus_plugins.redaction import SECRET_NAME, without_secrets
 from octopus_plugins.tracebacks import PLAIN, plain_text, traceback_text
 
 MAX_MESSAGE = 4_096
@@ -42,7 +43,8 @@ MAX_FRAMES = 8
 MAX_DEPENDENCIES = 64
 MAX_PLAIN = 1_000
 """Values of a list or tuple that are looked at, whether they are plain."""
-LARGEST, LEAST = 2**63 - 1, -(2**63)
+LEAST, LARGEST = -(2**63), 2**63 - 1
+"""The least and the largest whole number: what tables have room for."""
 
 OWN, LIBRARY, STANDARD, FRAMEWORK = "own", "library", "standard", "framework"
 """Whose code a frame runs: the task's, an installed package's, Python's own, or the framework's that runs the task."""
@@ -55,7 +57,7 @@ _FRAMEWORKS = frozenset(
     {"parsl", "octopus_plugins", "parsl_monitor", "globus_compute_hooks", "globus_compute_sdk"}
     | {"globus_compute_endpoint", "concurrent"}
 )
-_INSTALLED = re.compile(r"[/\\](?:site|dist)-packages[/\\]")
+INSTALLED = re.compile(r"[/\\](?:site|dist)-packages[/\\]")
 _STANDARD = tuple(
     {f"{path}/" for name in ("stdlib", "platstdlib") if (path := sysconfig.get_paths().get(name))}
     | {"<frozen ", f"{sys.base_prefix}/lib/python{sys.version_info[0]}.{sys.version_info[1]}/"}
@@ -136,48 +138,6 @@ def failed_dependencies(error: BaseException) -> tuple[str, ...]:
     """Ids of the failed tasks that a propagated exception (``DependencyError``, ``JoinError``) names."""
     found: tuple[str, ...] = _guarded((), _failed_dependencies, error)
     return found
-
-
-def without_secrets(text: str) -> str:
-    """A text without what is secret in it, as far as its form tells.
-
-    Addresses lose user and password and what stands behind ``?`` and ``#``; what is assigned to a name such as
-    ``password`` or ``token``, and what an ``Authorization`` header has, is replaced by ``…``.
-    """
-    if "://" in text:
-        text = _address(text)
-    if "url: /" in text:
-        text = _PATH_QUERY.sub(r"\1", text)
-    return _ASSIGNED.sub(r"\1…", text) if _SECRET_WORD.search(text) else text
-
-
-def _address(text: str) -> str:
-    parts, at = [], 0
-    while (found := text.find("://", at)) >= 0:
-        begin = found + 3
-        end = begin
-        while end < len(text) and text[end] not in _ENDS:
-            end += 1
-        address = text[begin:end]
-        head, mark, rest = address.rpartition("@")
-        if mark and (":" in head.partition("/")[0] or "/" not in head):
-            address = rest
-        parts += [text[at:begin], re.split(r"[?#]", address, maxsplit=1)[0]]
-        at = end
-    return "".join([*parts, text[at:]])
-
-
-_ENDS = frozenset(' \t\r\n"<>`|\\')
-_PATH_QUERY = re.compile(r"(\burl: /[^\s?]{0,1024})\?\S{1,4096}")
-_SECRET_NAME = re.compile(
-    r"passw|passwd|\bpwd\b|token|secret|api_?key|access_?key|authorization|credential", re.IGNORECASE
-)
-_SECRET_WORD = re.compile(r"passw|pwd|token|secret|key|authorization|bearer|credential", re.IGNORECASE)
-_ASSIGNED = re.compile(
-    r"((?:passw(?:or)?d|passwd|pwd|[\w-]{0,20}token|[\w-]{0,20}secret[\w-]{0,20}|api[_-]?key|access[_-]?key(?:[_-]?id)?)"
-    r"['\"]?\s?[=:]\s?['\"]?|\bauthorization['\"]?\s?[=:]\s?['\"]?(?:bearer |basic )?|\bbearer )[^\s'\",;&]{6,4096}",
-    re.IGNORECASE,
-)
 
 
 def _guarded(default: Any, read: Callable[..., Any], *arguments: Any) -> Any:
@@ -272,7 +232,7 @@ def _attributes(error: BaseException) -> dict[str, Scalar]:
     told = _guarded({}, _told, error, own)
     found: dict[str, Scalar] = {}
     for name, value in {**values, **told, **own}.items():
-        if type(name) is not str or name.startswith("_") or len(name) > MAX_NAME or _SECRET_NAME.search(name):
+        if type(name) is not str or name.startswith("_") or len(name) > MAX_NAME or SECRET_NAME.search(name):
             continue
         plain, scalar = _guarded(_NOT_PLAIN, _plain, value)
         if plain:
@@ -426,7 +386,7 @@ def _frame(code: CodeType, line: int, module: str) -> Data:
     return {
         "module": _clean(module, MAX_NAME),
         "function": _clean(code.co_name, MAX_NAME),
-        "line": line,
+        "line": line or 0,  # None for code that a program made up
         "origin": _origin(code.co_filename, module),
     }
 
@@ -434,7 +394,7 @@ def _frame(code: CodeType, line: int, module: str) -> Data:
 def _origin(file: str, module: str) -> str:
     if module.partition(".")[0] in _FRAMEWORKS:
         return FRAMEWORK
-    if _INSTALLED.search(file):
+    if INSTALLED.search(file):
         return LIBRARY
     return STANDARD if file.startswith(_STANDARD) else OWN
 

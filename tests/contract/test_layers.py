@@ -16,7 +16,7 @@ CORE = "octopus_plugins"
 
 # From the ground up. What stands in one row does not import its neighbours.
 LAYERS = (
-    {"errors", "homes", "lazy", "nodes", "text", "tracebacks"},
+    {"errors", "homes", "lazy", "nodes", "redaction", "text", "tracebacks"},
     {"config", "exception_description"},
     {"events"},
     {"hookspecs"},

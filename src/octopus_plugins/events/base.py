@@ -7,14 +7,14 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
+from octopus_plugins.exception_description import LARGEST, LEAST
+
 MAX_NAME = 1_024
 """Characters of a name: of a run, a task, an app, a node, an executor, a category, and so on."""
 
 LATEST_TIME = 253_370_764_800.0
 """The beginning of the year 9999, Unix seconds: the last one that every calendar and table can hold."""
 
-LEAST, LARGEST = -(2**63), 2**63 - 1
-"""The least and the largest whole number: what tables have room for."""
 
 # Bounds of what is read. They are checked when a record is decoded, and cost nothing where an event is made. Without
 # them one record could fill the history's memory, or hold a number that no table and no calendar can.

@@ -14,12 +14,13 @@ from typing import Any
 import msgspec
 
 from octopus_plugins.errors import SchemaError
-from octopus_plugins.events.base import LARGEST, LEAST, MAX_NAME, Event
+from octopus_plugins.events.base import MAX_NAME, Event
 from octopus_plugins.events.decision import Decision
 from octopus_plugins.events.failure import Failure
 from octopus_plugins.events.heartbeat import Heartbeat
 from octopus_plugins.events.resource import ResourceSample, ResourceSamples
 from octopus_plugins.events.task import Block, Run, Task
+from octopus_plugins.exception_description import LARGEST, LEAST
 
 EVENT_CLASSES: tuple[type[Event], ...] = (
     Task,

@@ -18,7 +18,8 @@ import msgspec
 import pytest
 import requests
 
-from octopus_plugins.exception_description import MAX_CAUSES, describe, without_secrets
+from octopus_plugins.exception_description import MAX_CAUSES, describe
+from octopus_plugins.redaction import without_secrets
 
 
 def caught(action: Callable[[], Any]) -> BaseException:

@@ -261,3 +261,15 @@ def test_an_exception_is_described_for_a_submit_side_that_lacks_its_class() -> N
     assert post_mortem["error"]["exception"]["mro"] == ["KeyError", "LookupError", "Exception", "BaseException"]
     assert post_mortem["error"]["exception"]["message"] == "'absent'"
     assert "absent" in post_mortem["error"]["traceback"]
+
+
+def test_what_cannot_be_described_is_answered_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("cannot be described")
+
+    monkeypatch.setattr("parsl_monitor.worker.describe", broken)
+    observation = execute(lambda: {}["absent"])
+    assert observation.post_mortem is not None
+    assert observation.post_mortem["error"] == {}
+    with pytest.raises(KeyError, match="absent"):
+        deserialize(observation.payload).reraise()

@@ -96,9 +96,9 @@ def _wait(case: Case, rung: str, place: float) -> float:
 def _asked_for(case: Case) -> float:
     """Seconds that the service itself asks to wait, at most the maximum interval: sooner a retry only burdens it."""
     asked = case.categorization.evidence.get("retry_after")
-    if case.category is not Category.service_unavailable:
+    if case.category is not Category.service_unavailable or not isinstance(asked, (int, float)):
         return 0.0
-    return min(float(asked), case.entry.maximum_interval) if isinstance(asked, (int, float)) else 0.0
+    return min(float(asked), case.entry.maximum_interval)
 
 
 def _looks_doomed(case: Case) -> bool:

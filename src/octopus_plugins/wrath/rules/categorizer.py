@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from octopus_plugins.events import Categorization, Failure
 from octopus_plugins.wrath.rules.default import DEFAULT_RULES
-from octopus_plugins.wrath.rules.rule import Match, Rule, Scalar, Trust, chain, names, quote, spoken
+from octopus_plugins.wrath.rules.rule import Match, Rule, Scalar, Trust, chain, names, quote
+from octopus_plugins.wrath.rules.statements import spoken
 from octopus_plugins.wrath.rules.traceback_text import exceptions_in_text, is_opaque
 from octopus_plugins.wrath.taxonomy.categories import Category
 

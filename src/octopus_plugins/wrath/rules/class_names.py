@@ -14,6 +14,7 @@ from octopus_plugins.wrath.taxonomy.categories import Category
 if TYPE_CHECKING:
     from octopus_plugins.wrath.history.history import History
 
+# Category, what its classes are called, what happened, and examples for the docs.
 _KINDS: tuple[tuple[Category, str, str, str], ...] = (
     (
         Category.memory_exhausted,
@@ -30,8 +31,7 @@ _KINDS: tuple[tuple[Category, str, str, str], ...] = (
     (
         Category.service_unavailable,
         r"TooManyRequests|RateLimit|Throttl|ServiceUnavailable|ServerUnavailable|Overloaded|MaxConnections"
-        r"|PoolLimit|QuotaExceeded"
-        r"|PoolTimeout|PoolEmpty|ServerBusy|InternalServerError|BadGateway|GatewayTimeout|TooManyConnections"
+        r"|PoolLimit|QuotaExceeded|PoolTimeout|PoolEmpty|ServerBusy|InternalServerError|BadGateway|GatewayTimeout|TooManyConnections"
         r"|Licen[sc]eUnavailable",
         "a service cannot serve now",
         "`…TooManyRequests…`, `…RateLimit…`, `…ServiceUnavailable…`, `…MaxConnections…`",
@@ -39,16 +39,14 @@ _KINDS: tuple[tuple[Category, str, str, str], ...] = (
     (
         Category.credentials_rejected,
         r"Authentication|AuthError|AuthFail|Unauthori[sz]ed|AccessDenied|Credential|TokenExpired|ExpiredToken"
-        r"|InvalidToken"
-        r"|LoginRequired|NotAuthenticated|ConsentRequired|Forbidden|Kerberos|GSSError|Licen[sc]eExpired",
+        r"|InvalidToken|LoginRequired|NotAuthenticated|ConsentRequired|Forbidden|Kerberos|GSSError|Licen[sc]eExpired",
         "a service refuses the credentials",
         "`…Authentication…`, `…Unauthorized…`, `…Credential…`, `…AccessDenied…`",
     ),
     (
         Category.resource_busy,
         r"Lock(?:Timeout|Error|Failed|Exception|Held|Conflict|NotAcquired)|AlreadyLocked|Locked(?:Error|Exception)"
-        r"|ResourceBusy"
-        r"|DeviceBusy|Deadlock",
+        r"|ResourceBusy|DeviceBusy|Deadlock",
         "a lock that it needs is held by another process",
         "`…LockTimeout`, `…LockError`, `AlreadyLocked`",
     ),
@@ -79,24 +77,22 @@ _KINDS: tuple[tuple[Category, str, str, str], ...] = (
     ),
     (
         Category.worker_lost,
-        r"KilledWorker|WorkerLost|WorkerCrashed|WorkerDied|TerminatedWorker|ProcessExited|ProcessDied"
-        r"|BrokenProcessPool",
+        r"KilledWorker|WorkerLost|WorkerCrashed|WorkerDied|TerminatedWorker|ProcessExited|ProcessDied|RayletDied"
+        r"|BrokenProcessPool|ChildFailed|ProcessFailure",
         "a process of the task's own pool died",
         "`KilledWorker`, `WorkerCrashed…`, `TerminatedWorker…`",
     ),
     (
         Category.network_unreachable,
         r"Connection(?:Error|Refused|Reset|Timeout|Aborted|Closed|Lost|Failed)|ConnectTimeout|ReadTimeout"
-        r"|ConnectError|NetworkError"
-        r"|NetworkException|DNS\w*Error|NameResolution|SSLError|ProxyError|HostUnreachable|Unreachable",
+        r"|ConnectError|NetworkError|NetworkException|DNS\w*Error|NameResolution|SSLError|ProxyError|HostUnreachable|Unreachable",
         "a network peer cannot be reached",
         "`…ConnectionError`, `…ReadTimeout`, `…NetworkError`, `…SSLError`",
     ),
     (
         Category.bad_input,
         r"Parse(?:r)?Error|ParsingError|Decode(?:r)?Error|Corrupt|Malformed|InvalidFormat|FileFormat\w*Error"
-        r"|SchemaError"
-        r"|ValidationError|InvalidInput|BadInput|InputError|UnidentifiedImage|TruncatedFile|EmptyData",
+        r"|SchemaError|ValidationError|InvalidInput|BadInput|InputError|UnidentifiedImage|TruncatedFile|EmptyData",
         "an input could not be read",
         "`…ParseError`, `…DecodeError`, `…ValidationError`, `…Corrupt…`",
     ),
@@ -104,16 +100,6 @@ _KINDS: tuple[tuple[Category, str, str, str], ...] = (
 
 
 _KNOWN = ("parsl.", "parsl_monitor.", "globus_compute_", "concurrent.futures.", "octopus_plugins.")
-
-
-def _rule(category: Category, _: str, reason: str, doc: str) -> Rule:
-    return Rule(
-        f"{category}.class_name",
-        category,
-        Trust.text,
-        _matcher(category, reason),
-        doc=f"classes called {doc}",
-    )
 
 
 def _matcher(category: Category, reason: str) -> Callable[[Failure, History | None], Match | None]:
@@ -142,4 +128,7 @@ def _called(classes: tuple[str, ...]) -> dict[Category, str]:
     return found
 
 
-RULES = tuple(_rule(*kind) for kind in _KINDS)
+RULES = tuple(
+    Rule(f"{category}.class_name", category, Trust.text, _matcher(category, reason), doc=f"classes called {doc}")
+    for category, _, reason, doc in _KINDS
+)

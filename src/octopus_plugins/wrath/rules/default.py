@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from octopus_plugins.wrath.rules import class_names, framework
 from octopus_plugins.wrath.rules.application import code, data
-from octopus_plugins.wrath.rules.environment import filesystem, gpu, installation, network, node, services, setup
+from octopus_plugins.wrath.rules.environment import (
+    credentials,
+    filesystem,
+    gpu,
+    installation,
+    network,
+    node,
+    services,
+    setup,
+)
 from octopus_plugins.wrath.rules.rule import Rule
 from octopus_plugins.wrath.rules.runtime import busy, deaths, limit, losses, memory
 
@@ -16,6 +25,7 @@ DEFAULT_RULES: tuple[Rule, ...] = (
     *gpu.RULES,
     *installation.RULES,
     *services.RULES,
+    *credentials.RULES,
     *busy.RULES,
     *setup.RULES,
     *filesystem.RULES,

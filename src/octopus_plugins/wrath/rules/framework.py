@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from octopus_plugins.events import Failure
-from octopus_plugins.wrath.rules.rule import Match, Rule, Trust, first_line, in_serializer, line_with, place, quote
+from octopus_plugins.wrath.rules.rule import Match, Rule, Trust, first_line, in_serializer, place, quote
+from octopus_plugins.wrath.rules.statements import line_with
 from octopus_plugins.wrath.taxonomy.categories import Category
 
 if TYPE_CHECKING:
@@ -22,16 +23,20 @@ _VERSION_WORDS = (
     "code expected at",
     "does not match interchange version",
     "python version mismatch",
+    "different versions of python",
+)
+
+_PICKLE_WORDS = (
+    *_VERSION_WORDS,
     "an integer is required (got type bytes)",
     "_make_skeleton_class",
     "_fill_function",
     "_make_function",
     "numpy._core",
     "numpy.core.multiarray",
-    "unpickle",
-    "different versions of python",
     "incompatible version",
 )
+"""What speaks of versions where a pickle was being read, and means nothing elsewhere."""
 
 
 def _root(failure: Failure) -> str:
@@ -108,7 +113,9 @@ def _reading(failure: Failure) -> bool:
 
 
 def _version_read(failure: Failure, history: History | None) -> Match | None:
-    return _version_words(failure, history) if in_serializer(failure) or _reading(failure) else None
+    if not (in_serializer(failure) or _reading(failure)):
+        return None
+    return Match(f"versions do not fit{place(failure)}: {line_with(failure, _PICKLE_WORDS)}", confidence=0.7)
 
 
 def _version_records(failure: Failure, history: History | None) -> Match | None:
@@ -243,7 +250,7 @@ RULES = (
         Category.version_mismatch,
         Trust.structured,
         _version_read,
-        words=_VERSION_WORDS,
+        words=_PICKLE_WORDS,
         types=("Exception",),
         doc="the same words of what Parsl or Globus Compute reads",
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,8 +11,6 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from octopus_plugins.events import ExceptionInfo, Failure
-from octopus_plugins.exception_description import without_secrets
-from octopus_plugins.wrath.rules.phrases import Phrases, Said
 from octopus_plugins.wrath.taxonomy.categories import Category
 
 if TYPE_CHECKING:
@@ -102,6 +99,8 @@ _MUTE_TYPES = frozenset(LOST_TYPES + EXIT_TYPES)
 
 _SERIALIZERS = ("/parsl/serialize/", "/globus_compute_sdk/serialize/")
 _UNREADABLE = "parsl.serialize.errors.DeserializationError"
+TRACEBACK = "Traceback (most recent call last):"
+"""Begins a Python traceback in a text."""
 _BEGIN_OF_COMMAND = "--> executable follows <--"
 _END_OF_COMMAND = "--> end executable <--"
 
@@ -200,64 +199,6 @@ def ending(failure: Failure, history: History | None) -> tuple[int | None, int |
     return code, signal
 
 
-def reported(failure: Failure) -> list[str]:
-    """What the failure says: messages and notes; where the exception is mute, standard error without its warnings."""
-    parts = []
-    for info in (failure.exception, *failure.causes):
-        parts.append(info.message)
-        parts += info.notes
-    if failure.stderr_tail and is_mute(failure):
-        told = stderr(failure)
-        at = told.rfind(_TRACEBACK)  # what a program's own traceback says is why it ended
-        parts.append(told[at:] if at >= 0 else _without_asides(told))
-    return parts
-
-
-_TRACEBACK = "Traceback (most recent call last):"
-
-
-# What a program says on its way and goes on. NCCL's warnings are its errors.
-_ASIDE_WORDS = (
-    "warn",
-    "info",
-    "debug",
-    "notice",
-    "falling back",
-    "using ",
-    "continuing",
-    "retry",
-    "ignored",
-    "skipping",
-)
-_ASIDE = re.compile(
-    r"(?<![\w-])(?:\w*warning|warn|info|debug|notice)\b[\]>)\"']?[:\s|]"
-    r"|\b(?:falling back|using (?:the )?(?:default|builtin|built-in|cpu)|continuing|retrying|will retry|ignored"
-    r"|skipping)\b",
-    re.IGNORECASE,
-)
-
-
-def _without_asides(text: str) -> str:
-    return "\n".join(line for line in text.split("\n") if not _is_aside(line[:200]))
-
-
-def _is_aside(line: str) -> bool:
-    lowered = line.lower()
-    return any(word in lowered for word in _ASIDE_WORDS) and "nccl" not in lowered and bool(_ASIDE.search(line))
-
-
-def line_with(failure: Failure, words: tuple[str, ...]) -> str:
-    """The first line of the failure's text that has one of the words, at most 200 characters."""
-    parts = [info.message for info in chain(failure)]
-    parts.append(stderr(failure))
-    for part in parts:
-        for line in part.splitlines():
-            lowered = line.lower()
-            if any(word in lowered for word in words):
-                return without_secrets(line.strip())[:200]
-    return ""
-
-
 def place(failure: Failure) -> str:
     """`` on HOST``, or nothing where the host is not known."""
     return f" on {failure.host}" if failure.host else ""
@@ -282,115 +223,3 @@ def size(octets: float) -> str:
         if octets >= factor:
             return f"{octets / factor:.1f} {unit}"
     return f"{octets:.0f} bytes"
-
-
-def said(reason: str, words: tuple[str, ...]) -> Callable[[Failure, History | None], Match]:
-    """The matcher of a rule that goes by words alone: the reason, and the line that has them."""
-
-    def match(failure: Failure, history: History | None) -> Match:
-        line = line_with(failure, words)
-        return Match(f"{reason}{place(failure)}: {line}", {"text": line}, 0.65)
-
-    return match
-
-
-def stated(
-    name: str,
-    category: Category,
-    reason: str,
-    phrases: Phrases,
-    *,
-    confidence: float = 0.8,
-    trust: Trust = Trust.statement,
-    types: tuple[str, ...] = (),
-    doc: str,
-) -> Rule:
-    """A rule that goes by what is said.
-
-    Args:
-        name: See Rule; so are ``category``, ``trust``, ``types`` and ``doc``.
-        category: What it recognises.
-        reason: What happened, as a clause.
-        phrases: Of which one must be said.
-        confidence: How sure that is.
-        trust: On what ground.
-        types: Types of exceptions that it is tried for; empty for all.
-        doc: What it looks for.
-    """
-
-    def match(failure: Failure, history: History | None) -> Match | None:
-        line = phrases.find(spoken(failure))
-        if line is None:
-            return None
-        shown = without_secrets(line.strip())[:200]
-        return Match(f"{reason}{place(failure)}: {shown}", {"text": shown}, confidence)
-
-    return Rule(name, category, trust, match, types=types, doc=doc)
-
-
-MAX_LINE = 600
-"""Characters of a line that are looked at: of a longer one its beginning and its end."""
-
-MAX_LINES = 60
-"""Lines that are looked at: of more the first and the last ones."""
-
-
-def spoken(failure: Failure) -> Said:
-    """What the failure says as far as it is looked at; see `reported`."""
-    return _spoken(tuple(reported(failure)))
-
-
-@functools.lru_cache(maxsize=64)
-def _spoken(parts: tuple[str, ...]) -> Said:
-    lines = [line for part in parts for line in part.splitlines()]
-    if len(lines) > MAX_LINES:
-        lines = lines[: MAX_LINES // 2] + lines[-MAX_LINES // 2 :]
-    half = MAX_LINE // 2
-    return Said("\n".join(line if len(line) <= MAX_LINE else f"{line[:half]} … {line[-half:]}" for line in lines))
-
-
-_INSTALLED = re.compile(r"[/\\](?:site|dist)-packages[/\\]")
-_STANDARD = re.compile(r"[/\\]lib(?:64)?[/\\]python\d(?:\.\d+)?[/\\](?!site-packages|dist-packages)|<frozen ")
-MAX_BELOW = 7
-"""Frames of one package between the task's own code and where it raised, up to which the call itself is at fault."""
-
-
-_FRAME = re.compile(r'^ {1,8}File "([^"\n]{1,400})", line \d{1,9}, in ', re.MULTILINE)
-
-
-def raised_by_own_code(failure: Failure) -> bool | None:
-    """Whether the exception was raised in the task's own code, or straight below it: by what it called itself.
-
-    None where nothing is known of where it was raised.
-    """
-    below: str | None = None
-    for number, (origin, package) in enumerate(_way_back(failure)):
-        if origin == "own":
-            return True
-        if number == MAX_BELOW or below not in (None, package):
-            return False
-        below = package
-    return None if below is None else False
-
-
-def _way_back(failure: Failure) -> list[tuple[str, str]]:
-    """Of each frame, innermost first, whose code it is and of which package."""
-    frames = failure.exception.frames
-    if frames:
-        return [(frame.origin, frame.module.partition(".")[0]) for frame in reversed(frames)]
-    # An event of an earlier version, or an exception that there is only text of.
-    where = failure.exception.location
-    files = _FRAME.findall(failure.traceback or "")
-    if where is None:
-        return []
-    if not files or not where.startswith(f"{files[-1]}:"):
-        files = [where.rpartition(":")[0] or where]
-    return [_of_file(file) for file in reversed(files)]
-
-
-def _of_file(file: str) -> tuple[str, str]:
-    if found := _INSTALLED.search(file):
-        return "library", re.split(r"[/\\.]", file[found.end() :], maxsplit=1)[0]
-    if found := _STANDARD.search(file):
-        return "standard", re.split(r"[/\\.]", file[found.end() :], maxsplit=1)[0]
-    return "own", ""

@@ -6,7 +6,7 @@ import builtins
 import re
 
 from octopus_plugins.events import ExceptionInfo, Failure
-from octopus_plugins.wrath.rules.rule import LOST_TYPES, OPAQUE_TYPES, is_mute, names, stderr
+from octopus_plugins.wrath.rules.rule import LOST_TYPES, OPAQUE_TYPES, TRACEBACK, is_mute, names, stderr
 
 MAX_EXCEPTIONS = 4
 
@@ -16,7 +16,6 @@ _LAST_LINE = re.compile(r"^ ?(?P<type>[A-Za-z_][\w.]*)(?::[ \t]?(?P<message>.*))
 _FRAME = re.compile(r'^ {1,8}File "([^"\n]{1,400})", line (\d{1,9}), in (.{1,200})$', re.MULTILINE)
 _ERRNO = re.compile(r"\[Errno (?P<number>\d{1,4})\][^:']{0,200}(?:: '(?P<name>[^']{0,400})')?")
 _KIN: tuple[type[BaseException], ...] = (MemoryError, ModuleNotFoundError, ImportError, ConnectionError, TimeoutError)
-_HEADER = "Traceback (most recent call last):"
 
 
 _FRAMEWORKS = ("parsl.", "funcx", "globus_compute_")
@@ -40,15 +39,15 @@ def exceptions_in_text(failure: Failure) -> tuple[ExceptionInfo, ...]:
     """
     if is_opaque(failure):
         # The traceback's end has what the bounded message may have lost.
-        source = failure.traceback if _HEADER in (failure.traceback or "") else failure.exception.message
+        source = failure.traceback if TRACEBACK in (failure.traceback or "") else failure.exception.message
     elif is_mute(failure) and failure.stderr_tail:
         source = stderr(failure)
     else:
         return ()
-    if not source or _HEADER not in source:
+    if not source or TRACEBACK not in source:
         return ()
     found: list[ExceptionInfo] = []
-    for part in source.split(_HEADER)[:0:-1][:MAX_EXCEPTIONS]:
+    for part in source.split(TRACEBACK)[:0:-1][:MAX_EXCEPTIONS]:
         match = _LAST_LINE.search(part)
         if match:
             frames = _FRAME.findall(part[: match.start()])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from octopus_plugins.events import Failure
 from octopus_plugins.wrath.rules.application.data import NUMBERS
 from octopus_plugins.wrath.rules.environment.node import fails_here_only
+from octopus_plugins.wrath.rules.origin import raised_by_own_code
 from octopus_plugins.wrath.rules.phrases import Phrases
 from octopus_plugins.wrath.rules.rule import (
     EXIT_TYPES,
@@ -21,11 +22,10 @@ from octopus_plugins.wrath.rules.rule import (
     in_serializer,
     place,
     quote,
-    raised_by_own_code,
-    stated,
     stderr,
 )
 from octopus_plugins.wrath.rules.signals import CRASHES, signal_name
+from octopus_plugins.wrath.rules.statements import stated
 from octopus_plugins.wrath.taxonomy.categories import Category
 
 if TYPE_CHECKING:

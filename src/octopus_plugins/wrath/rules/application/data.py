@@ -7,18 +7,8 @@ from typing import TYPE_CHECKING
 
 from octopus_plugins.events import Failure
 from octopus_plugins.wrath.rules.phrases import Phrases
-from octopus_plugins.wrath.rules.rule import (
-    EXIT_TYPES,
-    Match,
-    Rule,
-    Trust,
-    first_line,
-    in_serializer,
-    line_with,
-    place,
-    quote,
-    stated,
-)
+from octopus_plugins.wrath.rules.rule import EXIT_TYPES, Match, Rule, Trust, first_line, in_serializer, place, quote
+from octopus_plugins.wrath.rules.statements import line_with, stated
 from octopus_plugins.wrath.taxonomy.categories import Category
 
 if TYPE_CHECKING:

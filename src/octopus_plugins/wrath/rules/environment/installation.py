@@ -16,13 +16,10 @@ from octopus_plugins.wrath.rules.rule import (
     Trust,
     exit_status,
     first_line,
-    line_with,
     place,
     quote,
-    said,
-    spoken,
-    stated,
 )
+from octopus_plugins.wrath.rules.statements import line_with, said, spoken, stated
 from octopus_plugins.wrath.taxonomy.categories import Category
 
 if TYPE_CHECKING:

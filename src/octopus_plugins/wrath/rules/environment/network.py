@@ -19,8 +19,8 @@ from octopus_plugins.wrath.rules.rule import (
     exit_status,
     place,
     quote,
-    stated,
 )
+from octopus_plugins.wrath.rules.statements import stated
 from octopus_plugins.wrath.taxonomy.categories import Category
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Rules for services that answer and do not serve: busy or down (time helps), or they refuse who asks (it does not)."""
+"""Rules for `service_unavailable`: services that answer and do not serve now, for which time helps."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from octopus_plugins.events import Failure
+from octopus_plugins.wrath.rules.environment.credentials import REFUSAL, REFUSED_CODES, REFUSED_STATUS, refused
 from octopus_plugins.wrath.rules.phrases import Phrases
-from octopus_plugins.wrath.rules.rule import Match, Rule, Scalar, Trust, errno_of, place, quote, stated
+from octopus_plugins.wrath.rules.rule import Match, Rule, Scalar, Trust, quote
+from octopus_plugins.wrath.rules.statements import stated
 from octopus_plugins.wrath.taxonomy.categories import Category
 
 if TYPE_CHECKING:
@@ -16,11 +18,6 @@ if TYPE_CHECKING:
 
 BUSY_STATUS = frozenset({408, 420, 423, 425, 429, 430, *range(500, 600)} - {501, 505, 511})
 """Statuses of HTTP that say: not now."""
-
-REFUSED_STATUS = frozenset({401, 403, 407, 511})
-"""Statuses of HTTP that say: not you."""
-
-_KEY_ERRNO = {126: "ENOKEY", 127: "EKEYEXPIRED", 128: "EKEYREVOKED", 129: "EKEYREJECTED"}
 
 _BUSY_CODES = Phrases(
     r"slow_?down",
@@ -43,27 +40,6 @@ _BUSY_CODES = Phrases(
     r"transactioninprogress",
     r"over_?loaded",
     r"try_?again",
-)
-_REFUSED_CODES = Phrases(
-    r"expired_?token",
-    r"token_?expired",
-    r"invalid_?(?:access_?key|client_?token|token|grant|credential|security|identity)",
-    r"access_?denied",
-    r"unauthori[sz]ed",
-    r"unauthenticated",
-    r"signature_?does_?not_?match",
-    r"auth_?failure",
-    r"request_?expired",
-    r"permission_?denied",
-    r"forbidden",
-    r"missing_?authentication",
-    r"unrecognized_?client",
-    r"account_?(?:disabled|suspended)",
-    r"authentication_?(?:failed|required)",
-    r"consent_?required",
-    r"all_?access_?disabled",
-    r"not_?signed_?up",
-    r"token_?refresh",
 )
 # SQLSTATE: class 53 is too many connections, 57P0x shutting down or starting up, 28 who asks.
 _BUSY_STATES = re.compile(r"^(?:53[034]|57P0[1-5]|08|HYT|58000)")
@@ -151,77 +127,6 @@ _SERVICE = Phrases(
     unless=_NOT_OF_SERVICE,
 )
 
-_NOT_OF_REFUSAL = Phrases(
-    r"unexpected token",
-    r"invalid token (?:at|in|')",
-    r"not well-formed",
-    r"tokeniz",
-    r"tunnel connection failed",
-    r"proxy ?error",
-    r"time(?:out|d out)? (?:has )?expired",
-    r"operation expired",
-    r"lease expired",
-    r"invalid syntax",
-    r"max_?tokens",
-    r"token (?:id|limit|count)",
-)
-_REFUSAL = Phrases(
-    r"\b(?:alert )?certificate required\b",
-    r"\bcould not read (?:username|password)\b",
-    r"\b(?:HTTP(?:S|/\d(?:\.\d)?)?|status[ _-]?code|response(?:[ _-]?code)?|http[ _-]?status|returned error)"
-    r"(?:\s(?:was|is|error|status|code))*\W{0,6}40[13]\b",
-    r"\b40[13]\W{1,3}(?:client error|unauthori[sz]ed|forbidden|error)",
-    r"\bunauthori[sz]ed\b",
-    r"\bnot authori[sz]ed to (?:perform|access)\b",
-    r"\bunauthenticated\b",
-    r"\baccess ?denied\b(?! for (?:file|path))",
-    r"\b(?:access|refresh|id|security|session|bearer|auth(?:entication)?|oauth2?|sas|api|login|provided)[ _-]token\b"
-    r"[^\n]{0,60}\b(?:expired|invalid|revoked|not valid|missing|rejected|inactive|required)\b",
-    r"\btoken (?:has )?(?:expired|been revoked)\b",
-    r"\btoken (?:is |was )?(?:expired|revoked)\b",
-    r"\b(?:invalid|expired|revoked|bad)(?: \w+)? (?:access token|refresh token|auth token|api token|bearer token"
-    r"|credentials?"
-    r"|api[ _-]?key)\b",
-    r"\bexpired (?:\w+ )?token\b",
-    r"\b(?:api|access|ssh|signing|private)[ _-]?key\b[^\n]{0,60}\b(?:expired|invalid|revoked|not valid|rejected"
-    r"|incorrect)\b",
-    r"\bcredentials?\b[^\n]{0,60}\b(?:expired|invalid|not found|missing|rejected|refused|not provided|not available)\b",
-    r"\bcredentials? (?:could not|cannot) be\b",
-    r"\b(?:unable to (?:locate|find|load|get|obtain|refresh)|could not (?:find|load|automatically determine|refresh"
-    r"|obtain)"
-    r"|failed to (?:load|get|refresh|obtain|retrieve)|no valid)\b[^\n]{0,30}\bcredentials?\b",
-    r"\bauthentication\b[^\n]{0,20}\b(?:failed|failure|error|required|rejected|expired|unsuccessful)\b",
-    r"\bfailed to authenticate\b",
-    r"\bcould not authenticate\b",
-    r"\bauthori[sz]ation (?:failed|required|error|denied)\b",
-    r"\blog ?in (?:is )?(?:required|failed|incorrect|expired)\b",
-    r"\bnot logged in\b",
-    r"\bplease (?:log ?in|authenticate|re-?authenticate)\b",
-    r"\bmust be authenticated\b",
-    r"\bpassword authentication failed\b",
-    r"\bpermission denied \((?:publickey|gssapi|password|keyboard)",
-    r"\bhost key verification failed\b",
-    r"\bInvalidAccessKeyId\b",
-    r"\bSignatureDoesNotMatch\b",
-    r"\binvalid_grant\b",
-    r"\bExpiredToken\b",
-    r"\bTokenRefreshRequired\b",
-    r"\b(?:required key not available|key has (?:expired|been revoked)|key was rejected by service)\b",
-    r"\b(?:kerberos|krb5|gssapi|gss|gsi|afs|voms|x509|x\.509|grid proxy|user proxy|client certificate)\b[^\n]{0,100}"
-    r"\b(?:expired|no credentials|not found|credentials? cache|not valid|authentication failed)",
-    r"\bticket (?:has )?expired\b",
-    r"\bno (?:kerberos )?credentials cache\b",
-    r"\b(?:proxy|certificate|cert)\b[^\n]{0,40}\b(?:has |is |have )?expired\b",
-    r"\bNOAUTH\b",
-    r"\bWRONGPASS\b",
-    r"\baccess to model\b[^\n]{0,80}\brestricted\b",
-    r"\bgated repo\b",
-    r"\bconsent ?required\b",
-    r"\bPERMISSION_DENIED\b",
-    r"\blicen[sc]e\b[^\n]{0,60}\b(?:has )?expired\b",
-    unless=_NOT_OF_REFUSAL,
-)
-
 _LOCAL = ("docker.", "aiodocker.", "podman.", "spython.")
 """Clients whose server is a daemon of the node, and no service that may be busy."""
 
@@ -240,12 +145,12 @@ def _status(failure: Failure, history: History | None) -> Match | None:
     named = code if isinstance(code, str) else ""
     if failure.exception.type.startswith(_LOCAL) and not _SERVICE.has(failure.exception.message):
         return None  # a daemon of the node that speaks HTTP
-    if _REFUSED_CODES.has(named):
-        return _refused(failure, evidence)
+    if REFUSED_CODES.has(named):
+        return refused(failure, evidence)
     if _BUSY_CODES.has(named) or status in BUSY_STATUS:
         return _busy(failure, evidence)
     if status in REFUSED_STATUS and not any(word in failure.exception.message.lower() for word in _TUNNEL):
-        return _refused(failure, evidence)
+        return refused(failure, evidence)
     return None
 
 
@@ -255,18 +160,13 @@ def _busy(failure: Failure, evidence: Mapping[str, Scalar]) -> Match:
     return Match(f"a service cannot serve now{when}: {quote(failure.exception)}", dict(evidence), 0.9)
 
 
-def _refused(failure: Failure, evidence: Mapping[str, Scalar]) -> Match:
-    reason = f"a service refuses the credentials{place(failure)}: {quote(failure.exception)}"
-    return Match(reason, dict(evidence), 0.85, category=Category.credentials_rejected)
-
-
 def _database(failure: Failure, history: History | None) -> Match | None:
     """The SQLSTATE or the server's number, as drivers of databases keep them."""
     known = failure.exception.attributes
     state, number = str(known.get("sqlstate") or known.get("pgcode") or ""), known.get("number")
     evidence: dict[str, Scalar] = {"sqlstate": state or None, "number": number}
     if state.startswith("28") or number in _REFUSED_NUMBERS:
-        return _refused(failure, evidence)
+        return refused(failure, evidence)
     if _LOCKED_STATES.match(state) or number in _LOCKED_NUMBERS:
         reason = f"another transaction is in the way: {quote(failure.exception)}"
         return Match(reason, evidence, 0.85, category=Category.resource_busy)
@@ -275,38 +175,13 @@ def _database(failure: Failure, history: History | None) -> Match | None:
     return None
 
 
-def _key(failure: Failure, history: History | None) -> Match | None:
-    number = errno_of(failure)
-    if number not in _KEY_ERRNO:
-        return None
-    return _refused(failure, {"errno": _KEY_ERRNO[number], "subject": failure.exception.attributes.get("filename")})
-
-
 def answers(message: str) -> bool:
     """Whether a message tells of an answer: the peer was reached, and would not or could not serve."""
     if any(word in message.lower() for word in _TUNNEL):
         return False
-    return _SERVICE.has(message) or _REFUSAL.has(message)
+    return _SERVICE.has(message) or REFUSAL.has(message)
 
 
-_CREDENTIAL_TYPES = (
-    "botocore.exceptions.NoCredentialsError",
-    "botocore.exceptions.PartialCredentialsError",
-    "botocore.exceptions.CredentialRetrievalError",
-    "botocore.exceptions.TokenRetrievalError",
-    "botocore.exceptions.SSOTokenLoadError",
-    "botocore.exceptions.UnauthorizedSSOTokenError",
-    "google.auth.exceptions.DefaultCredentialsError",
-    "google.auth.exceptions.RefreshError",
-    "azure.core.exceptions.ClientAuthenticationError",
-    "globus_sdk.services.auth.errors.AuthAPIError",
-    "paramiko.ssh_exception.AuthenticationException",
-    "gssapi.raw.misc.GSSError",
-    "huggingface_hub.errors.GatedRepoError",
-    "huggingface_hub.utils._errors.GatedRepoError",
-    "redis.exceptions.AuthenticationError",
-    "psycopg.errors.InvalidPassword",
-)
 _SERVICE_TYPES = (
     "redis.exceptions.BusyLoadingError",
     "redis.exceptions.MaxConnectionsError",
@@ -329,19 +204,7 @@ def _by_type(failure: Failure, history: History | None) -> Match:
     return _busy(failure, {"retry_after": failure.exception.attributes.get("retry_after")})
 
 
-def _refused_by_type(failure: Failure, history: History | None) -> Match:
-    return _refused(failure, {"exception": failure.exception.type})
-
-
 RULES = (
-    Rule(
-        "credentials_rejected.type",
-        Category.credentials_rejected,
-        Trust.exact_type,
-        _refused_by_type,
-        types=_CREDENTIAL_TYPES,
-        doc="the credential errors of botocore, google-auth, azure, paramiko, GSSAPI, redis, …",
-    ),
     Rule(
         "service_unavailable.type",
         Category.service_unavailable,
@@ -367,14 +230,6 @@ RULES = (
         types=("Exception",),
         doc="a database's SQLSTATE or number for too many connections, start or stop; of a lock: `resource_busy`",
     ),
-    Rule(
-        "credentials_rejected.errno",
-        Category.credentials_rejected,
-        Trust.exact_type,
-        _key,
-        types=("OSError",),
-        doc="`OSError` with `ENOKEY`, `EKEYEXPIRED`, `EKEYREVOKED`, `EKEYREJECTED`",
-    ),
     stated(
         "service_unavailable.text",
         Category.service_unavailable,
@@ -382,13 +237,5 @@ RULES = (
         _SERVICE,
         confidence=0.75,
         doc="`429 Too Many Requests`, `Slow Down`, `too many clients already`, pull limits, licence seats, …",
-    ),
-    stated(
-        "credentials_rejected.text",
-        Category.credentials_rejected,
-        "a service refuses the credentials",
-        _REFUSAL,
-        confidence=0.65,
-        doc="`401 Unauthorized`, `token has expired`, `Permission denied (publickey)`, `Required key not available`, …",
     ),
 )

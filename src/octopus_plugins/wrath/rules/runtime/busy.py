@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from octopus_plugins.events import Failure
 from octopus_plugins.wrath.rules.phrases import Phrases
-from octopus_plugins.wrath.rules.rule import Match, Rule, Trust, errno_of, place, quote, stated
+from octopus_plugins.wrath.rules.rule import Match, Rule, Trust, errno_of, place, quote
+from octopus_plugins.wrath.rules.statements import stated
 from octopus_plugins.wrath.taxonomy.categories import Category
 
 if TYPE_CHECKING:

@@ -6,21 +6,11 @@ import re
 from typing import TYPE_CHECKING
 
 from octopus_plugins.events import Failure
+from octopus_plugins.redaction import without_secrets
 from octopus_plugins.wrath.rules import signals
 from octopus_plugins.wrath.rules.phrases import Phrases
-from octopus_plugins.wrath.rules.rule import (
-    EXIT_TYPES,
-    Match,
-    Rule,
-    Scalar,
-    Trust,
-    exit_status,
-    is_a,
-    place,
-    quote,
-    reported,
-    stated,
-)
+from octopus_plugins.wrath.rules.rule import EXIT_TYPES, Match, Rule, Scalar, Trust, exit_status, is_a, place, quote
+from octopus_plugins.wrath.rules.statements import spoken, stated
 from octopus_plugins.wrath.taxonomy.categories import Category
 
 if TYPE_CHECKING:
@@ -109,23 +99,6 @@ _PEER = Phrases(
     r"\bworkers? (?:heartbeat|lost)\b[^\n]{0,60}(?:timeout|expired|lost)",
 )
 
-_POOL_TYPES = (
-    "distributed.scheduler.KilledWorker",
-    "ray.exceptions.WorkerCrashedError",
-    "ray.exceptions.LocalRayletDiedError",
-    "billiard.exceptions.WorkerLostError",
-    "billiard.einfo.WorkerLostError",
-    "joblib.externals.loky.process_executor.TerminatedWorkerError",
-    "joblib.externals.loky.process_executor.BrokenProcessPool",
-    "loky.process_executor.TerminatedWorkerError",
-    "loky.process_executor.BrokenProcessPool",
-    "concurrent.futures.process.BrokenProcessPool",
-    "multiprocessing.pool.MaybeEncodingError",
-    "torch.multiprocessing.spawn.ProcessExitedException",
-    "torch.distributed.elastic.multiprocessing.errors.ChildFailedError",
-    "torch.distributed.elastic.multiprocessing.errors.ProcessFailure",
-    "mpi4py.futures._core.BrokenExecutor",
-)
 _PEER_TYPES = (
     "threading.BrokenBarrierError",
     "ray.exceptions.RayActorError",
@@ -150,7 +123,7 @@ def reported_signal(lines: list[str]) -> tuple[int, str] | None:
     for line in reversed(lines):
         number = _signal_in(line)
         if number is not None:
-            return number, line.strip()[:200]
+            return number, without_secrets(line.strip())[:200]
     return None
 
 
@@ -177,11 +150,9 @@ def _known(number: int) -> int | None:
 
 
 def _death(failure: Failure, history: History | None) -> Match | None:
-    said = (
-        reported(failure)[1:] if is_a(failure.exception, EXIT_TYPES) else reported(failure)
-    )  # how it ended itself is no report
-    lines = [line for part in said for line in part.splitlines()]
-    found = reported_signal(lines)
+    # How a program ended itself is no report of another's end.
+    said = spoken(failure, itself=not is_a(failure.exception, EXIT_TYPES))
+    found = reported_signal(said.text.split("\n"))
     if found is None:
         return None
     number, line = found
@@ -215,10 +186,6 @@ def _unexplained_kill(failure: Failure, history: History | None) -> Match | None
         f"the program was ended by SIGKILL{place(failure)}, which most often is for want of memory; nothing says why"
     )
     return Match(reason, evidence, 0.5)
-
-
-def _pool(failure: Failure, history: History | None) -> Match:
-    return Match(f"a process of the task's own pool died{place(failure)}: {quote(failure.exception)}", confidence=0.6)
 
 
 def _pipe(failure: Failure, history: History | None) -> Match | None:
@@ -278,13 +245,5 @@ RULES = (
         _unexplained_kill,
         types=EXIT_TYPES,
         doc="a program ended by SIGKILL, for want of a better explanation",
-    ),
-    Rule(
-        "worker_lost.pool",
-        Category.worker_lost,
-        Trust.symptom,
-        _pool,
-        types=_POOL_TYPES,
-        doc="what Dask, Ray, joblib, billiard and PyTorch raise where a worker of the task's own died",
     ),
 )

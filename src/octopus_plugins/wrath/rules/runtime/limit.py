@@ -19,9 +19,8 @@ from octopus_plugins.wrath.rules.rule import (
     exit_status,
     place,
     quote,
-    said,
-    stated,
 )
+from octopus_plugins.wrath.rules.statements import said, stated
 from octopus_plugins.wrath.taxonomy.categories import Category
 
 if TYPE_CHECKING:
@@ -46,8 +45,6 @@ _TIME_WORDS = (
     "term_runlimit",
     "exceeded run limit",
     "exceeded hard wallclock",
-    "task timed out",
-    "time limit of",
 )
 _FORK = Phrases(
     r"\bcan't start new thread\b",

@@ -15,10 +15,10 @@ from octopus_plugins.wrath.rules.rule import (
     Trust,
     ending,
     first_line,
-    line_with,
     place,
 )
 from octopus_plugins.wrath.rules.runtime import memory
+from octopus_plugins.wrath.rules.statements import line_with
 from octopus_plugins.wrath.taxonomy.categories import Category
 
 if TYPE_CHECKING:

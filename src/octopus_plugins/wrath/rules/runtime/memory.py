@@ -18,11 +18,11 @@ from octopus_plugins.wrath.rules.rule import (
     ending,
     errno_of,
     exit_status,
-    line_with,
     place,
     quote,
     size,
 )
+from octopus_plugins.wrath.rules.statements import line_with
 from octopus_plugins.wrath.taxonomy.categories import Category
 
 if TYPE_CHECKING:
@@ -77,7 +77,6 @@ _WORDS = (
     "exceeded step memory limit",
     "java heap space",
     "gc overhead limit exceeded",
-    "metaspace",
     "insufficient memory",
     "insufficient virtual memory",
     "not enough memory",
@@ -97,8 +96,6 @@ _WORDS = (
     "memory allocation failed",
     "memory allocation error",
     "memory allocation of",
-    "allocation failed",
-    "failed allocation",
     "could not allocate",
     "couldn't allocate",
     "can't allocate",
